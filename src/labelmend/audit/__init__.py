@@ -1,0 +1,7 @@
+"""Reading a finished run: what was off, what changed, which cases to look at first. Nothing here trains."""
+
+from labelmend.audit.figures import before_after
+from labelmend.audit.report import write_report
+from labelmend.audit.summary import RunSummary, read_summary
+
+__all__ = ["RunSummary", "before_after", "read_summary", "write_report"]

@@ -1,0 +1,165 @@
+"""Outlines of 2-D masks along pixel faces, and the plane of a volume that is worth looking at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.types import BoolArray, Grid
+
+Corner = tuple[int, int]
+WORLD_ENDS = ("RL", "AP", "SI")
+PLANES = ("sagittal", "coronal", "axial")
+CLEARLY_THICKER = 1.2
+"""Spacing of the thickest axis over the next one from which on a volume counts as a stack of slices."""
+
+
+def outlines(mask: BoolArray) -> list[list[Corner]]:
+    """Closed polygons that run exactly along the pixel faces of a mask; holes run the other way round.
+
+    Pixel (row, column) covers the square from (column, row) to (column + 1, row + 1); pixels that touch only at
+    a corner are outlined apart. The image border closes a mask that reaches it.
+
+    Args:
+        mask: `(h w)` booleans.
+
+    Returns:
+        one list of corners `(x, y)` per polygon, only where the direction changes.
+
+    >>> outlines(np.array([[0, 1, 1]], bool))
+    [[(1, 0), (3, 0), (3, 1), (1, 1)]]
+    """
+    width = mask.shape[1] + 1
+    faces = _faces(mask)
+    steps = (1, width, -1, -width)
+    left = [int(start) for start in np.flatnonzero(np.frombuffer(bytes(faces), np.uint8) & 1)]
+    done: set[int] = set()
+    polygons = []
+    for start in left:
+        if start in done:
+            continue
+        at, direction, previous, corners = start, 0, 3, []
+        while True:
+            if direction == 0:
+                done.add(at)
+            if direction != previous:
+                corners.append((at % width, at // width))
+            at, previous = at + steps[direction], direction
+            right = (direction + 1) % 4
+            if faces[at] >> right & 1:
+                direction = right
+            elif not faces[at] >> direction & 1:
+                direction = (direction + 3) % 4
+            if at == start and direction == 0:
+                break
+        polygons.append(corners)
+    return polygons
+
+
+def svg_path(mask: BoolArray) -> str:
+    """The outlines of a mask as the `d` attribute of one SVG path, in pixels; empty for an empty mask.
+
+    >>> svg_path(np.array([[0, 1, 1]], bool))
+    'M1 0h2v1h-2z'
+    """
+    parts = []
+    for corners in outlines(mask):
+        parts.append(f"M{corners[0][0]} {corners[0][1]}")
+        for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
+            parts.append(f"h{x1 - x0}" if y0 == y1 else f"v{y1 - y0}")
+        parts.append("z")
+    return "".join(parts)
+
+
+def _faces(mask: BoolArray) -> bytearray:
+    """Per lattice point, row by row, four bits: a face leaves it to the east, south, west, north, mask at right."""
+    mask = np.asarray(mask, bool)
+    wide = np.pad(mask, 1)
+    bits = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.uint8)
+    bits[:-1, :-1] |= mask & ~wide[:-2, 1:-1]
+    bits[:-1, 1:] |= (mask & ~wide[1:-1, 2:]).astype(np.uint8) << 1
+    bits[1:, 1:] |= (mask & ~wide[2:, 1:-1]).astype(np.uint8) << 2
+    bits[1:, :-1] |= (mask & ~wide[1:-1, :-2]).astype(np.uint8) << 3
+    return bytearray(bits.tobytes())
+
+
+@dataclass(frozen=True)
+class Plane:
+    """How to show a case on a flat screen.
+
+    Args:
+        rows: array axis that runs down the screen.
+        columns: array axis that runs to the right.
+        flip_rows: whether the row axis is reversed.
+        flip_columns: whether the column axis is reversed.
+        axis: array axis of the slice, None in 2-D.
+        index: position along it, from 0.
+        name: the plane in words, empty in 2-D.
+        ends: letters at the left, right, top and bottom edge; empty where the orientation is not known.
+        height_to_width: of the picture in mm.
+    """
+
+    rows: int
+    columns: int
+    flip_rows: bool
+    flip_columns: bool
+    axis: int | None
+    index: int
+    name: str
+    ends: str
+    height_to_width: float
+
+    def take(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The picture `(h w)` of an array `(*space)`."""
+        flat = array if self.axis is None else np.take(array, self.index, axis=self.axis)
+        flat = flat if self.rows < self.columns else flat.T
+        return flat[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+
+
+def choose_plane(grid: Grid, weight: NDArray[Any]) -> Plane:
+    """The plane to show: the whole picture in 2-D; in 3-D the slice with the largest sum of `weight`.
+
+    A stack of thick slices is shown as it was taken, across its thickest axis; otherwise the plane is axial where
+    the affine tells which one that is, else across the first axis. With an affine the picture is turned as
+    radiologists look at it: the patient's right, anterior or superior side is at the left or top edge.
+
+    Args:
+        grid: grid of the case.
+        weight: `(*space)` numbers or booleans, for instance where the labels changed.
+    """
+    world = _world(grid)
+    axis = None if grid.ndim == 2 else _slice_axis(grid, world)
+    shown = [a for a in range(grid.ndim) if a != axis]
+    if world is not None:
+        shown.sort(key=lambda a: -world[a][0])
+    rows, columns = shown
+    flips = [world is not None and world[a][1] > 0 for a in shown]
+    ends = "" if world is None else WORLD_ENDS[world[columns][0]] + WORLD_ENDS[world[rows][0]]
+    sizes = [grid.shape[a] * grid.spacing_mm[a] for a in shown]
+    index, name = 0, ""
+    if axis is not None:
+        index = int(np.argmax(weight.sum(axis=tuple(shown))))
+        kind = f"slice across axis {axis}" if world is None else f"{PLANES[world[axis][0]]} slice"
+        name = f"{kind}, {index + 1} of {grid.shape[axis]}"
+    return Plane(rows, columns, flips[0], flips[1], axis, index, name, ends, sizes[0] / sizes[1])
+
+
+def _world(grid: Grid) -> tuple[tuple[int, int], ...] | None:
+    """Per array axis, the nearest world axis (0 right, 1 anterior, 2 superior) and its sign; None if unknown."""
+    if grid.affine is None:
+        return None
+    directions = np.asarray(grid.affine, float)[:3, : grid.ndim]
+    nearest = np.abs(directions).argmax(axis=0)
+    if len(set(nearest.tolist())) < grid.ndim:
+        return None
+    return tuple((int(w), 1 if directions[w, a] > 0 else -1) for a, w in enumerate(nearest))
+
+
+def _slice_axis(grid: Grid, world: tuple[tuple[int, int], ...] | None) -> int:
+    order = sorted(range(3), key=lambda a: grid.spacing_mm[a])
+    if grid.spacing_mm[order[2]] > CLEARLY_THICKER * grid.spacing_mm[order[1]]:
+        return order[2]
+    return 0 if world is None else [w for w, _ in world].index(2)

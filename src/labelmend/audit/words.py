@@ -1,0 +1,101 @@
+"""What the report says in words and numbers, apart from where it says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labelmend.audit.summary import ClassBias, RunSummary
+
+MINUS = "\u2212"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with a true minus sign; a dash where it is not known.
+
+    >>> number(-1.25, 1), number(None)
+    ('−1.2', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", MINUS) if float(text.replace(",", "")) else text.replace("-", "")
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """A number with its sign: +1.2, −1.2, 0.0."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and value > 0 and text.strip("0.") else text
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    >>> listing(["lung", "heart", "clavicle"])
+    'lung, heart and clavicle'
+    """
+    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """A number of things: "1 case", "2 cases", "1,200 cases"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def headline(summary: RunSummary, n_changed: int) -> str:
+    """What was done, in two sentences."""
+    n, measured = len(summary.cases), any(round_.bias for round_ in summary.rounds)
+    text = (
+        f"A network was trained on {count(n, 'case')} with the given outlines of {listing(summary.classes)}. "
+    )
+    if measured and summary.clean_cases:
+        text += f"On {count(len(summary.clean_cases), 'trusted case')} it was measured how far such outlines are off. "
+    if n_changed == 0:
+        return text + "No outline was changed."
+    whose = "all of them" if n_changed == n and n > 1 else count(n_changed, "case")
+    return text + f"Corrected outlines were then written for {whose}; the given files were not touched."
+
+
+def bias_sentence(bias: ClassBias, unit: str, confidence: float | None = None) -> str:
+    """How far the given outlines of one class are off, and how sure that is.
+
+    >>> bias_sentence(ClassBias("lung", -14.6, -15.0, -14.2, 20, True, ""), "mm", 0.95)
+    'Given outlines of lung run about 14.6 mm too large (95 % interval 14.2 to 15.0 mm, 20 trusted cases).'
+    """
+    if bias.mean is None:
+        return f"The bias of {bias.name} could not be measured: no trusted case had a boundary to compare."
+    trusted = count(bias.n_cases, "trusted case")
+    interval = "interval" if confidence is None else f"{confidence * 100:g} % interval"
+    size = f"about {_amount(bias.mean, unit)}"
+    if bias.low is None or bias.high is None:
+        why = "too few for an interval" if bias.n_cases < 2 else "no interval"
+        return f"Given outlines of {bias.name} run {size} ({trusted}, {why})."
+    if bias.low <= 0 <= bias.high:
+        return (
+            f"Given outlines of {bias.name} show no certain bias: {size}, but the {interval} reaches from "
+            f"{_amount(bias.low, unit)} to {_amount(bias.high, unit)} ({trusted})."
+        )
+    near, far = sorted((abs(bias.low), abs(bias.high)))
+    return (
+        f"Given outlines of {bias.name} run {size} "
+        f"({interval} {number(near, 1)} to {number(far, 1)} {unit}, {trusted})."
+    )
+
+
+def decision(bias: ClassBias) -> str:
+    """What was done about it: the method's own sentence where it gave one."""
+    done = "Outlines moved back" if bias.moved else "Outlines left as given"
+    return f"{done}: {bias.why.rstrip('.')}." if bias.why else f"{done}."
+
+
+def later_round(bias: ClassBias, number_of_round: int, unit: str) -> str:
+    """The bias that a later round still found."""
+    found = "not measured" if bias.mean is None else _amount(bias.mean, unit)
+    return f"Round {number_of_round}, trained on the outlines of the round before: {found}."
+
+
+def _amount(bias: float, unit: str) -> str:
+    """The size and direction of a bias: "14.6 mm too large"."""
+    size = number(abs(bias), 1)
+    if not size.strip("0."):
+        return f"{size} {unit}"
+    return f"{size} {unit} too {'large' if bias < 0 else 'small'}"

@@ -1,0 +1,49 @@
+"""The command line: one file a verb, loaded only when asked for, and the only layer that prints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from labelmend import __version__
+from labelmend.errors import LabelmendError
+
+VERBS = {
+    "train": "train on noisy masks and write corrected ones",
+    "predict": "segment images with a finished run",
+    "evaluate": "compare label folders: Dice, IoU, NSD, HD95, signed boundary bias",
+    "simulate": "draw noisy masks from clean ones",
+    "demo": "the main job on drawn radiographs, no data needed",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 if it went well, 2 with one clear sentence on bad input."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if argv[0] == "--version":
+        print(f"labelmend {__version__}")
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        print(f"labelmend: no verb called {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"labelmend.cli.{verb}")
+    arguments = module.parser().parse_args(rest)
+    try:
+        return module.run(arguments)
+    except LabelmendError as error:
+        print(f"labelmend {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"labelmend {verb}: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _usage() -> str:
+    lines = ["usage: labelmend VERB ...", ""]
+    lines += [f"  {verb:10} {what}" for verb, what in VERBS.items()]
+    return "\n".join([*lines, "", "labelmend VERB --help tells the settings of a verb."])

@@ -1,0 +1,60 @@
+"""labelmend simulate: draw noisy masks from clean ones."""
+
+from __future__ import annotations
+
+from jsonargparse import Namespace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from labelmend.cli.choice import ChoiceParser, chosen
+from labelmend.engine.simulate import mean_dice, simulate
+from labelmend.noise import NOISES, PRESETS
+
+
+def parser() -> ChoiceParser:
+    """The arguments of the verb."""
+    parser = ChoiceParser(
+        prog="labelmend simulate", description="Draw noisy masks from a folder of clean ones."
+    )
+    parser.add_argument(
+        "labels", type=str, help="folder of clean labels: <case>.<ext>, or <class>/<case>.<ext>"
+    )
+    parser.add_argument("out", type=str, help="folder to write to, in the same structure and format")
+    parser.add_argument("--preset", type=str | None, help=f"a published noise: {', '.join(PRESETS)}")
+    parser.add_choice("noise", NOISES, default=None, help="a noise with settings of your own")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    parser.add_argument(
+        "--classes",
+        type=dict[str, int] | None,
+        help="names and values in integer maps, as {lung: 1, heart: 2}",
+    )
+    parser.add_argument("--ignore", type=int | None, help="value of pixels nobody annotated, in integer maps")
+    parser.add_argument(
+        "--spacing_mm",
+        type=float | list[float] | None,
+        help="pixel spacing for formats that store none, in mm",
+    )
+    return parser
+
+
+def run(arguments: Namespace) -> int:
+    """Draw the masks and say in one line what was written."""
+    console = Console(highlight=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("simulating", total=None)
+        out = simulate(
+            arguments.labels,
+            arguments.out,
+            preset=arguments.preset,
+            noise=chosen(arguments.noise, NOISES),
+            seed=arguments.seed,
+            classes=arguments.classes,
+            ignore=arguments.ignore,
+            spacing_mm=arguments.spacing_mm,
+            on_case=lambda case, n_cases: progress.update(task, total=n_cases, advance=1),
+        )
+        n_cases = int(progress.tasks[0].completed)
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in mean_dice(out).items())
+    console.print(f"{out}: noisy masks of {n_cases} cases; mean Dice to clean: {scores}", markup=False)
+    return 0

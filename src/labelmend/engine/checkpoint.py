@@ -1,0 +1,75 @@
+"""Resumable state of a run: one file, whole or absent, that loads without unpickling code."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from labelmend.errors import UnreadableFileError
+from labelmend.io import whole_file, write_json
+
+
+def save_checkpoint(path: Path, values: Mapping[str, Any]) -> None:
+    """Write tensors, numbers, strings, lists and numpy arrays to one file."""
+    buffer = io.BytesIO()
+    torch.save(_pack(values), buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, or None where there is nothing yet."""
+    if not path.exists():
+        return None
+    try:
+        return _unpack(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UnreadableFileError(f"{path} cannot be read: {error}; delete the run folder and start again") from error
+
+
+def save_model(run: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
+    """RUN/model.safetensors with the weights and RUN/model.json with all that `predict` needs to know."""
+    from safetensors.torch import save
+
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    with whole_file(run / "model.safetensors") as temporary:
+        temporary.write_bytes(save(weights))
+    write_json(run / "model.json", description)
+
+
+def read_model(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Weights and description of a finished run."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load((run / "model.safetensors").read_bytes()), json.loads((run / "model.json").read_text())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UnreadableFileError(f"{run} holds no finished model: {error}") from error
+
+
+def _pack(value: Any) -> Any:
+    """Numpy arrays as tensors under a marked key: weights-only loading knows tensors, not numpy."""
+    if isinstance(value, np.ndarray):
+        return {"__numpy__": torch.from_numpy(np.ascontiguousarray(value))}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: _pack(item) for key, item in value.items()}
+    return [_pack(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"__numpy__"}:
+            return value["__numpy__"].numpy()
+        return {key: _unpack(item) for key, item in value.items()}
+    return [_unpack(item) for item in value] if isinstance(value, list) else value

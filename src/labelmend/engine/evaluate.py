@@ -1,0 +1,214 @@
+"""Compare a folder of labels with a folder of reference labels, per case and class."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
+from labelmend.io import LabelFolder, grid_difference, open_labels
+from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
+from labelmend.types import Grid
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Every class over all cases, and per measure the unweighted mean of the class means."""
+
+    classes: tuple[ClassSummary, ...]
+    mean: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of all cases and classes.
+
+    Args:
+        labels: folder of the evaluated labels.
+        reference: folder of the reference labels.
+        classes: class names, in the order of the reference.
+        unit: "mm", or "px" where files store no spacing and none was given: then all lengths are in pixels.
+        tolerance_mm: tolerance of the NSD, in `unit`.
+        scores: one a case and class, sorted by case.
+        not_scored: cases of the reference that the evaluated labels do not have.
+    """
+
+    labels: Path
+    reference: Path
+    classes: tuple[str, ...]
+    unit: str
+    tolerance_mm: float
+    scores: tuple[Score, ...]
+    not_scored: tuple[str, ...]
+
+    @property
+    def n_cases(self) -> int:
+        return len({score.case for score in self.scores})
+
+    def summary(self) -> Summary:
+        """Per class the spread over cases, and the mean over classes; what has no finite value is counted."""
+        classes = tuple(summarise(name, self.scores) for name in self.classes)
+        means = {m: [c.spreads[m].mean for c in classes if c.spreads[m].n] for m in MEASURES}
+        return Summary(classes, {m: float(np.mean(v)) if v else math.nan for m, v in means.items()})
+
+    def worst(self, count: int = 5) -> tuple[Score, ...]:
+        """The scores with the lowest Dice, lowest first; of equal ones the lower NSD comes first."""
+        scored = [score for score in self.scores if not math.isnan(score.dice)]
+        return tuple(sorted(scored, key=lambda s: (s.dice, s.nsd, s.case))[:count])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in what JSON knows: NaN becomes None, infinity the text "inf"."""
+        summary = self.summary()
+        return {
+            "labels": str(self.labels.resolve()),
+            "reference": str(self.reference.resolve()),
+            "unit": self.unit,
+            "tolerance_mm": self.tolerance_mm,
+            "n_cases": self.n_cases,
+            "not_scored": list(self.not_scored),
+            "aggregation": "mean, sd, median over the n cases with a finite value; mean of class means",
+            "classes": [_json(c) for c in summary.classes],
+            "mean_over_classes": _json(dict(summary.mean)),
+            "scores": [_json(s) for s in self.scores],
+        }
+
+
+def evaluate(
+    labels: str | Path,
+    reference: str | Path,
+    *,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+    tolerance_mm: float = 2.0,
+    on_case: Callable[[str, int], None] = lambda case, n_cases: None,
+) -> Evaluation:
+    """Compare every case of `labels` with the same case of `reference`.
+
+    Pixels that the reference ignores are left out of both. Cases that only the reference has are listed, not
+    scored. A folder of integer maps without names takes those of the other folder.
+
+    Args:
+        labels: label folder to evaluate; all its cases must be in the reference.
+        reference: label folder to compare with, with the same class names.
+        classes: value of each class name, for integer maps without a `dataset.json`.
+        ignore: value that marks ignored pixels in integer maps.
+        spacing_mm: per array axis, or one number, for formats that store none.
+        tolerance_mm: boundary deviation up to which NSD counts it as right; in pixels without spacing.
+        on_case: called with (case id, number of cases) after each case.
+
+    Raises:
+        MissingDataError: a folder or a reference case is not there.
+        ConfigError: class names differ, or the tolerance is not a finite distance.
+        GeometryError: shapes, spacings or affines of a case disagree.
+    """
+    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
+    ours, theirs = _open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm)
+    scores: list[Score] = []
+    units: dict[str, str] = {}
+    for case in sorted(ours.cases):
+        evaluated, truth = ours.read(case), theirs.read(case)
+        files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
+        grid = _common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
+        units[case] = "px" if grid.affine is None and spacing_mm is None else "mm"
+        scores += score_case(case, evaluated, truth, tolerance_mm=tolerance_mm, spacing_mm=grid.spacing_mm)
+        on_case(case, len(ours.cases))
+    return Evaluation(
+        labels=Path(labels),
+        reference=Path(reference),
+        classes=theirs.classes,
+        unit=_common_unit(units),
+        tolerance_mm=tolerance_mm,
+        scores=tuple(scores),
+        not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))),
+    )
+
+
+def _open_pair(
+    labels: Path,
+    reference: Path,
+    classes: Mapping[str, int] | None,
+    ignore: int | None,
+    spacing_mm: Sequence[float] | float | None,
+) -> tuple[LabelFolder, LabelFolder]:
+    """Both folders with the same class names and a reference for every case, or an error."""
+
+    def opened(path: Path, names: Mapping[str, int] | None) -> LabelFolder:
+        return open_labels(path, classes=names, ignore=ignore, spacing_mm=spacing_mm)
+
+    theirs = opened(reference, classes)
+    try:
+        ours = opened(labels, classes)
+    except LabelValueError:  # without names of its own and empty throughout: the reference may lend it names
+        if classes is not None or theirs.overlapping:
+            raise
+        ours = opened(labels, theirs.class_map())
+    lent = _lent_names(ours, theirs)
+    if lent is not None:
+        ours, theirs = opened(labels, lent), opened(reference, lent)
+    if set(ours.classes) != set(theirs.classes):
+        raise ConfigError(
+            f"{labels} has the classes {', '.join(ours.classes)}, "
+            f"{reference} has {', '.join(theirs.classes)}: "
+            "rename the class folders, or give the classes with their values"
+        )
+    missing = sorted(set(ours.cases) - set(theirs.cases))
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise MissingDataError(
+            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: {shown}"
+        )
+    return ours, theirs
+
+
+def _lent_names(ours: LabelFolder, theirs: LabelFolder) -> dict[str, int] | None:
+    """Names for two folders of integer maps that differ because one or both have none; else None."""
+    if set(ours.classes) == set(theirs.classes) or ours.overlapping or theirs.overlapping:
+        return None
+    if _unnamed(ours) and _unnamed(theirs):
+        return dict(sorted({**ours.class_map(), **theirs.class_map()}.items(), key=lambda pair: pair[1]))
+    if _unnamed(ours):
+        return theirs.class_map()
+    return ours.class_map() if _unnamed(theirs) else None
+
+
+def _unnamed(folder: LabelFolder) -> bool:
+    """True for classes that are called after their values, since nobody named them."""
+    return folder.classes == tuple(map(str, folder.values or ()))
+
+
+def _common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:
+    """The grid of a pair, from the file that stores its geometry; an error where the two disagree."""
+    difference = grid_difference(ours, theirs)
+    if difference:
+        raise GeometryError(f"{where} differ in {difference}: bring them onto one grid")
+    return ours if theirs.affine is None else theirs
+
+
+def _common_unit(units: Mapping[str, str]) -> str:
+    """The unit of all cases, or an error: pixels and millimetres cannot be averaged."""
+    without = [case for case, unit in units.items() if unit == "px"]
+    if without and len(without) < len(units):
+        raise GeometryError(
+            f"case {without[0]} has no spacing and others have: give the spacing or store it in every file"
+        )
+    return "px" if without else "mm"
+
+
+def _json(value: Any) -> Any:
+    """The same value in what JSON knows; the field `class_name` is called "class", as in every other file."""
+    if isinstance(value, Score | ClassSummary):
+        fields = _json(dataclasses.asdict(value))
+        return {"class" if name == "class_name" else name: inner for name, inner in fields.items()}
+    if isinstance(value, dict):
+        return {key: _json(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

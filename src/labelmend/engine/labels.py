@@ -1,0 +1,83 @@
+"""Versions of the labels of a run: version 0 as given, later ones as revised; immutable, sharing unchanged cases."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
+from labelmend.io import whole_file
+from labelmend.types import LabelMap, Revision
+
+
+class LabelStore:
+    """Label versions below a folder: `v1/<case>.npz`, `v2/...`; version 0 is read from where it was given.
+
+    Args:
+        folder: where revisions are kept.
+        given: case id -> labels as delivered.
+    """
+
+    def __init__(self, folder: Path, given: Callable[[str], LabelMap]) -> None:
+        self.folder = folder
+        self.given = given
+
+    def version_of(self, case: str, at: int) -> int:
+        """Newest version of a case that is not newer than version `at`."""
+        return next((v for v in range(at, 0, -1) if self._file(case, v).exists()), 0)
+
+    def read(self, case: str, at: int, given: LabelMap | None = None) -> LabelMap:
+        """Labels of a case as of version `at`."""
+        version = self.version_of(case, at)
+        base = self.given(case) if given is None else given
+        if version == 0:
+            return base
+        path = self._file(case, version)
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                return dataclasses.replace(base, array=saved["array"])
+        except (OSError, ValueError, KeyError) as error:
+            raise UnreadableFileError(f"case {case}: {path} cannot be read: {error}; delete it and start again") from error
+
+    def commit(self, revision: Revision, version: int, given: LabelMap) -> None:
+        """Check a revision against the given labels and keep it, whole or not at all."""
+        check_revision(revision, given)
+        buffer = io.BytesIO()
+        note = {f.name: getattr(revision, f.name) for f in dataclasses.fields(revision) if f.name != "labels"}
+        np.savez_compressed(buffer, array=revision.labels.array, note=np.array(json.dumps(note)))
+        path = self._file(revision.case, version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
+    def note(self, case: str, at: int) -> dict[str, Any] | None:
+        """What the newest revision of a case said of itself (reason, voxels, displacement), or None if never revised."""
+        version = self.version_of(case, at)
+        if version == 0:
+            return None
+        with np.load(self._file(case, version), allow_pickle=False) as saved:
+            return {"version": version} | json.loads(str(saved["note"]))
+
+    def _file(self, case: str, version: int) -> Path:
+        return self.folder / f"v{version}" / f"{case}.npz"
+
+
+def check_revision(revision: Revision, given: LabelMap) -> None:
+    """A revision keeps shape, dtype, classes and every ignored pixel of the given labels, or it is refused."""
+    new = revision.labels
+    if new.array.shape != given.array.shape or new.array.dtype != given.array.dtype:
+        raise GeometryError(
+            f"case {revision.case}: revised labels are {new.array.dtype} {new.array.shape}, "
+            f"the given ones {given.array.dtype} {given.array.shape}"
+        )
+    if new.classes != given.classes:
+        raise LabelValueError(f"case {revision.case}: revised classes {new.classes} are not the given {given.classes}")
+    ignored = given.ignored()
+    if not np.array_equal(new.ignored(), ignored) or not np.array_equal(new.masks()[:, ignored], given.masks()[:, ignored]):
+        raise LabelValueError(f"case {revision.case}: the revision changes pixels that are to be ignored")

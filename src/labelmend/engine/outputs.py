@@ -1,0 +1,169 @@
+"""The run folder: taken or refused at the start, filled at the end; every file whole, every mask with its manifest row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from labelmend import __version__
+from labelmend.engine.checkpoint import save_model
+from labelmend.engine.config import TrainConfig, differing, read_settings, to_yaml
+from labelmend.engine.predict import card_to_json
+from labelmend.errors import ConfigError, OutputError
+from labelmend.io import ManifestRow, append_line, append_row, checksum, read_lines, read_manifest, write_json, write_text
+from labelmend.methods.base import Method, hyper_parameters
+from labelmend.methods.registry import method_name
+
+if TYPE_CHECKING:
+    from labelmend.engine.train import Run
+
+MACHINE_SETTINGS = ("out", "device", "threads", "workers", "cache_gib")
+"""Settings that may change between an interrupted start and the next: they do not change what is computed."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a finished run lies.
+
+    Args:
+        folder: the run.
+        labels: corrected labels, in the structure and format of the given ones.
+        summary: what was measured and changed, the content of summary.json.
+    """
+
+    folder: Path
+    labels: Path
+    summary: dict[str, Any]
+
+
+def open_run(config: TrainConfig, method: Method) -> None:
+    """Take a new or empty folder for this run, or one that holds this very run.
+
+    Raises:
+        OutputError: the folder holds something else, or a run with other settings.
+    """
+    if not config.out:
+        raise ConfigError("no output folder was given: say --out RUN")
+    folder = Path(config.out)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file: choose another --out")
+    text = to_yaml(config, method)
+    if (folder / "config.yaml").exists():
+        import yaml
+
+        old, new = read_settings(folder), yaml.safe_load(text)
+        changed = differing(*({k: v for k, v in s.items() if k not in MACHINE_SETTINGS} for s in (old, new)))
+        if changed:
+            raise OutputError(f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): choose another --out")
+        return
+    if folder.exists() and any(not p.name.startswith(".part-") for p in folder.iterdir()):
+        raise OutputError(f"{folder} is not empty and holds no run: choose another --out")
+    write_text(folder / "config.yaml", text)
+
+
+def append_metrics(folder: Path, row: dict[str, Any], is_main: bool) -> None:
+    """One JSON line an epoch in RUN/metrics.jsonl."""
+    if is_main:
+        append_line(folder / "metrics.jsonl", json.dumps(row))
+
+
+def trim_metrics(folder: Path, round_number: int, epochs_done: int, is_main: bool) -> None:
+    """Forget rows of epochs that will be trained again after an interruption."""
+    path = folder / "metrics.jsonl"
+    if not is_main or not path.exists():
+        return
+    lines = read_lines(path)
+    kept = [line for line in lines if (row := json.loads(line)) and (row["round"], row["epoch"]) <= (round_number, epochs_done)]
+    write_text(path, "".join(line + "\n" for line in kept))
+
+
+def write_outputs(run: Run) -> RunResult:
+    """Model, corrected labels, manifest and summary of a finished run; parts that are there already stay."""
+    folder, summary_path = run.folder, run.folder / "summary.json"
+    if run.accelerator.is_main_process and not summary_path.exists():
+        findings = run.rows[-1]["bias"] if run.rows else []
+        measured = {row["class"]: row.get("mean_mm") for row in findings}
+        bias = [measured.get(name) for name in run.card.classes] if measured else None
+        save_model(folder, run.networks[0], card_to_json(run.card, bias))
+        cases = _write_labels(run)
+        write_json(summary_path, _summary(run, cases))
+    run.accelerator.wait_for_everyone()
+    return RunResult(folder, folder / "labels", json.loads(summary_path.read_text()))
+
+
+def _write_labels(run: Run) -> list[dict[str, Any]]:
+    """Corrected labels of every training case with their manifest rows; returns what the revisions said."""
+    training, target, manifest = run.material.training, run.folder / "labels", run.folder / "manifest.jsonl"
+    written = {row.case: row for row in read_manifest(manifest)}
+    name, parameters = method_name(run.method), hyper_parameters(run.method)
+    cases = []
+    for done, case in enumerate(training.cases, start=1):
+        given = training.read_labels(case)
+        note = run.store.note(case, run.rounds)
+        cases.append(_case_row(case, note, len(given.classes)))
+        if not _is_written(written.get(case), run.folder):
+            files = training.labels.write(target, case, run.store.read(case, run.rounds, given))
+            sources = training.labels.sources(case)
+            row = ManifestRow(
+                case=case,
+                files=tuple(str(path.relative_to(run.folder)) for path in files),
+                checksum=checksum(*files),
+                parent=str(sources[0].parent if len(sources) > 1 else sources[0]),
+                parent_checksum=checksum(*sources),
+                method=name,
+                parameters=parameters,
+                version=cases[-1]["version"],
+                seed=run.config.seed,
+                reason=cases[-1]["reason"],
+            )
+            append_row(manifest, row)
+        run.tick("writing labels", done, len(training.cases), case)
+    return cases
+
+
+def _is_written(row: ManifestRow | None, folder: Path) -> bool:
+    if row is None or not all((folder / name).exists() for name in row.files):
+        return False
+    return checksum(*(folder / name for name in row.files)) == row.checksum
+
+
+def _case_row(case: str, note: dict[str, Any] | None, n_classes: int) -> dict[str, Any]:
+    if note is None:
+        zeros = [0] * n_classes
+        note = {"version": 0, "reason": "kept as given", "added_vox": zeros, "removed_vox": zeros,
+                "displacement_mm": [0.0] * n_classes, "confidence": 1.0}  # fmt: skip
+    note["displacement_mm"] = [d if d is not None and np.isfinite(d) else None for d in note["displacement_mm"]]
+    return {"case": case} | {key: value for key, value in note.items() if key != "case"}
+
+
+def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """What RUN/summary.json says: everything the report needs beside the label files themselves."""
+    config, training, clean = run.config, run.material.training, run.material.clean
+    labels = training.labels
+    grid = training.read_labels(training.cases[0]).grid
+    doc = (type(run.method).__doc__ or "").partition("Paper:")[2]
+    reference = Path(config.reference) if config.reference else None
+    return {
+        "labelmend_version": __version__,
+        "method": method_name(run.method),
+        "parameters": hyper_parameters(run.method),
+        "paper": " ".join(doc.split()),
+        "classes": labels.classes,
+        "overlapping": labels.overlapping,
+        "unit": "mm" if config.spacing_mm is not None or grid.affine is not None else "px",
+        "images": (training.root / "images").resolve(),
+        "given": labels.path.resolve(),
+        "corrected": "labels",
+        "reference": reference and reference.resolve(),
+        "spacing_mm": config.spacing_mm,
+        "label_values": None if labels.overlapping else dict(zip(labels.classes, labels.values or (), strict=False)),
+        "ignore": config.ignore,
+        "clean_cases": [] if clean is None else clean.cases,
+        "rounds": run.rows,
+        "cases": cases,
+        "notes": run.notes,
+    }

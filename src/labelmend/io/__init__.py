@@ -1,0 +1,50 @@
+"""Images, label folders and manifests on disk: the only layer that opens data files."""
+
+from labelmend.io import nifti, png, tiff  # each enters its formats into FORMATS
+from labelmend.io.atomic import append_line, read_lines, whole_file, write_bytes, write_json, write_text
+from labelmend.io.base import (
+    FORMATS,
+    Format,
+    Image,
+    case_id,
+    read_image,
+    read_label_array,
+    write_label_array,
+)
+from labelmend.io.check import DatasetFacts, check_dataset
+from labelmend.io.folders import open_images, open_labels, read_case_list
+from labelmend.io.label_folder import LabelFolder, grid_difference
+from labelmend.io.layout import Dataset, open_dataset
+from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest
+
+__all__ = [
+    "FORMATS",
+    "Dataset",
+    "DatasetFacts",
+    "Format",
+    "Image",
+    "LabelFolder",
+    "ManifestRow",
+    "append_line",
+    "append_row",
+    "case_id",
+    "check_dataset",
+    "checksum",
+    "grid_difference",
+    "nifti",
+    "open_dataset",
+    "open_images",
+    "open_labels",
+    "png",
+    "read_case_list",
+    "read_image",
+    "read_label_array",
+    "read_lines",
+    "read_manifest",
+    "tiff",
+    "whole_file",
+    "write_bytes",
+    "write_json",
+    "write_label_array",
+    "write_text",
+]

@@ -1,0 +1,164 @@
+"""Files that appear whole or not at all: write beside the target, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelmend.errors import OutputError
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Write to the temporary path this yields; on leaving, it is fsynced and renamed over `path`.
+
+    The temporary file is hidden, lies in the same folder, keeps the suffix, and always has the same name: if
+    the process is killed, the next writer of `path` replaces what was left. Missing folders are made.
+
+    Args:
+        path: the file that is to appear whole or not at all.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".part-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if is_disk_full(error) or isinstance(error, OSError):
+            raise _output_error(path, error) from error
+        raise
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a whole file of bytes."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a whole UTF-8 file with Unix line ends."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write a whole JSON file: numpy values become plain ones, paths text, NaN and infinity null."""
+    write_text(path, json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_line(path: str | Path, text: str) -> None:
+    """Append one line to a log: a line counts once its newline is there.
+
+    A tail without a newline, left by a process killed while writing, is cut off first; a write that fails is
+    taken back. `read_lines` passes over such a tail.
+
+    Args:
+        path: the file; it and its folder are made where they are missing.
+        text: one line, without the newline.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written.
+    """
+    path = Path(path)
+    if "\n" in text:
+        raise ValueError(f"one line was to be appended to {path}, but the text holds several")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "r+b" if path.exists() else "x+b", buffering=0) as log:
+            end = _end_of_last_line(log)
+            log.truncate(end)
+            log.seek(end)
+            try:
+                _write_all(log.fileno(), text.encode() + b"\n")
+                os.fsync(log.fileno())
+            except BaseException:
+                log.truncate(end)
+                raise
+    except OSError as error:
+        raise _output_error(path, error) from error
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The finished lines of a log written with `append_line`; none if it is not there."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    *lines, _torn = path.read_bytes().split(b"\n")
+    return [line.decode() for line in lines]
+
+
+def plain(obj: Any) -> Any:
+    """The same value in what JSON knows: dict, list, text, number, true, false, null.
+
+    >>> plain({"bias_mm": np.float32(0.5), "low": float("nan"), "n": (np.int64(1), 2)})
+    {'bias_mm': 0.5, 'low': None, 'n': [1, 2]}
+    """
+    if isinstance(obj, np.ndarray | np.generic):
+        obj = obj.tolist()
+    if isinstance(obj, Mapping):
+        return {str(key): plain(value) for key, value in obj.items()}
+    if isinstance(obj, list | tuple | set | frozenset):
+        return [plain(value) for value in (sorted(obj) if isinstance(obj, set | frozenset) else obj)]
+    if isinstance(obj, float):
+        return obj if math.isfinite(obj) else None
+    if isinstance(obj, os.PathLike):
+        return str(obj)
+    return obj
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """True for an error that says there is no room left, also where a library turned it into its own."""
+    return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)
+
+
+def _output_error(path: Path, error: BaseException) -> OutputError:
+    if is_disk_full(error):
+        return OutputError(f"disk full while writing {path}: free some space and run the same command again")
+    reason = getattr(error, "strerror", None) or str(error)
+    return OutputError(f"cannot write {path} ({reason}): choose a place that can be written")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _end_of_last_line(log: Any) -> int:
+    """Offset just behind the last newline, looking back in blocks from the end; 0 if there is none."""
+    end = log.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        log.seek(start)
+        found = log.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself lasting, where the file system offers that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

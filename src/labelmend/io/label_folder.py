@@ -1,0 +1,197 @@
+"""One folder of labels: read a case as a LabelMap, write a revised one into another folder like it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
+from labelmend.io.atomic import whole_file
+from labelmend.io.base import Spacing, read_label_array, suffix_of, write_label_array
+from labelmend.io.values import distinct_values
+from labelmend.types import BoolArray, Grid, LabelMap
+
+GEOMETRY_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFolder:
+    """What `open_labels` found.
+
+    Args:
+        path: the folder.
+        classes: names of the k foreground classes.
+        overlapping: True for one boolean file a class, False for one integer map a case.
+        values: the integer of each class in an integer map; None when overlapping.
+        ignore: the integer that marks "not annotated" in an integer map, or None.
+        files: per case its file, or one file per class in the order of `classes`.
+        ignore_files: per case the file whose foreground is not annotated (overlapping classes only).
+        spacing_mm: spacing for files that store none.
+        stored_foreground: 255 where an integer map keeps its one class as 255 and reads as 1, else None.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    overlapping: bool
+    values: tuple[int, ...] | None
+    ignore: int | None
+    files: Mapping[str, tuple[Path, ...]]
+    ignore_files: Mapping[str, Path] = field(default_factory=dict)
+    spacing_mm: Spacing = None
+    stored_foreground: int | None = None
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Case ids, sorted."""
+        return tuple(sorted(self.files))
+
+    def class_map(self) -> dict[str, int]:
+        """Class names with their values (1..k when overlapping), fit for `open_labels(classes=...)`."""
+        return dict(zip(self.classes, self.values or range(1, len(self.classes) + 1), strict=True))
+
+    def sources(self, case: str) -> tuple[Path, ...]:
+        """The files of a case: its label file or one a class, then its ignore file if it has one."""
+        if case not in self.files:
+            raise MissingDataError(f"case {case} has no labels in {self.path}: check the case id")
+        return (*self.files[case], *([self.ignore_files[case]] if case in self.ignore_files else []))
+
+    def target(self, folder: str | Path, case: str) -> tuple[Path, ...]:
+        """Where the files of a case lie below another root folder, in the order of `sources`."""
+        return tuple(Path(folder) / source.relative_to(self.path) for source in self.sources(case))
+
+    def read(self, case: str) -> LabelMap:
+        """The labels of one case.
+
+        Raises:
+            LabelValueError: a value that no class has; in a boolean file, more than one value beside 0.
+            GeometryError: the files of one case lie on different grids.
+        """
+        self.sources(case)
+        return self._read_masks(case) if self.overlapping else self._read_map(case)
+
+    def write(self, folder: str | Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
+        """Write labels of a case below another folder, each file like its source but for its data.
+
+        Foreground keeps the value that it has in the source (1 or 255). Ignore files are copied as they are.
+
+        Returns:
+            The files written, in the order of `sources`.
+
+        Raises:
+            OutputError: `folder` is, or lies in, the folder of the sources; disk full; not writable.
+            ConfigError, GeometryError: classes or shape differ from the source.
+        """
+        folder, home = Path(folder), self.path.resolve()
+        if home in (folder.resolve(), *folder.resolve().parents):
+            raise OutputError(
+                f"{folder} lies in the folder of the given labels {self.path}: choose another folder"
+            )
+        if labels.classes != self.classes or labels.overlapping != self.overlapping:
+            raise ConfigError(
+                f"case {case}: labels with classes {labels.classes} (overlapping: {labels.overlapping}) do "
+                f"not fit {self.path} with classes {self.classes} (overlapping: {self.overlapping})"
+            )
+        targets = self.target(folder, case)
+        if self.overlapping:
+            for index, (mask, source, target) in enumerate(
+                zip(labels.array, self.files[case], targets, strict=False)
+            ):
+                write_label_array(target, mask * np.int32(self._foreground(source, index)), source)
+            if case in self.ignore_files:
+                with whole_file(targets[-1]) as temporary:
+                    shutil.copyfile(self.ignore_files[case], temporary)
+            return targets
+        array = labels.array
+        if self.stored_foreground is not None:
+            array = np.where(array == 1, self.stored_foreground, array.astype(np.int32))
+        write_label_array(targets[0], array, self.files[case][0])
+        return targets
+
+    def _read_map(self, case: str) -> LabelMap:
+        path = self.files[case][0]
+        array, grid = read_label_array(path, self.spacing_mm)
+        known = (self.stored_foreground,) if self.stored_foreground is not None else self.values or ()
+        strange = set(distinct_values(array)) - {0, *known, self.ignore}
+        if strange:
+            named = ", ".join(f"{name} = {value}" for name, value in zip(self.classes, known, strict=True))
+            raise LabelValueError(
+                f"case {case}: {path} holds {_listed(strange)}, but the classes are {named} over background 0"
+                + (f" and ignore {self.ignore}" if self.ignore is not None else "")
+                + ": name the value as a class, or as the one to ignore"
+            )
+        if self.stored_foreground is not None:
+            array[array == self.stored_foreground] = 1
+        return LabelMap(array, grid, self.classes, self.values, self.ignore)
+
+    def _read_masks(self, case: str) -> LabelMap:
+        masks, grids = zip(*(self._read_mask(path, case) for path in self.sources(case)), strict=True)
+        for path, grid in zip(self.sources(case), grids, strict=True):
+            problem = grid_difference(grids[0], grid)
+            if problem:
+                raise GeometryError(f"case {case}: {self.files[case][0]} and {path} differ in {problem}")
+        k = len(self.classes)
+        ignored = masks[k] if case in self.ignore_files else None
+        return LabelMap(np.stack(masks[:k]), grids[0], self.classes, ignored_mask=ignored)
+
+    def _read_mask(self, path: Path, case: str) -> tuple[BoolArray, Grid]:
+        array, grid = read_label_array(path, self.spacing_mm)
+        values = distinct_values(array)
+        if len(set(values) - {0}) > 1:
+            raise LabelValueError(
+                f"case {case}: {path} holds {_listed(values)}, but a file of one class may hold 0 and one "
+                "other value: store one boolean map a class, or one integer map a case without sub-folders"
+            )
+        return array != 0, grid
+
+    def _foreground(self, source: Path, index: int) -> int:
+        """The value of foreground in a boolean source; if it is empty, in the first file that is not."""
+        value = _foreground_of(source)
+        if value is not None:
+            return value
+        own_class_first = sorted(range(len(self.classes)), key=lambda i: i != index)
+        found = _usual_foreground(tuple(self.files[case][i] for i in own_class_first for case in self.cases))
+        if found is not None:
+            return found
+        return 1 if suffix_of(source).startswith(".nii") else 255
+
+
+def grid_difference(one: Grid, other: Grid) -> str:
+    """What two grids disagree in, in words; empty if they agree to a thousandth.
+
+    Spacing and affine are compared only where both files store them.
+    """
+    if one.shape != other.shape:
+        return f"shape, {one.shape} and {other.shape}"
+    if one.affine is None or other.affine is None:
+        return ""
+    if not np.allclose(one.spacing_mm, other.spacing_mm, rtol=0, atol=GEOMETRY_TOLERANCE):
+        return f"spacing, {one.spacing_mm} and {other.spacing_mm} mm"
+    if not np.allclose(one.affine, other.affine, rtol=0, atol=GEOMETRY_TOLERANCE):
+        gap = np.abs(one.affine - other.affine).max()
+        return f"affine, by up to {gap:.4g} (position or orientation in space)"
+    return ""
+
+
+def _foreground_of(path: Path) -> int | None:
+    """The largest value but 0 in a file, None if it is empty."""
+    values = [value for value in distinct_values(read_label_array(path)[0]) if value]
+    return values[-1] if values else None
+
+
+@lru_cache(maxsize=64)
+def _usual_foreground(paths: tuple[Path, ...]) -> int | None:
+    return next((value for value in map(_foreground_of, paths) if value is not None), None)
+
+
+def _listed(values: set[int] | tuple[int, ...]) -> str:
+    shown = [str(value) for value in sorted(values)]
+    return (
+        ("values " if len(shown) > 1 else "the value ")
+        + ", ".join(shown[:8])
+        + (" ..." if len(shown) > 8 else "")
+    )

@@ -1,0 +1,101 @@
+"""Images and labels of a folder, paired by case.
+
+DATA/images/<case>.<ext>
+DATA/<labels>/<case>.<ext>             one integer map a case
+DATA/<labels>/<class>/<case>.<ext>     one boolean map a class, and `ignore/<case>.<ext>` where there is one
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelmend.errors import MissingDataError
+from labelmend.io.base import Image, Spacing, read_image
+from labelmend.io.folders import open_images, open_labels, read_case_list
+from labelmend.io.label_folder import LabelFolder
+from labelmend.types import LabelMap
+
+__all__ = ["Dataset", "LabelFolder", "open_dataset", "open_images", "open_labels", "read_case_list"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with their labels.
+
+    Args:
+        root: the folder.
+        images: per case its image file.
+        labels: the label folder.
+        cases: sorted ids of the cases that have both (or of those asked for).
+        spacing_mm: spacing for files that store none.
+    """
+
+    root: Path
+    images: Mapping[str, Path]
+    labels: LabelFolder
+    cases: tuple[str, ...]
+    spacing_mm: Spacing = None
+
+    def read_image(self, case: str) -> Image:
+        """The image of one case."""
+        if case not in self.images:
+            raise MissingDataError(f"case {case} has no image in {self.root}: check the case id")
+        return read_image(self.images[case], self.spacing_mm)
+
+    def read_labels(self, case: str) -> LabelMap:
+        """The labels of one case."""
+        return self.labels.read(case)
+
+    def subset(self, cases: Iterable[str]) -> Dataset:
+        """The same data set, restricted to some of its cases."""
+        wanted = tuple(sorted(set(cases)))
+        unknown = [case for case in wanted if case not in self.cases]
+        if unknown:
+            raise MissingDataError(f"no case called {unknown[0]!r} in {self.root}: check the case ids")
+        return dataclasses.replace(self, cases=wanted)
+
+
+def open_dataset(
+    root: str | Path,
+    labels: str | Path = "labels",
+    *,
+    images: str | Path = "images",
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Spacing = None,
+    cases: Sequence[str] | None = None,
+) -> Dataset:
+    """Pair the images of a folder with the labels beside them.
+
+    Args:
+        root: folder that holds `images` and `labels` (each may also be an absolute path).
+        labels, images: names of the two folders.
+        classes, ignore, spacing_mm: see `open_labels`.
+        cases: only these; without them, every image needs a label and every label an image.
+
+    Raises:
+        MissingDataError: a folder, an image, a label or a named case is not there.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MissingDataError(f"{root} is no folder: expected one that holds {images}/ and {labels}/")
+    image_files = open_images(root / images)
+    folder = open_labels(root / labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    wanted = tuple(sorted(set(cases) if cases is not None else image_files.keys() | folder.files.keys()))
+    for case in wanted:
+        if case not in image_files and case not in folder.files:
+            raise MissingDataError(
+                f"no case called {case!r}: neither {root / images} nor {folder.path} holds it"
+            )
+        if case not in folder.files:
+            raise MissingDataError(
+                f"case {case} has an image ({image_files[case]}) but no label in {folder.path}"
+            )
+        if case not in image_files:
+            raise MissingDataError(
+                f"case {case} has labels ({folder.files[case][0]}) but no image in {root / images}"
+            )
+    return Dataset(root, image_files, folder, wanted, spacing_mm)

@@ -1,0 +1,63 @@
+"""Label values: as integers, in the dtype of a file, and which of them occur."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import GeometryError, LabelValueError
+
+WHOLE_TOLERANCE = 1e-4
+
+
+def as_integers(array: NDArray) -> NDArray:
+    """Label values as integers: integers keep their dtype, floats must be whole numbers and become int32.
+
+    Raises:
+        LabelValueError: a value is NaN, infinite or not whole.
+    """
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind in "iu":
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind != "f":
+        raise LabelValueError(f"labels must be whole numbers, but the file stores {array.dtype}")
+    good = np.isfinite(array) & (np.abs(array) < 2**31)
+    whole = np.rint(np.where(good, array, 0))
+    good &= np.abs(np.where(good, array, 0) - whole) < WHOLE_TOLERANCE
+    if not good.all():
+        shown = ", ".join(f"{value:g}" for value in np.unique(array[~good])[:3])
+        raise LabelValueError(
+            f"labels must be whole numbers, but {int((~good).sum())} pixels are not (such as {shown})"
+        )
+    return whole.astype(np.int32)
+
+
+def fit_dtype(array: NDArray, dtype: np.dtype | type) -> NDArray:
+    """The same values in the dtype of the source file, or a LabelValueError if it cannot hold them."""
+    fitted = array.astype(dtype)
+    if not np.array_equal(fitted, array):
+        raise LabelValueError(
+            f"values {array.min()} to {array.max()} do not fit the source's {np.dtype(dtype).name} pixels"
+        )
+    return fitted
+
+
+def check_shape(array: NDArray, shape: tuple[int, ...]) -> None:
+    """A GeometryError unless the array to write lies on the source's grid."""
+    if array.shape != shape:
+        raise GeometryError(
+            f"labels of shape {array.shape} were to be written like this file of shape {shape}"
+        )
+
+
+def distinct_values(array: NDArray) -> tuple[int, ...]:
+    """The values that occur in an integer array, sorted; narrow ranges are counted, which is faster."""
+    if array.size == 0:
+        return ()
+    low, high = int(array.min()), int(array.max())
+    if high - low > 1 << 16:
+        return tuple(map(int, np.unique(array)))
+    if array.dtype.itemsize < 8:
+        array = array.astype(np.int64 if high > 2**31 - 1 else np.int32, copy=False)
+    return tuple(int(v) + low for v in np.flatnonzero(np.bincount((array - low).ravel())))

@@ -1,0 +1,1 @@
+"""Learning methods, one paper a file; `registry.METHODS` finds them by file name."""

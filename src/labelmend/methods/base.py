@@ -1,0 +1,160 @@
+"""The protocol of every learning method: three verbs, and values that go in and come back.
+
+    state = method.init(facts)                                   once a run
+    loss, logits, state = method.step(state, batch, nets)        every batch
+    state, revisions = method.revise(state, cases, clean)        once a round
+
+A method is a frozen dataclass whose fields are its hyper-parameters. It holds no changing attribute. A state is a
+plain dict of numbers, strings, lists and numpy arrays, so that the engine can save it without knowing what it means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from labelmend.geometry import boundary_bias
+from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = dict[str, Any]
+Nets = Sequence[Callable[["Tensor"], "Tensor"]]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of the loop.
+
+    Args:
+        networks: how many networks are trained side by side.
+        clean: whether trusted cases are "required", "optional" or "unused".
+        rounds: trainings from scratch, each followed by one `revise`, that the method asks for by default.
+    """
+
+    networks: int = 1
+    clean: Literal["required", "optional", "unused"] = "unused"
+    rounds: int = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method may know before training.
+
+    Args:
+        classes: names of the k foreground classes.
+        overlapping: True when a pixel may belong to several classes.
+        ndim: 2 or 3.
+        n_cases: number of training cases.
+        class_frequency: per class, share of annotated pixels that belong to it.
+        seed: the run's seed, for methods that draw random numbers of their own.
+    """
+
+    classes: tuple[str, ...]
+    overlapping: bool
+    ndim: int
+    n_cases: int
+    class_frequency: tuple[float, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One batch on the training grid.
+
+    Args:
+        image: `(b c *space)` floats.
+        target: `(b k *space)` floats in {0, 1} for overlapping classes; for exclusive classes `(b *space)` integers,
+            0 background and j for the j-th class.
+        valid: `(b *space)` booleans, False where labels are to be ignored.
+        cases: the b case ids.
+        epoch: epoch within the round, from 0.
+    """
+
+    image: Tensor
+    target: Tensor
+    valid: Tensor
+    cases: tuple[str, ...]
+    epoch: int = 0
+
+
+class Method(ABC):
+    """Base of all methods: plain training on the labels as they are, and no revision."""
+
+    needs: ClassVar[Needs] = Needs()
+
+    def init(self, facts: Facts) -> State:
+        """State at the start of a run."""
+        return {}
+
+    def step(self, state: State, batch: Batch, nets: Nets) -> tuple[Tensor, Tensor, State]:
+        """Loss and logits of one batch, and the state after it. Default: Dice + cross-entropy of the first network."""
+        from labelmend.losses import dice_ce_loss
+
+        logits = nets[0](batch.image)
+        return dice_ce_loss(logits, batch.target, valid=batch.valid), logits, state
+
+    def revise(
+        self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
+    ) -> tuple[State, Iterator[Revision]]:
+        """Revised labels of the training cases at the end of a round. Default: none.
+
+        Args:
+            state: the method's state.
+            cases: whole training cases, predicted as they are asked for.
+            clean: trusted cases, their `given` labels being the truth; empty if there are none.
+        """
+        return state, iter(())
+
+    def findings(self, state: State) -> list[dict[str, Any]]:
+        """What the last `revise` measured, one row a class with at least `class` and `why`, for reports. Default: none."""
+        return []
+
+
+def revision(predicted: Predicted, masks: BoolArray, reason: str) -> Revision:
+    """The Revision that turns the given labels of a case into `masks`, with its counts and displacements.
+
+    Args:
+        predicted: the case with its given labels and probabilities.
+        masks: `(k *space)` booleans, the proposal.
+        reason: one sentence for the person who reviews it.
+    """
+    given = predicted.given
+    labels = given.with_masks(masks)
+    before, after = given.masks(), labels.masks()
+    return Revision(
+        case=predicted.case,
+        labels=labels,
+        reason=reason,
+        added_vox=tuple(int((a & ~b).sum()) for a, b in zip(after, before, strict=True)),
+        removed_vox=tuple(int((b & ~a).sum()) for a, b in zip(after, before, strict=True)),
+        displacement_mm=tuple(
+            -boundary_bias(a, b, given.grid.spacing_mm) for a, b in zip(after, before, strict=True)
+        ),
+        confidence=_confidence(predicted.probs, given, after),
+    )
+
+
+def foreground_probs(probs: FloatArray, labels: LabelMap) -> FloatArray:
+    """`(k *space)` probabilities of the foreground classes, whichever way the classes are annotated."""
+    return probs if labels.overlapping else probs[1:]
+
+
+def _confidence(probs: FloatArray, given: LabelMap, after: BoolArray) -> float:
+    """Mean probability that the network gives to the revised labels where they differ from the given ones."""
+    changed = after != given.masks()
+    if not changed.any():
+        return 1.0
+    foreground = foreground_probs(probs, given)
+    return float(np.where(after, foreground, 1 - foreground)[changed].mean())
+
+
+def hyper_parameters(method: Method) -> dict[str, Any]:
+    """The fields of a method by name, for configs and manifests."""
+    return {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""Published noise settings by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from labelmend.errors import ConfigError
+from labelmend.noise.base import Noise, Params
+from labelmend.noise.markov import MarkovNoise, apply_per_class, draw_per_class
+from labelmend.types import LabelMap
+
+
+@dataclass(frozen=True)
+class Preset(Noise):
+    """A published setting: one Markov noise for all classes, or one for each class by name.
+
+    Args:
+        name: its name in the paper's code.
+        data: the data set it was made for.
+        noise: the noise of every class that `per_class` does not name, or None.
+        per_class: noise by class name.
+
+    Paper: Yao et al., "Learning to Segment from Noisy Annotations: A Spatial Correction Approach", ICLR 2023.
+    """
+
+    name: str
+    data: str
+    noise: MarkovNoise | None = None
+    per_class: Mapping[str, MarkovNoise] = field(default_factory=dict)
+
+    def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
+        """One seed a class, with the settings beside it.
+
+        Raises:
+            ConfigError: the preset has no setting for a class of the labels.
+        """
+        return {**draw_per_class(rng, self.settings(labels.classes)), "preset": self.name}
+
+    def apply(self, labels: LabelMap, params: Params) -> LabelMap:
+        """Noisy labels from drawn parameters."""
+        return apply_per_class(labels, params)
+
+    def settings(self, classes: tuple[str, ...]) -> dict[str, MarkovNoise]:
+        """The noise of each class, or a ConfigError that names the class without one."""
+        found = {}
+        for name in classes:
+            noise = self.per_class.get(name, self.noise)
+            if noise is None:
+                raise ConfigError(
+                    f"preset {self.name} is for the classes {', '.join(self.per_class)}, not for {name!r}: "
+                    f"give your own with `--noise markov --noise.steps 180 --noise.flip 0.05 ...`"
+                )
+            found[name] = noise
+        return found
+
+
+def _chest(name: str, expand: float, steps: int, steps_clavicle: int) -> Preset:
+    large = MarkovNoise(steps=steps, expand=expand, flip=0.05, speckle=0.2, smooth=True)
+    clavicle = MarkovNoise(steps=steps_clavicle, expand=expand, flip=0.02, speckle=0.2, smooth=True)
+    return Preset(name, "JSRT", per_class={"lung": large, "heart": large, "clavicle": clavicle})
+
+
+def _brain(name: str, expand: float) -> Preset:
+    return Preset(
+        name, "BraTS 2020", MarkovNoise(steps=80, expand=expand, flip=0.05, speckle=0.0, smooth=True)
+    )
+
+
+def _skin(name: str, expand: float) -> Preset:
+    return Preset(
+        name, "ISIC 2017", MarkovNoise(steps=200, expand=expand, flip=0.05, speckle=0.2, smooth=True)
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _chest("J1", expand=0.8, steps=180, steps_clavicle=100),
+        _chest("J2", expand=0.2, steps=180, steps_clavicle=100),
+        _chest("J1-hard", expand=0.8, steps=400, steps_clavicle=300),
+        _brain("B1", expand=0.7),
+        _brain("B2", expand=0.3),
+        _skin("I1", expand=0.2),
+        _skin("I2", expand=0.8),
+    )
+}
+
+# Settings of the paper by dilation or erosion, whose noise is not written yet.
+NOT_YET = ("J3", "B3", "I3")
+
+
+def find_preset(name: str) -> Preset:
+    """A preset by name.
+
+    Raises:
+        ConfigError: no such preset, or one that this version cannot draw.
+    """
+    if name in NOT_YET:
+        raise ConfigError(
+            f"preset {name} is noise by dilation and erosion, which this version cannot draw yet: "
+            f"choose from {', '.join(PRESETS)}"
+        )
+    if name not in PRESETS:
+        raise ConfigError(f"no preset called {name!r}: choose from {', '.join(PRESETS)}")
+    return PRESETS[name]

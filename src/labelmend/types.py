@@ -1,0 +1,169 @@
+"""The words everything else is written in: grids, labels, cases.
+
+Shape alphabet, used in every annotation and docstring:
+
+    b  batch        c  image channels     k  classes (foreground)
+    n  cases        f  features           *space = h w  or  d h w (array order)
+
+Two ways to annotate, told apart by `LabelMap.overlapping`:
+
+* exclusive:    one integer per pixel, 0 is background, class j has the value `values[j]`;
+* overlapping:  one boolean mask per class; a pixel may belong to several classes or to none.
+
+Algorithms need not care: `LabelMap.masks()` gives `(k *space)` booleans for both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import ConfigError, GeometryError, LabelValueError
+
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where pixels lie: size, spacing in mm along each array axis, and the affine if the file had one.
+
+    Args:
+        shape: pixels along each array axis, `(h, w)` or `(d, h, w)`.
+        spacing_mm: distance between neighbouring pixel centres along each array axis.
+        affine: `(4 4)` voxel-to-world matrix, or None for plain pictures.
+    """
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    affine: FloatArray | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != len(self.spacing_mm):
+            raise GeometryError(f"{len(self.shape)} axes but {len(self.spacing_mm)} spacings: {self}")
+        if not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
+            raise GeometryError(f"spacing must be positive and finite in mm, got {self.spacing_mm}")
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """The annotation of one case: an integer map or a stack of boolean masks, with its grid and names.
+
+    Args:
+        array: integers `(*space)` (exclusive classes) or booleans `(k *space)` (overlapping classes).
+        grid: grid of the pixels.
+        classes: names of the k foreground classes.
+        values: the integer of each class in an exclusive map; None means 1..k.
+        ignore: the integer that marks "not annotated" in an exclusive map, or None.
+        ignored_mask: `(*space)` booleans, True where an overlapping annotation is to be ignored, or None.
+    """
+
+    array: NDArray
+    grid: Grid
+    classes: tuple[str, ...]
+    values: tuple[int, ...] | None = None
+    ignore: int | None = None
+    ignored_mask: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        expected = (len(self.classes), *self.grid.shape) if self.overlapping else self.grid.shape
+        if self.array.shape != expected:
+            raise GeometryError(f"label array has shape {self.array.shape}, its grid and classes say {expected}")
+        if self.values is not None and len(self.values) != len(self.classes):
+            raise ConfigError(f"{len(self.classes)} class names but {len(self.values)} values")
+
+    @property
+    def overlapping(self) -> bool:
+        return self.array.dtype == bool
+
+    @property
+    def class_values(self) -> tuple[int, ...]:
+        return self.values or tuple(range(1, len(self.classes) + 1))
+
+    def masks(self) -> BoolArray:
+        """The k foreground masks, `(k *space)` booleans; ignored pixels belong to no class."""
+        if self.overlapping:
+            return self.array
+        return np.stack([self.array == value for value in self.class_values])
+
+    def ignored(self) -> BoolArray:
+        """`(*space)` booleans: True where nobody annotated."""
+        if self.overlapping:
+            return np.zeros(self.grid.shape, bool) if self.ignored_mask is None else self.ignored_mask
+        return np.zeros(self.grid.shape, bool) if self.ignore is None else self.array == self.ignore
+
+    def with_masks(self, masks: BoolArray) -> LabelMap:
+        """The same annotation with other masks; ignored pixels stay as they are, so does the dtype.
+
+        Args:
+            masks: `(k *space)` booleans; for exclusive classes no two may hold the same pixel.
+        """
+        if masks.shape != (len(self.classes), *self.grid.shape):
+            raise GeometryError(f"got masks of shape {masks.shape} for {len(self.classes)} classes on {self.grid.shape}")
+        keep = self.ignored()
+        if self.overlapping:
+            return dataclasses.replace(self, array=np.where(keep, self.array, masks))
+        if (masks.sum(axis=0) > 1).any():
+            raise LabelValueError("classes of an integer map are exclusive, but two masks hold the same pixel")
+        array = np.zeros_like(self.array)
+        for value, mask in zip(self.class_values, masks, strict=True):
+            array[mask] = value
+        array[keep] = self.array[keep]
+        return dataclasses.replace(self, array=array)
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One whole case after prediction, as methods see it: given (or trusted) labels beside probabilities.
+
+    Args:
+        case: case id.
+        given: the labels as delivered; for a clean case, the trusted labels.
+        current: the labels that the network was just trained on: `given` in the first round, the newest revision later.
+        probs: float32, on the native grid of `given`: `(k *space)` sigmoid outputs for overlapping classes,
+            `(k+1 *space)` softmax outputs with background first for exclusive classes.
+    """
+
+    case: str
+    given: LabelMap
+    current: LabelMap
+    probs: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Revision:
+    """What a method proposes for one case: at once what the store commits and what the report shows.
+
+    Args:
+        case: case id.
+        labels: the revised labels.
+        reason: one sentence in words and millimetres.
+        added_vox: per class, pixels that the revision adds to the parent labels.
+        removed_vox: per class, pixels that it takes away.
+        displacement_mm: per class, mean signed displacement of the boundary from parent to revised labels,
+            positive outward; NaN where a boundary is missing.
+        confidence: in [0, 1]: the network's agreement with the revised labels near the change.
+    """
+
+    case: str
+    labels: LabelMap
+    reason: str
+    added_vox: tuple[int, ...]
+    removed_vox: tuple[int, ...]
+    displacement_mm: tuple[float, ...]
+    confidence: float
+
+
+def class_index(classes: Sequence[str], name: str) -> int:
+    """Position of a class name, or a ConfigError that lists the names there are."""
+    if name not in classes:
+        raise ConfigError(f"no class called {name!r}; the classes are {', '.join(classes)}")
+    return list(classes).index(name)

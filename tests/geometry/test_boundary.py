@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from labelmend.errors import GeometryError
+from labelmend.geometry import boundary_bias, face_values, frontier
+
+
+def slab(start: int, stop: int, shape=(6, 20), axis: int = 1) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    mask[(slice(None),) * axis + (slice(start, stop),)] = True
+    return mask
+
+
+def test_frontiers_of_a_cross():
+    mask = np.array([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]], bool)
+    inner = np.array([[0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 0, 1, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]], bool)
+    outer = np.array([[0, 0, 1, 0, 0], [0, 1, 0, 1, 0], [1, 0, 0, 0, 1], [0, 1, 0, 1, 0], [0, 0, 1, 0, 0]], bool)
+    np.testing.assert_array_equal(frontier(mask, outer=False), inner)
+    np.testing.assert_array_equal(frontier(mask, outer=True), outer)
+
+
+def test_the_image_border_is_no_frontier():
+    assert not frontier(np.ones((3, 4), bool), outer=False).any()
+
+
+def test_equal_masks_have_no_bias(rng):
+    mask = rng.random((14, 15)) > 0.5
+    assert boundary_bias(mask, mask, (2.0, 1.0)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("moved_vox", [-3, -2, -1, 1, 2, 3])
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (4.0, 0.7)])
+def test_a_flat_boundary_moved_outward_reads_minus_its_shift_and_inward_plus(moved_vox, spacing_mm):
+    bias = boundary_bias(slab(8 - moved_vox, 12 + moved_vox) if moved_vox > -2 else slab(4 - moved_vox, 16 + moved_vox),
+                         slab(8, 12) if moved_vox > -2 else slab(4, 16), spacing_mm)  # fmt: skip
+    assert bias == pytest.approx(-moved_vox * spacing_mm[1])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_flat_boundary_in_3d_reads_mm_along_its_own_axis(axis):
+    spacing_mm, shape = (5.0, 0.8, 1.1), (12, 12, 12)
+    bias = boundary_bias(slab(4, 12, shape, axis), slab(6, 12, shape, axis), spacing_mm)
+    assert bias == pytest.approx(-2 * spacing_mm[axis])
+
+
+def test_faces_carry_their_area():
+    values, areas = face_values(np.zeros((2, 2)), np.array([[1, 0], [0, 0]], bool), (3.0, 2.0))
+    assert values.tolist() == [0, 0]
+    assert areas.tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("empty", [np.zeros((4, 4), bool), np.ones((4, 4), bool)])
+def test_nothing_is_measured_where_a_boundary_is_missing(empty):
+    some = np.eye(4, dtype=bool)
+    assert np.isnan(boundary_bias(empty, some))
+    assert np.isnan(boundary_bias(some, empty))
+
+
+def test_masks_of_different_shapes_are_refused():
+    with pytest.raises(GeometryError, match=r"\(3, 3\).*\(3, 4\)"):
+        boundary_bias(np.eye(3, dtype=bool), np.zeros((3, 4), bool))

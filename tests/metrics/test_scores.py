@@ -1,0 +1,104 @@
+"""Scores of drawn cases, and a summary in which nothing missing is averaged unseen."""
+
+import math
+
+import numpy as np
+import pytest
+
+from labelmend.errors import ConfigError, GeometryError
+from labelmend.metrics import score_case, spread, summarise
+from labelmend.types import Grid, LabelMap
+
+GRID = Grid((1, 12), (1.0, 2.0))
+
+
+def exclusive(text: str, classes=("heart", "lung"), ignore=None) -> LabelMap:
+    """A row of digits: 0 background, 1 heart, 2 lung."""
+    array = np.array([[int(c) for c in text]])
+    return LabelMap(array, GRID, classes, ignore=ignore)
+
+
+def test_a_case_is_scored_class_by_class_in_the_order_of_the_reference():
+    heart, lung = score_case("a", exclusive("001111002200"), exclusive("000110002200"), tolerance_mm=1)
+    assert (heart.class_name, lung.class_name) == ("heart", "lung")
+    assert heart.dice == pytest.approx(2 * 2 / 6)
+    assert heart.iou == 0.5
+    # every pixel of a row is boundary; of 4 + 2 pixels the two outermost are 2 mm off
+    assert heart.nsd == pytest.approx(4 / 6)
+    # distances of the heart 2 0 0 2 mm: position 2.85 lies between the twos
+    assert heart.hd95_mm == 2
+    assert heart.boundary_bias_mm == -2
+    assert (heart.labels_vox, heart.reference_vox) == (4, 2)
+    assert (lung.dice, lung.iou, lung.nsd, lung.hd95_mm, lung.boundary_bias_mm) == (1, 1, 1, 0, 0)
+
+
+def test_classes_are_matched_by_name_not_by_position():
+    swapped = LabelMap(exclusive("002222001100").array, GRID, ("lung", "heart"))
+    assert score_case("a", swapped, exclusive("000110002200"))[0].dice == pytest.approx(2 / 3)
+
+
+def test_overlapping_and_exclusive_annotations_of_the_same_thing_compare():
+    reference = exclusive("000110002200")
+    masks = LabelMap(reference.masks(), GRID, ("heart", "lung"))
+    assert [s.dice for s in score_case("a", masks, reference)] == [1, 1]
+    assert [s.dice for s in score_case("a", reference, masks)] == [1, 1]
+
+
+def test_a_given_spacing_wins_over_that_of_the_grid():
+    scores = score_case("a", exclusive("001111000000"), exclusive("000110000000"), spacing_mm=(1.0, 0.5))
+    assert scores[0].boundary_bias_mm == -0.5
+
+
+def test_pixels_that_the_reference_ignores_count_nowhere():
+    heart, _ = score_case(
+        "a", exclusive("001111002200", ignore=9), exclusive("009110002200", ignore=9), tolerance_mm=0
+    )
+    assert (heart.labels_vox, heart.reference_vox) == (3, 2)
+    assert heart.dice == pytest.approx(2 * 2 / 5)
+
+
+def test_a_class_that_is_absent_is_refused_by_name():
+    with pytest.raises(ConfigError, match="no class called 'lung'"):
+        score_case("a", exclusive("010000000000", classes=("heart",)), exclusive("010000000000"))
+
+
+def test_different_shapes_are_refused():
+    other = LabelMap(np.zeros((2, 6), int), Grid((2, 6), (1.0, 1.0)), ("heart", "lung"))
+    with pytest.raises(GeometryError, match="must be equal"):
+        score_case("a", other, exclusive("010000000000"))
+
+
+def test_empty_missing_and_spurious_cases_are_counted_and_not_averaged_as_distances():
+    nothing, thing = exclusive("000000000000"), exclusive("000110000000")
+    pairs = {"both": (thing, thing), "neither": (nothing, nothing), "missing": (nothing, thing)}
+    pairs |= {"spurious": (thing, nothing), "larger": (exclusive("001111000000"), thing)}
+    scores = [s for case, pair in pairs.items() for s in score_case(case, *pair, tolerance_mm=2)]
+    heart = summarise("heart", scores)
+    assert (heart.n_cases, heart.n_empty, heart.n_missing, heart.n_spurious, heart.n_infinite) == (
+        5,
+        1,
+        1,
+        1,
+        2,
+    )
+    assert heart.spreads["dice"].n == 4  # zeros count, the case with nothing to find does not
+    assert heart.spreads["dice"].mean == pytest.approx((1 + 0 + 0 + 2 / 3) / 4)
+    assert heart.spreads["hd95_mm"].n == 2
+    assert heart.spreads["hd95_mm"].mean == 1
+    assert heart.spreads["boundary_bias_mm"].mean == -1
+    assert summarise("lung", scores).n_empty == 5
+    assert math.isnan(summarise("lung", scores).spreads["dice"].mean)
+
+
+def test_spread_of_four_numbers():
+    # mean 5, squared deviations 16 + 4 + 4 + 16 = 40 over n - 1 = 3
+    four = spread([1, 3, 7, 9])
+    assert (four.mean, four.median, four.n) == (5, 5, 4)
+    assert four.sd == pytest.approx(math.sqrt(40 / 3))
+
+
+def test_one_number_has_no_spread_and_none_has_no_mean():
+    assert spread([2.0]).mean == 2
+    assert math.isnan(spread([2.0]).sd)
+    assert spread([math.inf, math.nan]).n == 0
+    assert math.isnan(spread([]).median)
