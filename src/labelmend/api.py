@@ -54,7 +54,11 @@ def train(
         unknown = sorted(set(settings) - {f.name for f in dataclasses.fields(TrainConfig)})
         if unknown:
             raise ConfigError(f"no setting called {unknown[0]!r}; see labelmend.engine.config.TrainConfig")
-        config = TrainConfig(data=str(data), out=str(out), **{k: str(v) if isinstance(v, Path) else v for k, v in settings.items()})
+        config = TrainConfig(
+            data=str(data),
+            out=str(out),
+            **{k: str(v) if isinstance(v, Path) else v for k, v in settings.items()},
+        )
     if isinstance(method, str):
         if method not in METHODS:
             raise ConfigError(f"no method called {method!r}; there are {', '.join(METHODS)}")

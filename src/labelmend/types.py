@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,13 @@ class Grid:
         shape: pixels along each array axis, `(h, w)` or `(d, h, w)`.
         spacing_mm: distance between neighbouring pixel centres along each array axis.
         affine: `(4 4)` voxel-to-world matrix, or None for plain pictures.
+        unit: "px" where nobody said what a pixel measures; its spacing is then 1 and lengths are in pixels.
     """
 
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     affine: FloatArray | None = field(default=None, compare=False)
+    unit: Literal["mm", "px"] = field(default="mm", compare=False)
 
     def __post_init__(self) -> None:
         if len(self.shape) != len(self.spacing_mm):
@@ -76,7 +79,9 @@ class LabelMap:
     def __post_init__(self) -> None:
         expected = (len(self.classes), *self.grid.shape) if self.overlapping else self.grid.shape
         if self.array.shape != expected:
-            raise GeometryError(f"label array has shape {self.array.shape}, its grid and classes say {expected}")
+            raise GeometryError(
+                f"label array has shape {self.array.shape}, its grid and classes say {expected}"
+            )
         if self.values is not None and len(self.values) != len(self.classes):
             raise ConfigError(f"{len(self.classes)} class names but {len(self.values)} values")
 
@@ -107,12 +112,16 @@ class LabelMap:
             masks: `(k *space)` booleans; for exclusive classes no two may hold the same pixel.
         """
         if masks.shape != (len(self.classes), *self.grid.shape):
-            raise GeometryError(f"got masks of shape {masks.shape} for {len(self.classes)} classes on {self.grid.shape}")
+            raise GeometryError(
+                f"got masks of shape {masks.shape} for {len(self.classes)} classes on {self.grid.shape}"
+            )
         keep = self.ignored()
         if self.overlapping:
             return dataclasses.replace(self, array=np.where(keep, self.array, masks))
         if (masks.sum(axis=0) > 1).any():
-            raise LabelValueError("classes of an integer map are exclusive, but two masks hold the same pixel")
+            raise LabelValueError(
+                "classes of an integer map are exclusive, but two masks hold the same pixel"
+            )
         array = np.zeros_like(self.array)
         for value, mask in zip(self.class_values, masks, strict=True):
             array[mask] = value
@@ -127,7 +136,8 @@ class Predicted:
     Args:
         case: case id.
         given: the labels as delivered; for a clean case, the trusted labels.
-        current: the labels that the network was just trained on: `given` in the first round, the newest revision later.
+        current: the labels that the network was just trained on: `given` in the first round, the newest
+            revision in later ones.
         probs: float32, on the native grid of `given`: `(k *space)` sigmoid outputs for overlapping classes,
             `(k+1 *space)` softmax outputs with background first for exclusive classes.
     """

@@ -105,7 +105,7 @@ def flat_run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def volume_run(tmp_path: Path) -> Path:
-    """One 3-D case of 8 x 10 x 5 with exclusive classes 1 "core" and 2 "rim", 1 x 1 x 4 mm, without reference.
+    """One 3-D case of 8 x 10 x 5, 1 x 1 x 4 mm, exclusive classes 1 "core" and 2 "rim", without reference.
 
     The corrected rim lacks six voxels in slice 3 and one in slice 1.
     """

@@ -117,7 +117,7 @@ def test_exclusive_volumes_are_read_like_overlapping_pictures(volume_run: Path) 
 def test_a_run_that_revised_nothing_needs_no_corrected_folder(flat_run: Path) -> None:
     shutil.rmtree(flat_run / "labels")
     summary = read_summary(flat_run)
-    with pytest.raises(MissingDataError, match="no folder .*labels"):
+    with pytest.raises(MissingDataError, match=r"no folder .*labels"):
         open_folders(summary)
     raw = json.loads((flat_run / "summary.json").read_text())
     for case in raw["cases"]:

@@ -132,7 +132,7 @@ def test_cases_beyond_the_limit_stay_in_the_table(flat_run: Path) -> None:
     assert len(page.all("article")) == 1
     assert "The first 1 of 2 have pictures" in page.text
     assert [a["href"] for a in page.all("a") if a["href"] != "#cases"] == ["#all", "#case-1"]
-    assert len(page_of(flat_run, max_cases=0).all("image")) == 0
+    assert len(page_of(flat_run, max_cases=0).all("img")) == 0
 
 
 def test_a_picture_larger_than_the_screen_is_thinned_and_says_so(flat_run: Path) -> None:
@@ -177,7 +177,7 @@ def test_hostile_names_are_shown_and_never_run(flat_run: Path) -> None:
     edit(flat_run, **raw)
     page = page_of(flat_run)
     assert len(page.all("script")) == 1
-    assert not page.all("img")
+    assert {(a["src"] or "")[:11] for a in page.all("img")} == {"data:image/"}
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert page.text.count(HOSTILE_FILE) > 5
 
@@ -243,6 +243,13 @@ def test_a_bias_that_could_not_be_measured_draws_no_bar(flat_run: Path) -> None:
     page = page_of(flat_run)
     assert "could not be measured" in page.text
     assert not page.all("rect")
+
+
+def test_one_spacing_for_all_axes_and_notes_are_shown(flat_run: Path) -> None:
+    edit(flat_run, spacing_mm=2.0, notes=["Training stopped early."])
+    text = page_of(flat_run).text
+    assert "spacing, mm 2.0" in text
+    assert "Training stopped early." in text
 
 
 def test_a_missing_summary_is_a_labelmend_error(tmp_path: Path) -> None:

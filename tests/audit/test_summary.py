@@ -65,3 +65,15 @@ def test_displacements_that_do_not_fit_the_classes_name_the_case(flat_run: Path)
     edit(flat_run, cases=[case])
     with pytest.raises(UnreadableFileError, match="case 'a' has 1 displacements for 2 classes"):
         read_summary(flat_run)
+
+
+def test_findings_without_a_mean_are_no_bias(flat_run: Path) -> None:
+    finding = {"class": "lung", "why": "labels replaced by agreement of two networks"}
+    edit(flat_run, rounds=[{"round": 1, "bias": [finding], "n_revised": 2}])
+    assert read_summary(flat_run).rounds[0].bias == ()
+
+
+def test_spacing_may_be_one_number_for_all_axes_and_notes_are_kept(flat_run: Path) -> None:
+    edit(flat_run, spacing_mm=1.4, notes=["stopped early"])
+    summary = read_summary(flat_run)
+    assert (summary.spacing_mm, summary.notes) == (1.4, ("stopped early",))

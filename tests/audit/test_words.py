@@ -25,8 +25,8 @@ def test_negative_bias_is_too_large_and_positive_too_small() -> None:
 
 def test_an_interval_that_holds_zero_is_no_certain_bias() -> None:
     assert words.bias_sentence(bias(-0.1, -0.5, 0.3), "mm", 0.95) == (
-        "Given outlines of lung show no certain bias: about 0.1 mm too large, but the 95 % interval reaches from "
-        "0.5 mm too large to 0.3 mm too small (3 trusted cases)."
+        "Given outlines of lung show no certain bias: about 0.1 mm too large, but the 95 % interval "
+        "reaches from 0.5 mm too large to 0.3 mm too small (3 trusted cases)."
     )
 
 
@@ -73,9 +73,9 @@ def test_listings_and_counts_read_as_english() -> None:
 def test_the_headline_says_how_many_cases_changed(flat_run: Path) -> None:
     summary = read_summary(flat_run)
     assert words.headline(summary, 1) == (
-        "A network was trained on 2 cases with the given outlines of heart and lung. On 3 trusted cases it was "
-        "measured how far such outlines are off. Corrected outlines were then written for 1 case; the given files "
-        "were not touched."
+        "A network was trained on 2 cases with the given outlines of heart and lung. On 3 trusted cases it "
+        "was measured how far such outlines are off. Corrected outlines were then written for 1 case; the "
+        "given files were not touched."
     )
     assert words.headline(summary, 0).endswith("No outline was changed.")
     assert "for all of them" in words.headline(summary, 2)

@@ -13,8 +13,8 @@ from labelmend.io import read_image, read_label_array, write_label_array
 COLOURS = [0, 0, 0, 128, 0, 0, 0, 128, 0, 224, 224, 192]
 
 
-def grey_png(rows: list[list[int]], bits: int) -> bytes:
-    """A grey PNG of 1, 2, 4, 8 or 16 bits, put together by hand."""
+def grey_png(rows: list[list[int]], bits: int, level: int = 6) -> bytes:
+    """A grey PNG of 1, 2, 4, 8 or 16 bits, by hand; the last four bytes of its data lie in a chunk apart."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -24,8 +24,11 @@ def grey_png(rows: list[list[int]], bits: int) -> bytes:
         text = "".join(f"{value:0{bits}b}" for value in row)
         text += "0" * (-len(text) % 8)
         lines += b"\0" + bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
+    packed = zlib.compress(lines, level)
     head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), bits, 0, 0, 0, 0)
-    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    body = (
+        chunk(b"IHDR", head) + chunk(b"IDAT", packed[:-4]) + chunk(b"IDAT", packed[-4:]) + chunk(b"IEND", b"")
+    )
     return b"\x89PNG\r\n\x1a\n" + body
 
 
@@ -133,6 +136,17 @@ def test_a_png_with_one_flipped_byte_in_its_data_is_unreadable(tmp_path, rng):
     Pillow.fromarray(rng.integers(0, 4, (40, 40), np.uint8)).save(path)
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+    with pytest.raises(UnreadableFileError, match=r"a\.png"):
+        read_label_array(path)
+
+
+def test_a_flipped_pixel_in_an_uncompressed_png_is_unreadable(tmp_path):
+    path = tmp_path / "a.png"
+    damaged = bytearray(grey_png([[7] * 40] * 40, 8, level=0))
+    path.write_bytes(damaged)
+    assert set(read_label_array(path)[0].ravel().tolist()) == {7}
+    damaged[damaged.index(b"\7" * 40) + 20] = 8
     path.write_bytes(damaged)
     with pytest.raises(UnreadableFileError, match=r"a\.png"):
         read_label_array(path)

@@ -33,7 +33,10 @@ def test_labels_are_read_and_written_back_in_the_dtype_of_the_source(tmp_path, d
     assert grid.spacing_mm == (1.0,) * array.ndim
     target = rewrite(path, array[..., ::-1])
     assert read_label_array(target)[0].tolist() == array[..., ::-1].tolist()
-    assert tifffile.imread(target).dtype == np.dtype(dtype)
+    with tifffile.TiffFile(path) as old, tifffile.TiffFile(target) as new:
+        assert new.pages[0].dtype == np.dtype(dtype)
+        assert new.byteorder == old.byteorder
+        assert new.pages[0].compression == old.pages[0].compression
 
 
 def test_a_stack_of_one_page_is_2_d(tmp_path):
@@ -180,8 +183,7 @@ def test_a_tiff_cut_off_anywhere_is_unreadable_or_has_lost_no_pixel(tmp_path, op
         path.write_bytes(whole[:length])
         try:
             array = read_label_array(path)[0]
-        except UnreadableFileError as error:
-            assert str(path) in str(error)
+        except UnreadableFileError:
             refused += 1
         else:
             assert np.array_equal(array, stack)

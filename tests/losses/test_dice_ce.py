@@ -28,7 +28,11 @@ def test_ignored_pixels_change_neither_loss_nor_gradient(space, overlapping):
     logits = torch.randn(2, 3, *space, requires_grad=True)
     target = (torch.rand(2, 3, *space) > 0.5).float() if overlapping else torch.randint(0, 3, (2, *space))
     valid = torch.rand(2, *space) > 0.3
-    other = torch.where(valid.unsqueeze(1), target, 1 - target) if overlapping else torch.where(valid, target, (target + 1) % 3)
+    other = (
+        torch.where(valid.unsqueeze(1), target, 1 - target)
+        if overlapping
+        else torch.where(valid, target, (target + 1) % 3)
+    )
     loss, same = dice_ce_loss(logits, target, valid=valid), dice_ce_loss(logits, other, valid=valid)
     assert float(loss.detach()) == pytest.approx(float(same.detach()))
     (gradient,) = torch.autograd.grad(loss, logits)
@@ -44,7 +48,9 @@ def test_a_batch_without_valid_pixels_costs_a_finite_amount_and_moves_nothing():
 
 
 def test_an_absent_class_predicted_absent_costs_nothing():
-    assert float(dice_ce_loss(torch.full((1, 1, 9), -60.0), torch.zeros(1, 1, 9))) == pytest.approx(0, abs=1e-6)
+    assert float(dice_ce_loss(torch.full((1, 1, 9), -60.0), torch.zeros(1, 1, 9))) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_gradients_agree_with_finite_differences():
@@ -60,7 +66,9 @@ def test_the_loss_agrees_with_monai_where_they_mean_the_same():
 
     torch.manual_seed(2)
     logits, target = torch.randn(2, 3, 6, 7), torch.randint(0, 3, (2, 6, 7))
-    theirs = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, smooth_nr=1.0, smooth_dr=1.0)
+    theirs = DiceCELoss(
+        include_background=False, to_onehot_y=True, softmax=True, smooth_nr=1.0, smooth_dr=1.0
+    )
     np.testing.assert_allclose(dice_ce_loss(logits, target), theirs(logits, target.unsqueeze(1)), rtol=1e-5)
 
 

@@ -45,7 +45,7 @@ def test_presets_hold_the_published_settings(
 
 def test_a_chest_preset_refuses_other_classes_and_says_what_to_do() -> None:
     with pytest.raises(
-        ConfigError, match="not for 'liver': give your own with `--noise markov --noise.steps"
+        ConfigError, match=r"not for 'liver': give your own with `--noise markov --noise.steps"
     ):
         PRESETS["J1"].draw(np.random.default_rng(0), chest(("lung", "liver")))
 
@@ -58,7 +58,7 @@ def test_presets_that_cannot_be_drawn_yet_say_so(name: str) -> None:
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match="no preset called 'X9': choose from J1, J2, J1-hard, B1, B2, I1, I2"
+        ConfigError, match=r"no preset called 'X9': choose from J1, J2, J1-hard, B1, B2, I1, I2"
     ):
         find_preset("X9")
 

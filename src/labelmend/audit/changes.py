@@ -1,9 +1,9 @@
-"""How much each case changed from given to corrected, and how far either lies from clean: read from the files."""
+"""How much each case changed from given to corrected, and how far either lies from clean."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +125,7 @@ def read_masks(folders: RunFolders, summary: RunSummary, facts: CaseFacts) -> Ca
 def measure(masks: CaseMasks, facts: CaseFacts) -> CaseChange:
     """Counts and Dice of one case, over the annotated pixels only.
 
+    >>> import numpy as np
     >>> one = np.array([[[1, 1, 0, 0]]], bool)
     >>> two = np.array([[[0, 1, 1, 1]]], bool)
     >>> masks = CaseMasks(Grid((1, 4), (1.0, 1.0)), one, two, None, np.ones((1, 4), bool))
@@ -156,7 +157,7 @@ def measure_all(
     return sorted(changes, key=lambda change: (-change.size, change.facts.case))
 
 
-def mean(values: Values) -> float | None:
+def mean(values: Iterable[float | None]) -> float | None:
     """Mean of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
@@ -180,7 +181,8 @@ def _ordered(labels: LabelMap, classes: tuple[str, ...], case: str) -> BoolArray
     missing = [name for name in classes if name not in labels.classes]
     if missing:
         raise LabelValueError(
-            f"case {case!r}: the run has a class {missing[0]!r}, a label folder only {', '.join(labels.classes)}"
+            f"case {case!r}: the run has a class {missing[0]!r}, a label folder only "
+            f"{', '.join(labels.classes)}"
         )
     masks = labels.masks()
     if labels.classes == classes:

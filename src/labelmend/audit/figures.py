@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ def grey(picture: FloatArray) -> NDArray[np.uint8]:
     """Grey values with the 1st percentile black and the 99th white; a constant picture becomes mid-grey.
 
     Args:
-        picture: `(h w)` or `(c h w)` numbers; three channels are averaged (colour), of others the first is taken.
+        picture: `(h w)` or `(c h w)` numbers; three channels (colour) are averaged, of others the
+            first is taken.
 
     >>> grey(np.array([[0.0, 1.0]])).tolist()
     [[0, 255]]
@@ -64,8 +66,8 @@ def before_after(
 ) -> Image.Image:
     """Panels given | corrected | clean side by side, outlined along pixel faces, each with its Dice below.
 
-    Dice is to the clean masks where they are known, and between given and corrected otherwise. The clean outline
-    is repeated, thin and dotted, in the first two panels.
+    Dice is to the clean masks where they are known, and between given and corrected otherwise. The clean
+    outline is repeated, dotted in white, in the first two panels.
 
     Args:
         image: `(h w)` or `(c h w)` numbers.
@@ -117,7 +119,7 @@ def _panel(
 def _dots(pen: ImageDraw.ImageDraw, line: list[tuple[int, int]], fine: int) -> None:
     """A dot every three pixels along a closed polygon."""
     gap, radius, rest = 3.0 * fine, max(1.0, 0.36 * fine), 0.0
-    for (x0, y0), (x1, y1) in zip(line, line[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(line):
         length = abs(x1 - x0) + abs(y1 - y0)
         at = rest
         while at < length:

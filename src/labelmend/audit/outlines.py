@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ CLEARLY_THICKER = 1.2
 def outlines(mask: BoolArray) -> list[list[Corner]]:
     """Closed polygons that run exactly along the pixel faces of a mask; holes run the other way round.
 
-    Pixel (row, column) covers the square from (column, row) to (column + 1, row + 1); pixels that touch only at
-    a corner are outlined apart. The image border closes a mask that reaches it.
+    Pixel (row, column) covers the square from (column, row) to (column + 1, row + 1); pixels that touch only
+    at a corner are outlined apart. The image border closes a mask that reaches it.
 
     Args:
         mask: `(h w)` booleans.
@@ -68,14 +69,14 @@ def svg_path(mask: BoolArray) -> str:
     parts = []
     for corners in outlines(mask):
         parts.append(f"M{corners[0][0]} {corners[0][1]}")
-        for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(corners):
             parts.append(f"h{x1 - x0}" if y0 == y1 else f"v{y1 - y0}")
         parts.append("z")
     return "".join(parts)
 
 
 def _faces(mask: BoolArray) -> bytearray:
-    """Per lattice point, row by row, four bits: a face leaves it to the east, south, west, north, mask at right."""
+    """Per lattice point four bits: a face leaves it east, south, west or north, with the mask at right."""
     mask = np.asarray(mask, bool)
     wide = np.pad(mask, 1)
     bits = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.uint8)
@@ -122,9 +123,9 @@ class Plane:
 def choose_plane(grid: Grid, weight: NDArray[Any]) -> Plane:
     """The plane to show: the whole picture in 2-D; in 3-D the slice with the largest sum of `weight`.
 
-    A stack of thick slices is shown as it was taken, across its thickest axis; otherwise the plane is axial where
-    the affine tells which one that is, else across the first axis. With an affine the picture is turned as
-    radiologists look at it: the patient's right, anterior or superior side is at the left or top edge.
+    A stack of thick slices is shown as it was taken, across its thickest axis; otherwise the plane is axial
+    where the affine tells which one that is, else across the first axis. With an affine the picture is turned
+    as radiologists look at it: the patient's right, anterior or superior side is at the left or top edge.
 
     Args:
         grid: grid of the case.
@@ -148,7 +149,7 @@ def choose_plane(grid: Grid, weight: NDArray[Any]) -> Plane:
 
 
 def _world(grid: Grid) -> tuple[tuple[int, int], ...] | None:
-    """Per array axis, the nearest world axis (0 right, 1 anterior, 2 superior) and its sign; None if unknown."""
+    """Per array axis the nearest world axis (0 right, 1 anterior, 2 superior) and its sign, if known."""
     if grid.affine is None:
         return None
     directions = np.asarray(grid.affine, float)[:3, : grid.ndim]

@@ -1,4 +1,4 @@
-"""One self-contained HTML page for a finished run: what was off, what changed, which cases to look at first."""
+"""One self-contained page for a finished run: what was off, what changed, which cases to look at first."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class ClassBias:
 
     Args:
         name: class name.
-        mean: mean signed distance from the clean to the predicted boundary, None where nothing could be measured.
+        mean: mean signed distance from clean to predicted boundary, None where nothing could be measured.
         low: lower end of its interval, or None.
         high: upper end of its interval, or None.
         n_cases: trusted cases it was measured on.
@@ -68,7 +68,29 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """RUN/summary.json; paths are resolved against the run."""
+    """RUN/summary.json; paths are resolved against the run.
+
+    Args:
+        run: folder of the run.
+        labelmend_version: version that wrote it.
+        method: name of the method.
+        parameters: its hyper-parameters.
+        paper: where the method comes from.
+        classes: names of the k foreground classes.
+        overlapping: whether a pixel may belong to several classes.
+        unit: "mm" or "px", the unit of all lengths.
+        images: folder of the training images.
+        given: folder of the labels as delivered.
+        corrected: folder of the labels that the run wrote.
+        reference: folder of the clean labels, where they are known.
+        spacing_mm: spacing that was set for formats without one, or None.
+        label_values: value of each class in integer maps, or None.
+        ignore: value that marks pixels nobody annotated, or None.
+        clean_cases: ids of the trusted cases.
+        rounds: what each round measured.
+        cases: what was said about each training case.
+        notes: sentences for the reader.
+    """
 
     run: Path
     labelmend_version: str
@@ -82,12 +104,13 @@ class RunSummary:
     given: Path
     corrected: Path
     reference: Path | None
-    spacing_mm: tuple[float, ...] | None
+    spacing_mm: tuple[float, ...] | float | None
     label_values: Mapping[str, int] | None
     ignore: int | None
     clean_cases: tuple[str, ...]
     rounds: tuple[RoundFacts, ...]
     cases: tuple[CaseFacts, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_summary(run: Path) -> RunSummary:
@@ -130,7 +153,7 @@ def _summary(run: Path, raw: Mapping[str, Any]) -> RunSummary:
         given=run / raw["given"],
         corrected=run / raw["corrected"],
         reference=run / raw["reference"] if raw.get("reference") else None,
-        spacing_mm=tuple(float(s) for s in raw["spacing_mm"]) if raw.get("spacing_mm") else None,
+        spacing_mm=_spacing(raw.get("spacing_mm")),
         label_values={str(k): int(v) for k, v in raw["label_values"].items()}
         if raw.get("label_values")
         else None,
@@ -138,21 +161,30 @@ def _summary(run: Path, raw: Mapping[str, Any]) -> RunSummary:
         clean_cases=tuple(str(case) for case in raw["clean_cases"]),
         rounds=tuple(_round(entry) for entry in raw["rounds"]),
         cases=tuple(_case(entry, len(classes)) for entry in raw["cases"]),
+        notes=tuple(str(note) for note in raw.get("notes") or ()),
     )
 
 
+def _spacing(raw: Any) -> tuple[float, ...] | float | None:
+    if raw is None:
+        return None
+    return float(raw) if isinstance(raw, int | float) else tuple(float(value) for value in raw)
+
+
 def _round(raw: Mapping[str, Any]) -> RoundFacts:
+    """One round; findings of a method that measures no bias have no `mean_mm` and are passed over."""
     bias = tuple(
         ClassBias(
             name=str(entry["class"]),
             mean=_number(entry["mean_mm"]),
-            low=_number(entry["low_mm"]),
-            high=_number(entry["high_mm"]),
-            n_cases=int(entry["n_cases"]),
-            moved=bool(entry["moved"]),
+            low=_number(entry.get("low_mm")),
+            high=_number(entry.get("high_mm")),
+            n_cases=int(entry.get("n_cases") or 0),
+            moved=bool(entry.get("moved")),
             why=str(entry.get("why") or ""),
         )
         for entry in raw.get("bias") or ()
+        if "mean_mm" in entry
     )
     return RoundFacts(int(raw["round"]), _number(raw.get("loss")), bias, int(raw["n_revised"]))
 

@@ -48,7 +48,8 @@ def headline(summary: RunSummary, n_changed: int) -> str:
         f"A network was trained on {count(n, 'case')} with the given outlines of {listing(summary.classes)}. "
     )
     if measured and summary.clean_cases:
-        text += f"On {count(len(summary.clean_cases), 'trusted case')} it was measured how far such outlines are off. "
+        trusted = count(len(summary.clean_cases), "trusted case")
+        text += f"On {trusted} it was measured how far such outlines are off. "
     if n_changed == 0:
         return text + "No outline was changed."
     whose = "all of them" if n_changed == n and n > 1 else count(n_changed, "case")

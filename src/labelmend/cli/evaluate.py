@@ -118,9 +118,10 @@ def show(evaluation: Evaluation, console: Console, *, per_case: bool = False, wo
     if per_case:
         console.print("\nEvery case and class\n")
         console.print(_score_table(evaluation, evaluation.scores))
-    if worst > 0 and n > 1:
+    lowest = evaluation.worst(max(worst, 0))
+    if lowest and n > 1:
         console.print("\nLowest Dice\n")
-        console.print(_score_table(evaluation, evaluation.worst(worst)))
+        console.print(_score_table(evaluation, lowest))
 
 
 def _class_table(evaluation: Evaluation, console: Console) -> Table:

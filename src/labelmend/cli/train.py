@@ -1,33 +1,46 @@
-"""labelmend train DATA --labels NAME --method METHOD --clean CLEAN --out RUN"""
+"""`labelmend train DATA --labels NAME --method METHOD --clean CLEAN --out RUN`."""
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 
 from jsonargparse import Namespace
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, print_run
-from labelmend.engine.config import TrainConfig
+from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
 from labelmend.methods.registry import METHODS
 
 
 def parser() -> ChoiceParser:
-    """Arguments of `labelmend train`: the fields of TrainConfig, and the method with its own."""
-    made = ChoiceParser(prog="labelmend train", description="Train on noisy masks and write corrected ones.")
+    """Arguments of the verb: the fields of TrainConfig, and a method with its own."""
+    made = ChoiceParser(
+        prog="labelmend train",
+        description="Train on noisy masks, write corrected ones and a report; the same command goes on after an interruption.",
+    )
     made.add_choice("method", METHODS, default="spatial_correction", help="the learning method")
-    made.add_argument("data", nargs="?", default="", help="folder with images/ and label folders")
+    made.add_argument("data", type=str, help="folder with images/ and label folders")
     made.add_class_arguments(TrainConfig, as_group=False, skip={"data"})
     return made
 
 
 def run(arguments: Namespace) -> int:
+    """Train and say where the results are."""
     from labelmend.api import train
 
-    settings = {key: value for key, value in vars(arguments).items() if key not in ("config", "method")}
-    settings["network"], settings["augment"] = arguments.network, arguments.augment
-    instantiated = parser_instances(arguments)
-    with Bars() as bars, warnings.catch_warnings():
-        result = train(config=instantiated, method=chosen(arguments.method, METHODS), on_tick=bars.on_tick)
+    with Bars() as bars:
+        result = train(
+            config=config_of(arguments), method=chosen(arguments.method, METHODS), on_tick=bars.on_tick
+        )
     print_run(result)
     return 0
+
+
+def config_of(arguments: Namespace) -> TrainConfig:
+    """The TrainConfig that parsed arguments stand for."""
+    values = {f.name: arguments[f.name] for f in dataclasses.fields(TrainConfig)}
+    network, augment = values["network"], values["augment"]
+    values["network"] = NetworkConfig(name=network.name, args=dict(network.args))
+    fields = augment.as_dict()
+    values["augment"] = AugmentConfig(**fields | {"flip_axes": tuple(fields["flip_axes"])})
+    return TrainConfig(**values)

@@ -13,16 +13,14 @@ import torch
 from torch import nn
 
 from labelmend.errors import UnreadableFileError
-from labelmend.io import whole_file, write_json
+from labelmend.io import write_bytes, write_json
 
 
 def save_checkpoint(path: Path, values: Mapping[str, Any]) -> None:
     """Write tensors, numbers, strings, lists and numpy arrays to one file."""
     buffer = io.BytesIO()
     torch.save(_pack(values), buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
@@ -32,16 +30,19 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     try:
         return _unpack(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise UnreadableFileError(f"{path} cannot be read: {error}; delete the run folder and start again") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UnreadableFileError(
+            f"{path} cannot be read ({reason}): delete the run folder and start again"
+        ) from error
 
 
 def save_model(run: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
     """RUN/model.safetensors with the weights and RUN/model.json with all that `predict` needs to know."""
     from safetensors.torch import save
 
-    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with whole_file(run / "model.safetensors") as temporary:
-        temporary.write_bytes(save(weights))
+    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+    weights = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+    write_bytes(run / "model.safetensors", save(weights))
     write_json(run / "model.json", description)
 
 
@@ -53,13 +54,15 @@ def read_model(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         return load((run / "model.safetensors").read_bytes()), json.loads((run / "model.json").read_text())
     except (OSError, ValueError, SafetensorError) as error:
-        raise UnreadableFileError(f"{run} holds no finished model: {error}") from error
+        raise UnreadableFileError(
+            f"{run} holds no finished model ({error}): let `labelmend train` end first"
+        ) from error
 
 
 def _pack(value: Any) -> Any:
     """Numpy arrays as tensors under a marked key: weights-only loading knows tensors, not numpy."""
     if isinstance(value, np.ndarray):
-        return {"__numpy__": torch.from_numpy(np.ascontiguousarray(value))}
+        return {"__numpy__": torch.from_numpy(np.array(value, order="C"))}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import numpy as np
 import yaml
 
 from labelmend.errors import ConfigError
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import METHODS, method_name
+
+Precision = Literal["no", "fp16", "bf16"]
+Device = Literal["auto", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,15 @@ class AugmentConfig:
     intensity: float = 0.1
     flip_axes: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("rotate_deg", "scale", "shift", "intensity"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"augment.{name} must not be negative, got {getattr(self, name)}")
+        if self.scale >= 1:
+            raise ConfigError(f"augment.scale must be under 1, got {self.scale}")
+        if not set(self.flip_axes) <= {0, 1, 2}:
+            raise ConfigError(f"augment.flip_axes may name the axes 0, 1 and 2, got {self.flip_axes}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -55,8 +69,8 @@ class TrainConfig:
         data: folder with images/ and, beside it, label folders.
         out: folder of the run; must be new, empty, or hold this very run, which then goes on.
         labels: name of the given label folder.
-        clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in `data`, or a
-            text file of case ids.
+        clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in `data`,
+            or a text file of case ids.
         clean_labels: label folder of the trusted cases, where `clean` leaves a choice.
         clean_cases: text file of the ids to use among the trusted cases.
         reference: label folder with the truth of training cases, for the report only; never used in training.
@@ -68,7 +82,8 @@ class TrainConfig:
         patch: train on random patches of this many pixels per axis; prediction slides a window.
         network: the network.
         first_round: a finished run on the same data whose network serves as the first round.
-        rounds: trainings from scratch, each followed by one revision of the labels; default what the method asks for.
+        rounds: trainings from scratch, each followed by one revision of the labels; default what the method
+            asks for.
         clean_repeat: times each trusted case joins an epoch from the second round on; 0 keeps them out.
         epochs: passes of a round.
         steps_per_epoch: batches in an epoch; default one pass over the cases.
@@ -76,7 +91,8 @@ class TrainConfig:
         learning_rate: peak of the schedule (linear warm-up over a tenth, then cosine to zero), AdamW.
         weight_decay: of AdamW.
         augment: augmentation.
-        early_stop: stop a round after this many epochs without a better loss on held-out given labels; 0 never.
+        early_stop: stop a round after this many epochs without a better loss on held-out given labels;
+            0 never.
         validation_share: share of the cases held out from training for early stopping.
         mixed_precision: "no", "fp16" or "bf16".
         channels_last: memory layout that convolutions like best.
@@ -104,23 +120,29 @@ class TrainConfig:
     first_round: str | None = None
     rounds: int | None = None
     clean_repeat: int = 0
-    epochs: int = 40
+    epochs: int = 50
     steps_per_epoch: int | None = None
-    batch_size: int = 4
-    learning_rate: float = 5e-3
+    batch_size: int = 8
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-2
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     early_stop: int = 0
     validation_share: float = 0.1
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: Precision = "no"
     channels_last: bool = True
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
     threads: int = 0
     workers: int = 0
     cache_gib: float = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind in (("network", NetworkConfig), ("augment", AugmentConfig)):
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")
+        for name, known in (("mixed_precision", get_args(Precision)), ("device", get_args(Device))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
@@ -128,7 +150,7 @@ class TrainConfig:
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("clean_repeat", "early_stop", "workers", "threads", "seed", "weight_decay", "cache_gib"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.validation_share < 1:
             raise ConfigError(f"validation_share must lie between 0 and 1, got {self.validation_share}")
@@ -138,7 +160,9 @@ class TrainConfig:
 
 def to_yaml(config: TrainConfig, method: Method) -> str:
     """The resolved settings as YAML, readable with `labelmend train --config`."""
-    settings = dataclasses.asdict(config) | {"method": {"name": method_name(method)} | hyper_parameters(method)}
+    settings = dataclasses.asdict(config) | {
+        "method": {"name": method_name(method)} | hyper_parameters(method)
+    }
     return yaml.safe_dump(_plain(settings), sort_keys=False)
 
 
@@ -148,7 +172,7 @@ def read_settings(run: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{run} is no readable run: {path}: {error}") from error
+        raise ConfigError(f"{run} is no readable run, {path} cannot be read ({error})") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} holds no settings")
     return settings
@@ -177,6 +201,11 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") 
 
 
 def _plain(value: Any) -> Any:
+    """What YAML can say of a setting that came from Python."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

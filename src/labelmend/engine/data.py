@@ -1,4 +1,4 @@
-"""Cases as training tensors: decoding, the training grid, patches, order and augmentation, all from explicit seeds."""
+"""Cases as training tensors: decoding, training grid, patches, order and augmentation, all from explicit seeds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from labelmend.engine.config import AugmentConfig
@@ -18,10 +19,22 @@ from labelmend.io import Image
 from labelmend.methods.base import Batch
 from labelmend.types import LabelMap
 
+_WHOLE = 0.999
+"""Share of a resampled pixel that must be annotated for it to count; one, but for rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One case on the training grid: image `(c *space)`, masks `(k *space)`, valid `(*space)`, spacing in mm."""
+    """One case on the training grid.
+
+    Args:
+        case: case id.
+        image: `(c *space)` floats, normalised.
+        masks: `(k *space)` floats: the share of each pixel that a class covers, so that a coarser grid keeps
+            where boundaries lie below the pixel.
+        valid: `(*space)` booleans.
+        spacing_mm: of the training grid.
+    """
 
     case: str
     image: Tensor
@@ -77,38 +90,46 @@ class CaseDataset(torch.utils.data.Dataset):
 
 
 def to_sample(case: str, image: Image, labels: LabelMap, resize: tuple[int, ...] | None) -> Sample:
-    """A case on the training grid: masks by majority of the area they cover, ignored where any ignored pixel reaches."""
+    """A case on the training grid; a pixel is valid only where nothing ignored reaches into it."""
     shape = resize or image.grid.shape
     pixels = normalise(resample(torch.from_numpy(image.array).float(), shape))
-    masks = resample(torch.from_numpy(labels.masks().astype(np.float32)), shape) > 0.5
-    valid = resample(torch.from_numpy(~labels.ignored()).float()[None], shape)[0] > 0.999
-    padded = (pad_to_multiple(t, PAD_MULTIPLE) for t in (pixels, masks.to(torch.uint8), valid[None].to(torch.uint8)))
+    masks = resample(torch.from_numpy(labels.masks().astype(np.float32)), shape)
+    valid = (resample(torch.from_numpy(~labels.ignored()).float()[None], shape) > _WHOLE).float()
     spacing = tuple(s * n / m for s, n, m in zip(image.grid.spacing_mm, image.grid.shape, shape, strict=True))
-    pixels, masks, valid = padded
-    return Sample(case, pixels, masks.bool(), valid[0].bool(), spacing)
+    pixels, masks, valid = (pad_to_multiple(t, PAD_MULTIPLE) for t in (pixels, masks, valid))
+    return Sample(case, pixels, masks, valid[0].bool(), spacing)
 
 
 def crop(sample: Sample, size: tuple[int, ...], rng: np.random.Generator) -> Sample:
-    """A random patch; two times in three it is centred on a random foreground voxel, so that small structures are seen."""
+    """A random patch; two times in three centred on a random foreground voxel, so that small structures are seen."""
     missing = [max(0, want - have) for want, have in zip(size, sample.valid.shape, strict=True)]
     pads = [n for m in reversed(missing) for n in (0, m)]
     image, masks, valid = (F.pad(t, pads) for t in (sample.image, sample.masks, sample.valid))
-    room = np.array(valid.shape) - size
-    start = rng.integers(0, room + 1)
-    present = masks.flatten(1).any(1).nonzero().flatten()
+    room = np.array(valid.shape, int) - np.array(size, int)
+    start: NDArray = rng.integers(0, room + 1)
+    present = (masks.flatten(1) > 0.5).any(1).nonzero().flatten()
     if rng.random() < 2 / 3 and len(present):
         mask = masks[int(present[rng.integers(len(present))])]
-        voxels = mask.nonzero()
+        voxels = (mask > 0.5).nonzero()
         centre = voxels[int(rng.integers(len(voxels)))].numpy()
         start = np.clip(centre - np.array(size) // 2, 0, room)
     window = tuple(slice(int(a), int(a) + n) for a, n in zip(start, size, strict=True))
-    return Sample(sample.case, image[(slice(None), *window)], masks[(slice(None), *window)], valid[window], sample.spacing_mm)
+    return Sample(
+        sample.case,
+        image[(slice(None), *window)],
+        masks[(slice(None), *window)],
+        valid[window],
+        sample.spacing_mm,
+    )
 
 
-def epoch_order(cases: Sequence[str], rng: np.random.Generator, batch_size: int, processes: int, steps: int | None) -> list[list[str]]:
+def epoch_order(
+    cases: Sequence[str], rng: np.random.Generator, batch_size: int, processes: int, steps: int | None
+) -> list[list[str]]:
     """Shuffled batches of one epoch, all of full size, a multiple of the number of processes of them.
 
-    The shuffled cases are repeated until `steps` batches per process are full; by default as few as hold every case.
+    The shuffled cases are repeated until `steps` batches per process are full; by default as few as hold
+    every case.
     """
     wanted = steps or math.ceil(len(cases) / (batch_size * processes))
     order: list[str] = []
@@ -129,54 +150,70 @@ def batches(
     workers: int = 0,
 ) -> Iterator[Batch]:
     """Batches of an epoch on the device, augmented; `seeds` has one number a batch."""
-    keys = [[(case, seed + i) for i, case in enumerate(cases)] for cases, seed in zip(order, seeds, strict=True)]
+    keys = [
+        [(case, seed + i) for i, case in enumerate(cases)] for cases, seed in zip(order, seeds, strict=True)
+    ]
     loader = torch.utils.data.DataLoader(
         dataset, batch_sampler=keys, collate_fn=list, num_workers=workers, pin_memory=False
     )
     for samples, seed in zip(loader, seeds, strict=True):
         image = torch.stack([s.image for s in samples]).to(device, non_blocking=True)
-        masks = torch.stack([s.masks for s in samples]).to(device).float()
+        masks = torch.stack([s.masks for s in samples]).to(device)
         valid = torch.stack([s.valid for s in samples]).to(device)
         if augment is not None:
             rng = torch.Generator().manual_seed(seed)
-            image, masks, valid = augmented(image, masks, valid, augment, samples[0].spacing_mm, rng)
-        target = masks if overlapping else _exclusive(masks)
+            image, masks, valid = augmented(image, masks, valid, augment, [s.spacing_mm for s in samples], rng)
+        target = masks if overlapping else exclusive_target(masks)
         yield Batch(image, target, valid, tuple(s.case for s in samples), epoch)
 
 
 def augmented(
-    image: Tensor, masks: Tensor, valid: Tensor, config: AugmentConfig, spacing_mm: Sequence[float], rng: torch.Generator
+    image: Tensor,
+    masks: Tensor,
+    valid: Tensor,
+    config: AugmentConfig,
+    spacing_mm: Sequence[Sequence[float]],
+    rng: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Random affine in the plane of the last two axes, mirror and contrast; pixels that come from outside are not valid.
+    """Random affine in the plane of the last two axes, mirror, contrast; pixels from outside are not valid.
 
     Args:
-        image: `(b c *space)`. masks: `(b k *space)` floats. valid: `(b *space)` booleans.
-        spacing_mm: of the training grid, so that rotations are rotations in mm.
+        image: `(b c *space)`.
+        masks: `(b k *space)` floats.
+        valid: `(b *space)` booleans.
+        config: how much of each.
+        spacing_mm: of each case on the training grid, so that rotations are rotations in mm.
+        rng: source of all random numbers.
     """
     n, ndim = len(image), image.ndim - 2
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=rng) * 2 - 1
 
-    extent = [size * mm for size, mm in zip(image.shape[2:], spacing_mm, strict=True)]
+    high, wide = image.shape[-2:]
     theta = _affine(
         angle=uniform(n) * math.radians(config.rotate_deg),
         scale=1 + uniform(n) * config.scale,
         shift=uniform(n, ndim) * config.shift * 2,
-        aspect=extent[-2] / extent[-1],
-        mirror=[torch.where(uniform(n) > 0, -1.0, 1.0) if axis in config.flip_axes else torch.ones(n) for axis in range(ndim)],
+        aspect=torch.tensor([(high * mm[-2]) / (wide * mm[-1]) for mm in spacing_mm]),
+        mirror=[
+            torch.where(uniform(n) > 0, -1.0, 1.0) if axis in config.flip_axes else torch.ones(n)
+            for axis in range(ndim)
+        ],
     )
     grid = F.affine_grid(theta, [n, 1, *image.shape[2:]], align_corners=False).to(image)
     image = F.grid_sample(image, grid, padding_mode="border", align_corners=False)
-    masks = (F.grid_sample(masks, grid, align_corners=False) > 0.5).float()
-    valid = F.grid_sample(valid.float().unsqueeze(1), grid, align_corners=False).squeeze(1) > 0.999
+    masks = F.grid_sample(masks, grid, align_corners=False)
+    valid = F.grid_sample(valid.float().unsqueeze(1), grid, align_corners=False).squeeze(1) > _WHOLE
     each = (n, *[1] * (ndim + 1))
     gain, offset = 1 + uniform(*each) * config.intensity, uniform(*each) * config.intensity
     return image * gain.to(image) + offset.to(image), masks, valid
 
 
-def _affine(*, angle: Tensor, scale: Tensor, shift: Tensor, aspect: float, mirror: Sequence[Tensor]) -> Tensor:
-    """`(b ndim ndim+1)` matrices from output to input coordinates, last axis first, as torch's affine_grid reads them."""
+def _affine(
+    *, angle: Tensor, scale: Tensor, shift: Tensor, aspect: Tensor, mirror: Sequence[Tensor]
+) -> Tensor:
+    """`(b ndim ndim+1)` matrices from output to input coordinates, last axis first, as affine_grid reads them."""
     n, ndim = shift.shape
     theta = torch.zeros(n, ndim, ndim + 1)
     theta[:, range(ndim), range(ndim)] = scale[:, None]
@@ -189,6 +226,6 @@ def _affine(*, angle: Tensor, scale: Tensor, shift: Tensor, aspect: float, mirro
     return theta
 
 
-def _exclusive(masks: Tensor) -> Tensor:
-    """`(b *space)` integers from exclusive `(b k *space)` masks: 0 background, j the j-th class."""
-    return torch.where(masks.any(1), masks.argmax(1) + 1, 0)
+def exclusive_target(masks: Tensor) -> Tensor:
+    """`(b *space)` integers from `(b k *space)` shares of exclusive classes: 0 background, j the j-th."""
+    return torch.cat([1 - masks.sum(1, keepdim=True), masks], dim=1).argmax(1)

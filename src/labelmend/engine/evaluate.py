@@ -117,7 +117,7 @@ def evaluate(
         evaluated, truth = ours.read(case), theirs.read(case)
         files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
         grid = _common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
-        units[case] = "px" if grid.affine is None and spacing_mm is None else "mm"
+        units[case] = grid.unit
         scores += score_case(case, evaluated, truth, tolerance_mm=tolerance_mm, spacing_mm=grid.spacing_mm)
         on_case(case, len(ours.cases))
     return Evaluation(

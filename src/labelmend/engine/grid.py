@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -24,7 +23,7 @@ def per_axis(value: int | Sequence[int] | None, ndim: int, name: str) -> tuple[i
 
 
 def resample(volume: Tensor, shape: Sequence[int]) -> Tensor:
-    """Values on another grid over the same field of view: area mean along axes that shrink, linear along others.
+    """Values on another grid over the same field of view: area mean along axes that shrink, else linear.
 
     Args:
         volume: `(c *space)` floats.
@@ -34,12 +33,14 @@ def resample(volume: Tensor, shape: Sequence[int]) -> Tensor:
     if small != tuple(volume.shape[1:]):
         volume = F.interpolate(volume[None], size=small, mode="area")[0]
     if small != tuple(shape):
-        volume = F.interpolate(volume[None], size=tuple(shape), mode=_LINEAR[len(small)], align_corners=False)[0]
+        volume = F.interpolate(
+            volume[None], size=tuple(shape), mode=_LINEAR[len(small)], align_corners=False
+        )[0]
     return volume
 
 
 def pad_to_multiple(volume: Tensor, multiple: int) -> Tensor:
-    """`(c *space)` zero-padded at the end of each axis to the next multiple, as networks with strides need."""
+    """`(c *space)` with zeros at the end of each axis up to the next multiple, as networks with strides need."""
     missing = [-size % multiple for size in volume.shape[1:]]
     return F.pad(volume, [n for m in reversed(missing) for n in (0, m)]) if any(missing) else volume
 

@@ -1,18 +1,21 @@
-"""Versions of the labels of a run: version 0 as given, later ones as revised; immutable, sharing unchanged cases."""
+"""Versions of a run's labels: version 0 as given, later ones as revised; immutable, sharing unchanged cases."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
-from labelmend.io import whole_file
+from labelmend.io import write_bytes
 from labelmend.types import LabelMap, Revision
 
 
@@ -38,12 +41,7 @@ class LabelStore:
         base = self.given(case) if given is None else given
         if version == 0:
             return base
-        path = self._file(case, version)
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                return dataclasses.replace(base, array=saved["array"])
-        except (OSError, ValueError, KeyError) as error:
-            raise UnreadableFileError(f"case {case}: {path} cannot be read: {error}; delete it and start again") from error
+        return dataclasses.replace(base, array=self._saved(case, version, "array"))
 
     def commit(self, revision: Revision, version: int, given: LabelMap) -> None:
         """Check a revision against the given labels and keep it, whole or not at all."""
@@ -51,25 +49,31 @@ class LabelStore:
         buffer = io.BytesIO()
         note = {f.name: getattr(revision, f.name) for f in dataclasses.fields(revision) if f.name != "labels"}
         np.savez_compressed(buffer, array=revision.labels.array, note=np.array(json.dumps(note)))
-        path = self._file(revision.case, version)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(buffer.getvalue())
+        write_bytes(self._file(revision.case, version), buffer.getvalue())
 
     def note(self, case: str, at: int) -> dict[str, Any] | None:
-        """What the newest revision of a case said of itself (reason, voxels, displacement), or None if never revised."""
+        """What the newest revision of a case said of itself (reason, voxels, ...), or None if never revised."""
         version = self.version_of(case, at)
         if version == 0:
             return None
-        with np.load(self._file(case, version), allow_pickle=False) as saved:
-            return {"version": version} | json.loads(str(saved["note"]))
+        return {"version": version} | json.loads(str(self._saved(case, version, "note")))
+
+    def _saved(self, case: str, version: int, key: str) -> NDArray:
+        path = self._file(case, version)
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                return saved[key]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise UnreadableFileError(
+                f"case {case}: {path} cannot be read ({error}): delete the run folder and start again"
+            ) from error
 
     def _file(self, case: str, version: int) -> Path:
         return self.folder / f"v{version}" / f"{case}.npz"
 
 
 def check_revision(revision: Revision, given: LabelMap) -> None:
-    """A revision keeps shape, dtype, classes and every ignored pixel of the given labels, or it is refused."""
+    """Refuse a revision that changes shape, dtype, classes or an ignored pixel of the given labels."""
     new = revision.labels
     if new.array.shape != given.array.shape or new.array.dtype != given.array.dtype:
         raise GeometryError(
@@ -77,7 +81,11 @@ def check_revision(revision: Revision, given: LabelMap) -> None:
             f"the given ones {given.array.dtype} {given.array.shape}"
         )
     if new.classes != given.classes:
-        raise LabelValueError(f"case {revision.case}: revised classes {new.classes} are not the given {given.classes}")
+        raise LabelValueError(
+            f"case {revision.case}: revised classes {new.classes} are not the given {given.classes}"
+        )
     ignored = given.ignored()
-    if not np.array_equal(new.ignored(), ignored) or not np.array_equal(new.masks()[:, ignored], given.masks()[:, ignored]):
+    if not np.array_equal(new.ignored(), ignored) or not np.array_equal(
+        new.masks()[:, ignored], given.masks()[:, ignored]
+    ):
         raise LabelValueError(f"case {revision.case}: the revision changes pixels that are to be ignored")

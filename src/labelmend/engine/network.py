@@ -16,7 +16,12 @@ PAD_MULTIPLE = 16
 """Grids are padded to a multiple of this: four halvings, as in the networks below."""
 
 DEFAULT_ARGS: dict[str, dict[str, Any]] = {
-    "UNet": {"channels": (16, 32, 64, 128, 256), "strides": (2, 2, 2, 2), "num_res_units": 2, "norm": "BATCH"},
+    "UNet": {
+        "channels": (16, 32, 64, 128, 256),
+        "strides": (2, 2, 2, 2),
+        "num_res_units": 2,
+        "norm": "BATCH",
+    },
     "AttentionUnet": {"channels": (16, 32, 64, 128, 256), "strides": (2, 2, 2, 2)},
     "BasicUNet": {"features": (16, 16, 32, 64, 128, 16)},
     "DynUNet": {
@@ -49,12 +54,23 @@ def build_network(
     maker = getattr(nets, spec.name, None)
     if not (inspect.isclass(maker) and issubclass(maker, nn.Module)):
         names = [n for n, item in vars(nets).items() if inspect.isclass(item) and issubclass(item, nn.Module)]
-        near = difflib.get_close_matches(spec.name, names, n=3)
-        raise ConfigError(f"monai.networks.nets has no network called {spec.name!r}; near: {', '.join(near) or 'none'}")
-    sizes = {"spatial_dims": ndim, "in_channels": in_channels, "out_channels": out_channels, "img_size": shape}
+        plain = {name.lower(): name for name in names}
+        near = [plain[name] for name in difflib.get_close_matches(spec.name.lower(), list(plain), n=3)]
+        raise ConfigError(
+            f"monai.networks.nets has no network called {spec.name!r}; near: {', '.join(near) or 'none'}"
+        )
+    sizes = {
+        "spatial_dims": ndim,
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "img_size": shape,
+    }
     accepted = inspect.signature(maker).parameters
     filled = {key: value for key, value in sizes.items() if key in accepted and value is not None}
     try:
         return maker(**filled | DEFAULT_ARGS.get(spec.name, {}) | spec.args)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"network {spec.name} cannot be built with {filled | spec.args}: {error}") from error
+    except Exception as error:  # each network has its own way to refuse arguments
+        reason = str(error) or type(error).__name__
+        raise ConfigError(
+            f"network {spec.name} cannot be built with {filled | spec.args}: {reason}"
+        ) from error

@@ -14,7 +14,16 @@ from labelmend.engine.checkpoint import save_model
 from labelmend.engine.config import TrainConfig, differing, read_settings, to_yaml
 from labelmend.engine.predict import card_to_json
 from labelmend.errors import ConfigError, OutputError
-from labelmend.io import ManifestRow, append_line, append_row, checksum, read_lines, read_manifest, write_json, write_text
+from labelmend.io import (
+    ManifestRow,
+    append_line,
+    append_row,
+    checksum,
+    read_lines,
+    read_manifest,
+    write_json,
+    write_text,
+)
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import method_name
 
@@ -58,7 +67,9 @@ def open_run(config: TrainConfig, method: Method) -> None:
         old, new = read_settings(folder), yaml.safe_load(text)
         changed = differing(*({k: v for k, v in s.items() if k not in MACHINE_SETTINGS} for s in (old, new)))
         if changed:
-            raise OutputError(f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): choose another --out")
+            raise OutputError(
+                f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): choose another --out"
+            )
         return
     if folder.exists() and any(not p.name.startswith(".part-") for p in folder.iterdir()):
         raise OutputError(f"{folder} is not empty and holds no run: choose another --out")
@@ -77,7 +88,11 @@ def trim_metrics(folder: Path, round_number: int, epochs_done: int, is_main: boo
     if not is_main or not path.exists():
         return
     lines = read_lines(path)
-    kept = [line for line in lines if (row := json.loads(line)) and (row["round"], row["epoch"]) <= (round_number, epochs_done)]
+    kept = [
+        line
+        for line in lines
+        if (row := json.loads(line)) and (row["round"], row["epoch"]) <= (round_number, epochs_done)
+    ]
     write_text(path, "".join(line + "\n" for line in kept))
 
 
@@ -136,7 +151,9 @@ def _case_row(case: str, note: dict[str, Any] | None, n_classes: int) -> dict[st
         zeros = [0] * n_classes
         note = {"version": 0, "reason": "kept as given", "added_vox": zeros, "removed_vox": zeros,
                 "displacement_mm": [0.0] * n_classes, "confidence": 1.0}  # fmt: skip
-    note["displacement_mm"] = [d if d is not None and np.isfinite(d) else None for d in note["displacement_mm"]]
+    note["displacement_mm"] = [
+        d if d is not None and np.isfinite(d) else None for d in note["displacement_mm"]
+    ]
     return {"case": case} | {key: value for key, value in note.items() if key != "case"}
 
 
@@ -154,14 +171,16 @@ def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
         "paper": " ".join(doc.split()),
         "classes": labels.classes,
         "overlapping": labels.overlapping,
-        "unit": "mm" if config.spacing_mm is not None or grid.affine is not None else "px",
+        "unit": grid.unit,
         "images": (training.root / "images").resolve(),
         "given": labels.path.resolve(),
         "corrected": "labels",
         "reference": reference and reference.resolve(),
         "spacing_mm": config.spacing_mm,
-        "label_values": None if labels.overlapping else dict(zip(labels.classes, labels.values or (), strict=False)),
-        "ignore": config.ignore,
+        "label_values": None
+        if labels.overlapping
+        else dict(zip(labels.classes, labels.values or (), strict=False)),
+        "ignore": labels.ignore,
         "clean_cases": [] if clean is None else clean.cases,
         "rounds": run.rows,
         "cases": cases,

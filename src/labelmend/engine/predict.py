@@ -70,9 +70,12 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ModelCard:
-        fixed = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        fixed: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
         network = values.get("network")
-        return cls(**fixed | {"network": None if network is None else NetworkConfig(**network)})
+        fixed["network"] = None if network is None else NetworkConfig(**network)
+        return cls(**fixed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +97,8 @@ class Predictor:
         """`(k *space)` float32 logits on the grid of the image, `(k+1 *space)` for exclusive classes."""
         if image.array.ndim - 1 != self.card.ndim or image.array.shape[0] != self.card.in_channels:
             raise GeometryError(
-                f"the network was trained on {self.card.ndim}-D images of {self.card.in_channels} channel(s), "
-                f"this one has shape {image.array.shape} (channels first)"
+                f"the network was trained on {self.card.ndim}-D images of {self.card.in_channels} "
+                f"channel(s), this one has shape {image.array.shape} (channels first)"
             )
         native = image.grid.shape
         shape = self.card.resize or native
@@ -107,7 +110,9 @@ class Predictor:
         else:
             from monai.inferers import sliding_window_inference
 
-            out = sliding_window_inference(padded, self.card.patch, 4, self.network, overlap=0.25, mode="gaussian")
+            out = sliding_window_inference(
+                padded, self.card.patch, 4, self.network, overlap=0.25, mode="gaussian"
+            )
         return resample(crop_to(out[0].float(), shape), native).cpu()
 
     def probs(self, image: Image) -> FloatArray:
@@ -128,12 +133,17 @@ class Predictor:
                 raise ConfigError("this run measured no bias: it was given no clean cases")
             spacing = image.grid.spacing_mm
             levels = np.stack(
-                [spatial_correction(f, bias or 0.0, spacing) for f, bias in zip(levels, self.card.bias_mm, strict=True)]
+                [
+                    spatial_correction(f, bias or 0.0, spacing)
+                    for f, bias in zip(levels, self.card.bias_mm, strict=True)
+                ]
             )
         return resolve(levels, overlapping=self.card.overlapping)
 
 
-def load_predictor(run: str | Path, *, network: nn.Module | None = None, device: str | torch.device = "cpu") -> Predictor:
+def load_predictor(
+    run: str | Path, *, network: nn.Module | None = None, device: str | torch.device = "cpu"
+) -> Predictor:
     """The network of a finished run, ready to segment.
 
     Args:

@@ -68,6 +68,7 @@ class Run:
     on_tick: Callable[[Tick], None]
     state: State = field(default_factory=dict)
     round: int = 0
+    loss: float | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     networks: list[nn.Module] = field(default_factory=list)
@@ -142,7 +143,8 @@ def start(
     if saved is None:
         run.state = method.init(material.for_method(config.seed))
     else:
-        run.state, run.round, run.rows = saved["state"], saved["round"], saved["rows"]
+        run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
+        run.rows, run.notes = saved["rows"], saved["notes"]
         if saved["epoch"] is None:
             run.networks = _networks(run)
             for net, weights in zip(run.networks, saved["networks"], strict=True):
@@ -179,12 +181,18 @@ def fit(run: Run) -> None:
             optimizer.step()
             optimizer.zero_grad()
             losses.append(float(loss.detach()))
-            run.tick(f"round {run.round + 1}", epoch * len(order) + step + 1, config.epochs * len(order), f"loss {losses[-1]:.3f}")
+            run.tick(
+                f"round {run.round + 1}",
+                epoch * len(order) + step + 1,
+                config.epochs * len(order),
+                f"loss {losses[-1]:.3f}",
+            )
         row = {"round": run.round + 1, "epoch": epoch + 1, "loss": float(np.mean(losses))}
         if not math.isfinite(row["loss"]):
             raise LabelmendError(f"the loss became {row['loss']} in epoch {epoch + 1}: lower --learning_rate")
         if held_out:
             best = _validate(run, modules, held_out, epoch, row, best)
+        run.loss = row["loss"]
         append_metrics(run.folder, row, accelerator.is_main_process)
         stop = bool(config.early_stop and epoch - best["epoch"] >= config.early_stop)
         if time.monotonic() - saved_at > CHECKPOINT_EVERY_S or stop:
@@ -209,13 +217,16 @@ def revise(run: Run) -> None:
     seen_clean = run.config.clean_repeat and run.round > 0  # a bias measured on cases trained on is too small
     if not seen_clean:
         cases = _predictions(run, predictor, training.subset(mine), f"revising, round {run.round + 1}")
-        trusted = iter(()) if clean is None else _predictions(run, predictor, clean, "measuring on trusted cases")
+        trusted = (
+            iter(()) if clean is None else _predictions(run, predictor, clean, "measuring on trusted cases")
+        )
         run.state, revisions = run.method.revise(run.state, cases, trusted)
         n_revised = 0
         for revision in revisions:
             run.store.commit(revision, version, training.read_labels(revision.case))
             n_revised += 1
-        run.rows.append({"round": version, "bias": run.method.findings(run.state), "n_revised": n_revised})
+        found = run.method.findings(run.state)
+        run.rows.append({"round": version, "loss": run.loss, "bias": found, "n_revised": n_revised})
     accelerator.wait_for_everyone()
     run.round += 1
     _save(run, run.networks, None, None, {})
@@ -267,7 +278,9 @@ def _borrowed(run: Run) -> nn.Module:
     for name in ("network", "ndim", "in_channels", "classes", "overlapping", "resize", "patch"):
         theirs, ours = getattr(predictor.card, name), getattr(run.card, name)
         if theirs != ours:
-            raise ConfigError(f"--first_round {run.config.first_round} has {name} {theirs}, this run has {ours}")
+            raise ConfigError(
+                f"--first_round {run.config.first_round} has {name} {theirs}, this run has {ours}"
+            )
     return predictor.network
 
 
@@ -300,7 +313,9 @@ def _order(run: Run, cases: Sequence[str], epoch: int) -> tuple[list[list[str]],
     return mine, [_seed(run, epoch, i) for i in range(len(mine))]
 
 
-def _batches(run: Run, dataset: CaseDataset, order: list[list[str]], seeds: list[int], epoch: int) -> Iterator[Any]:
+def _batches(
+    run: Run, dataset: CaseDataset, order: list[list[str]], seeds: list[int], epoch: int
+) -> Iterator[Any]:
     return batches(
         dataset,
         order,
@@ -322,7 +337,9 @@ def _split(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
         shuffled = np.random.default_rng([config.seed, 7]).permutation(len(cases))
         n = max(1, round(config.validation_share * len(cases)))
         if n >= len(cases):
-            raise ConfigError(f"early stopping needs held-out cases, and there are only {len(cases)} cases in all")
+            raise ConfigError(
+                f"early stopping needs held-out cases, and there are only {len(cases)} cases in all"
+            )
         held_out = tuple(sorted(cases[i] for i in shuffled[:n]))
         cases = tuple(case for case in cases if case not in held_out)
     if config.clean_repeat and run.round > 0 and clean is not None:
@@ -336,14 +353,21 @@ def _dataset(run: Run, cases: Sequence[str]) -> CaseDataset:
     source = Source(
         cases=tuple(cases),
         read_image=lambda case: (clean if clean and case in trusted else training).read_image(case),
-        read_labels=lambda case: clean.read_labels(case) if clean and case in trusted else run.store.read(case, version),
+        read_labels=lambda case: (
+            clean.read_labels(case) if clean and case in trusted else run.store.read(case, version)
+        ),
     )
     return CaseDataset(source, run.card.resize, run.card.patch, run.config.cache_gib)
 
 
 @torch.no_grad()
 def _validate(
-    run: Run, modules: Sequence[nn.Module], held_out: Sequence[str], epoch: int, row: dict[str, Any], best: dict[str, Any]
+    run: Run,
+    modules: Sequence[nn.Module],
+    held_out: Sequence[str],
+    epoch: int,
+    row: dict[str, Any],
+    best: dict[str, Any],
 ) -> dict[str, Any]:
     """Loss on held-out given labels; returns the best epoch so far with its weights."""
     from labelmend.losses import dice_ce_loss
@@ -382,6 +406,8 @@ def _save(
             "best": best,
             "state": run.state,
             "rows": run.rows,
+            "loss": run.loss,
+            "notes": run.notes,
         },
     )
 
@@ -391,7 +417,9 @@ def _restore(run: Run, modules: Sequence[nn.Module], optimizer: Any) -> tuple[in
     saved = load_checkpoint(run.checkpoint)
     fresh = {"loss": math.inf, "epoch": 0, "networks": []}
     inside = saved is not None and saved["epoch"] is not None and saved["round"] == run.round
-    trim_metrics(run.folder, run.round + 1, saved["epoch"] if saved and inside else 0, run.accelerator.is_main_process)
+    trim_metrics(
+        run.folder, run.round + 1, saved["epoch"] if saved and inside else 0, run.accelerator.is_main_process
+    )
     if saved is None or not inside:
         return 0, fresh
     for net, weights in zip(modules, saved["networks"], strict=True):

@@ -56,7 +56,9 @@ def signed_distance(mask: BoolArray, spacing_mm: Sequence[float] | float | None 
         return np.full(mask.shape, -np.inf)
     # Each transform is zero on the other side, so the two halves add up to one unsigned map.
     if len(set(spacing)) == 1:
-        distance = distance_transform_edt(mask, sampling=spacing) + distance_transform_edt(~mask, sampling=spacing)
+        distance = distance_transform_edt(mask, sampling=spacing) + distance_transform_edt(
+            ~mask, sampling=spacing
+        )
         distance -= spacing[0] / 2
     else:
         distance = _anisotropic_side(mask, spacing) + _anisotropic_side(~mask, spacing)
@@ -64,7 +66,7 @@ def signed_distance(mask: BoolArray, spacing_mm: Sequence[float] | float | None 
 
 
 def _anisotropic_side(side: BoolArray, spacing: tuple[float, ...]) -> FloatArray:
-    """|v| (1 - 1 / (2 |o|)) on `side`, zero elsewhere; needs the offset of the nearest voxel, not only its distance."""
+    """|v| (1 - 1 / (2 |o|)) on `side`, zero elsewhere; needs the offset to the nearest voxel besides |v|."""
     distance, nearest = distance_transform_edt(side, sampling=spacing, return_indices=True)
     squared = np.zeros(side.shape)
     for axis, index in enumerate(nearest):

@@ -16,6 +16,7 @@ from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.label_folder import LabelFolder, grid_difference
 from labelmend.io.layout import Dataset, open_dataset
 from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest
+from labelmend.io.new_labels import new_label_name, write_new_labels
 
 __all__ = [
     "FORMATS",
@@ -31,6 +32,7 @@ __all__ = [
     "check_dataset",
     "checksum",
     "grid_difference",
+    "new_label_name",
     "nifti",
     "open_dataset",
     "open_images",
@@ -46,5 +48,6 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_label_array",
+    "write_new_labels",
     "write_text",
 ]

@@ -161,9 +161,14 @@ class LabelFolder:
 
 
 def grid_difference(one: Grid, other: Grid) -> str:
-    """What two grids disagree in, in words; empty if they agree to a thousandth.
+    """What two grids disagree in, to a thousandth, in words.
 
-    Spacing and affine are compared only where both files store them.
+    Args:
+        one: a grid.
+        other: another; spacing and affine are compared only where both files store them.
+
+    Returns:
+        "shape, ...", "spacing, ..." or "affine, ..." with both sides, or the empty string if they agree.
     """
     if one.shape != other.shape:
         return f"shape, {one.shape} and {other.shape}"

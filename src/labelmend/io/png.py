@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ _GREY = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F")
 
 def plain_grid(shape: tuple[int, ...], spacing_mm: Spacing) -> Grid:
     """Grid of a file that stores no spacing."""
-    return Grid(shape, check_spacing(spacing_mm, len(shape)))
+    unit: Literal["mm", "px"] = "px" if spacing_mm is None else "mm"
+    return Grid(shape, check_spacing(spacing_mm, len(shape)), unit=unit)
 
 
 def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
@@ -81,7 +82,7 @@ def _opened(data: bytes) -> Pillow.Image:
     """A picture loaded whole; PNG checksums are verified, since Pillow alone lets a missing end pass."""
     if data.startswith(b"\x89PNG"):
         if _PNG_END not in data[-65536:]:
-            raise UnreadableFileError("the end of the PNG is missing, it is truncated: copy or export it again")
+            raise UnreadableFileError("the PNG is truncated, its end is missing: copy or export it again")
         Pillow.open(BytesIO(data)).verify()
     picture = Pillow.open(BytesIO(data))
     picture.load()

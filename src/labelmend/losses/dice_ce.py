@@ -9,16 +9,17 @@ from torch import Tensor
 from labelmend.errors import GeometryError
 
 _SMOOTH_VOX = 1.0
-"""Added to numerator and denominator of soft Dice: one pixel, so that an absent class costs nothing when predicted absent."""
+"""Added to numerator and denominator of soft Dice: one pixel, so that an absent class costs nothing."""
 
 
 def dice_ce_loss(logits: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
     """Mean cross-entropy plus one minus mean soft Dice, over valid pixels only.
 
     Args:
-        logits: `(b k *space)` for overlapping classes, `(b k+1 *space)` with background first for exclusive ones.
-        target: `(b k *space)` floats in {0, 1} (overlapping: sigmoid and binary cross-entropy), or `(b *space)`
-            integers in 0..k (exclusive: softmax and cross-entropy).
+        logits: `(b k *space)` for overlapping classes, `(b k+1 *space)` with background first for exclusive
+            ones.
+        target: `(b k *space)` floats in [0, 1] (overlapping: sigmoid and binary cross-entropy), or
+            `(b *space)` integers in 0..k (exclusive: softmax and cross-entropy).
         valid: `(b *space)` booleans, False where the label is to be ignored; None means everywhere.
 
     Returns:
@@ -27,7 +28,7 @@ def dice_ce_loss(logits: Tensor, target: Tensor, *, valid: Tensor | None = None)
     Raises:
         GeometryError: shapes of logits and target do not belong together.
 
-    >>> float(dice_ce_loss(torch.full((1, 1, 2), 50.0), torch.ones(1, 1, 2)))
+    >>> round(float(dice_ce_loss(torch.full((1, 1, 2), 50.0), torch.ones(1, 1, 2))), 6)
     0.0
 
     Paper: Milletari et al., "V-Net", 3DV 2016 (soft Dice). Soft Dice is taken per case and class, foreground
@@ -37,8 +38,14 @@ def dice_ce_loss(logits: Tensor, target: Tensor, *, valid: Tensor | None = None)
     space = logits.shape[2:]
     expected = logits.shape if overlapping else (logits.shape[0], *space)
     if tuple(target.shape) != tuple(expected):
-        raise GeometryError(f"logits {tuple(logits.shape)} expect a target {tuple(expected)}, got {tuple(target.shape)}")
-    mask = torch.ones((logits.shape[0], *space), device=logits.device) if valid is None else valid.to(logits.dtype)
+        raise GeometryError(
+            f"logits {tuple(logits.shape)} expect a target {tuple(expected)}, got {tuple(target.shape)}"
+        )
+    mask = (
+        torch.ones((logits.shape[0], *space), device=logits.device)
+        if valid is None
+        else valid.to(logits.dtype)
+    )
     if overlapping:
         truth = target.to(logits.dtype)
         entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=1)

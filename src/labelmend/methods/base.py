@@ -4,14 +4,14 @@
     loss, logits, state = method.step(state, batch, nets)        every batch
     state, revisions = method.revise(state, cases, clean)        once a round
 
-A method is a frozen dataclass whose fields are its hyper-parameters. It holds no changing attribute. A state is a
-plain dict of numbers, strings, lists and numpy arrays, so that the engine can save it without knowing what it means.
+A method is a frozen dataclass whose fields are its hyper-parameters. It holds no changing attribute. A state
+is a plain dict of numbers, strings, lists and numpy arrays, so that the engine can save it without knowing
+what it means.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -70,8 +70,8 @@ class Batch:
 
     Args:
         image: `(b c *space)` floats.
-        target: `(b k *space)` floats in {0, 1} for overlapping classes; for exclusive classes `(b *space)` integers,
-            0 background and j for the j-th class.
+        target: `(b k *space)` floats in [0, 1] for overlapping classes (shares of a pixel); for exclusive
+            classes `(b *space)` integers, 0 background and j for the j-th class.
         valid: `(b *space)` booleans, False where labels are to be ignored.
         cases: the b case ids.
         epoch: epoch within the round, from 0.
@@ -84,7 +84,7 @@ class Batch:
     epoch: int = 0
 
 
-class Method(ABC):
+class Method:
     """Base of all methods: plain training on the labels as they are, and no revision."""
 
     needs: ClassVar[Needs] = Needs()
@@ -94,7 +94,7 @@ class Method(ABC):
         return {}
 
     def step(self, state: State, batch: Batch, nets: Nets) -> tuple[Tensor, Tensor, State]:
-        """Loss and logits of one batch, and the state after it. Default: Dice + cross-entropy of the first network."""
+        """Loss and logits of one batch, and the state after it. Default: Dice-CE of the first network."""
         from labelmend.losses import dice_ce_loss
 
         logits = nets[0](batch.image)
@@ -113,7 +113,7 @@ class Method(ABC):
         return state, iter(())
 
     def findings(self, state: State) -> list[dict[str, Any]]:
-        """What the last `revise` measured, one row a class with at least `class` and `why`, for reports. Default: none."""
+        """What the last `revise` measured: rows with at least `class` and `why`. Default: none."""
         return []
 
 
@@ -135,7 +135,7 @@ def revision(predicted: Predicted, masks: BoolArray, reason: str) -> Revision:
         added_vox=tuple(int((a & ~b).sum()) for a, b in zip(after, before, strict=True)),
         removed_vox=tuple(int((b & ~a).sum()) for a, b in zip(after, before, strict=True)),
         displacement_mm=tuple(
-            -boundary_bias(a, b, given.grid.spacing_mm) for a, b in zip(after, before, strict=True)
+            boundary_bias(b, a, given.grid.spacing_mm) for a, b in zip(after, before, strict=True)
         ),
         confidence=_confidence(predicted.probs, given, after),
     )

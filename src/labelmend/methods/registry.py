@@ -1,4 +1,4 @@
-"""Methods by file name: `methods/my_idea.py` with one Method class is `--method my_idea`, with no list to keep."""
+"""Methods by file name: `methods/my_idea.py` with one Method class is `--method my_idea`; no list to keep."""
 
 from __future__ import annotations
 

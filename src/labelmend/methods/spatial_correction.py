@@ -1,8 +1,8 @@
-"""Spatial Correction: measure the boundary bias of the noisy posterior on clean cases, and move the boundary back.
+"""Spatial Correction: measure the boundary bias of the noisy posterior on clean cases, and undo it.
 
-Annotators who are always too generous teach the network to be too generous: with enough cases it predicts the noisy
-posterior, in which individual roughness has averaged away and the common displacement has not. That displacement is
-one number a class; a handful of trusted cases, even one, is enough to measure it.
+Annotators who are always too generous teach the network to be too generous: with enough cases it predicts the
+noisy posterior, in which individual roughness has averaged away and the common displacement has not. That
+displacement is one number a class; a handful of trusted cases, even one, is enough to measure it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.ndimage import zoom
+from scipy.ndimage import distance_transform_edt, zoom
 from scipy.stats import t as student_t
 
-from labelmend.errors import CleanCasesError, ConfigError, GeometryError
-from labelmend.geometry import boundary_bias, check_spacing, signed_distance
+from labelmend.errors import CleanCasesError, ConfigError
+from labelmend.geometry import boundary_bias, check_spacing, frontier, signed_distance
 from labelmend.methods.base import Method, Needs, State, revision
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 Move = Literal["distance", "logit"]
+Variant = Literal["repaired", "official"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Bias:
 def estimate_bias(per_case_mm: Sequence[float], class_name: str = "", confidence: float = 0.95) -> Bias:
     """Mean bias over clean cases, with Student's t interval.
 
-    A t interval rather than a bootstrap: two to five cases are the usual number here, and the percentile bootstrap
-    of two values covers the mean half of the time at best.
+    A t interval rather than a bootstrap: two to five cases are the usual number here, and the percentile
+    bootstrap of two values covers the mean half of the time at best.
 
     Args:
         per_case_mm: `boundary_bias` of each clean case; NaN where there was nothing to measure.
@@ -63,7 +64,9 @@ def estimate_bias(per_case_mm: Sequence[float], class_name: str = "", confidence
     mean = float(values.mean())
     if values.size == 1:
         return Bias(class_name, mean, math.nan, math.nan, 1)
-    half = float(student_t.ppf((1 + confidence) / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size))
+    half = float(
+        student_t.ppf((1 + confidence) / 2, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
+    )
     return Bias(class_name, mean, mean - half, mean + half, int(values.size))
 
 
@@ -74,6 +77,7 @@ def spatial_correction(
     *,
     move: Move = "distance",
     upsample: int = 1,
+    half_voxel: bool = True,
 ) -> FloatArray:
     """Levels whose zero set is the predicted boundary of one class moved back by its bias.
 
@@ -82,20 +86,22 @@ def spatial_correction(
         distance:  f' = s - d                                      (the region {d < s})
         logit:     f' = f + sign(s) A exp(-d^2 / (2 s^2)),         A = max |f| over the band to be changed
 
-    The band is the strip between the predicted boundary and distance |s| on the side to be changed: inside for s < 0
-    (the prediction is too large, shrink), outside for s > 0.
+    The band is the strip between the predicted boundary and distance |s| on the side to be changed: inside
+    for s < 0 (the prediction is too large, shrink), outside for s > 0.
 
     Args:
         levels: `(*space)` logits or margins of one class; the predicted region is {levels > 0}.
         bias_mm: signed displacement to undo; negative shrinks, positive grows, 0 keeps the boundary.
         spacing_mm: per axis in mm.
         move: "distance" moves the level set by distance; "logit" is the published form.
-        upsample: find the boundary on a grid this many times finer (linear interpolation of `levels`): the boundary
-            is then known below the voxel. "distance" only.
+        upsample: find the boundary on a grid this many times finer (linear interpolation of `levels`): the
+            boundary is then known below the voxel. "distance" only.
+        half_voxel: False takes the signed distance of the official code, which jumps from -1 to +1; "logit"
+            only.
 
     Returns:
-        `(*space)` float levels, positive inside the corrected region. An empty or full prediction has no boundary to
-        move and comes back as it is.
+        `(*space)` float levels, positive inside the corrected region. An empty or full prediction has no
+        boundary to move and comes back as it is.
 
     Raises:
         GeometryError: spacing does not fit. ConfigError: unknown move.
@@ -104,8 +110,8 @@ def spatial_correction(
     array([0, 0, 1, 1, 1, 0, 0])
 
     Paper: Yao et al., ICLR 2023, section 4 (move="logit").
-    Differs: "distance" is ours; it needs no scale and on large structures comes closer to the truth. The official
-        code's signed distance lacks the half voxel.
+    Differs: "distance" is ours; it needs no scale and on large structures comes closer to the truth. The
+        official code's signed distance lacks the half voxel.
     """
     levels = np.asarray(levels)
     spacing = check_spacing(spacing_mm, levels.ndim)
@@ -116,7 +122,9 @@ def spatial_correction(
         return bias_mm - _level_distance(levels, spacing, upsample)
     if move != "logit":
         raise ConfigError(f'move must be "distance" or "logit", got {move!r}')
-    distance = signed_distance(inside, spacing)
+    distance = (
+        signed_distance(inside, spacing) if half_voxel else official_distance_vox(inside) * min(spacing)
+    )
     changed_side = inside if bias_mm < 0 else ~inside
     band = changed_side & (np.abs(distance) <= abs(bias_mm))
     height = np.abs(levels[band]).max(initial=0.0)
@@ -124,7 +132,7 @@ def spatial_correction(
 
 
 def _level_distance(levels: FloatArray, spacing: tuple[float, ...], upsample: int) -> FloatArray:
-    """Signed distance to {levels = 0} at voxel centres, with the zero set found on an `upsample` times finer grid."""
+    """Signed distance to {levels = 0} at voxel centres; the zero set is found on a finer grid."""
     if upsample == 1:
         return signed_distance(levels > 0, spacing)
     fine = zoom(levels, upsample, order=1, mode="nearest", grid_mode=True)
@@ -138,8 +146,8 @@ def _level_distance(levels: FloatArray, spacing: tuple[float, ...], upsample: in
 def class_levels(probs: FloatArray, *, overlapping: bool) -> FloatArray:
     """`(k *space)` levels of the foreground classes: positive exactly where the class is predicted.
 
-    Overlapping: the logit of each class. Exclusive: log p_c - max over the other classes (background included), so
-    that the largest probability wins.
+    Overlapping: the logit of each class. Exclusive: log p_c - max over the other classes (background
+    included), so that the largest probability wins.
 
     Args:
         probs: `(k *space)` sigmoid outputs, or `(k+1 *space)` softmax outputs with background first.
@@ -157,7 +165,7 @@ def class_levels(probs: FloatArray, *, overlapping: bool) -> FloatArray:
 
 
 def resolve(levels: FloatArray, *, overlapping: bool) -> BoolArray:
-    """Masks from levels: every positive level for overlapping classes, the highest positive one for exclusive."""
+    """Masks from levels: every positive level for overlapping classes, else the highest positive one."""
     masks = levels > 0
     if overlapping or len(levels) == 1:
         return masks
@@ -165,12 +173,32 @@ def resolve(levels: FloatArray, *, overlapping: bool) -> BoolArray:
     return masks & (winner == np.arange(len(levels)).reshape(-1, *[1] * winner.ndim))
 
 
+def official_distance_vox(mask: BoolArray) -> FloatArray:
+    """Signed distance of the official code, in voxels: -1 just inside, +1 just outside, no zero between."""
+    return np.where(mask, -distance_transform_edt(mask), distance_transform_edt(~mask))
+
+
+def official_bias_vox(predicted: BoolArray, clean: BoolArray) -> float:
+    """Bias of one case as the official code reads it, in voxels.
+
+    The mean of `official_distance_vox` of the prediction over the clean mask's own frontier; a boundary moved
+    outward by r reads -(r + 1), one moved inward by r reads +r. A structure present in one mask only counts
+    +1 or -1.
+
+    Paper: official code of Yao et al., ICLR 2023.
+    """
+    if predicted.any() != clean.any():
+        return 1.0 if clean.any() else -1.0
+    edge = frontier(clean, outer=False)
+    return float(official_distance_vox(predicted)[edge].mean()) if edge.any() and not predicted.all() else 0.0
+
+
 @dataclass(frozen=True)
 class SpatialCorrection(Method):
     """Train, measure the bias on clean cases, move the predicted boundaries back, train again on the result.
 
-    A class is corrected when its bias is at least `min_shift_vox` and, with two or more clean cases, the interval of
-    its mean does not hold zero; otherwise its labels stay as they were given.
+    A class is corrected when its bias is at least `min_shift_vox` and, with two or more clean cases, the
+    interval of its mean does not hold zero; otherwise its labels stay as they are.
 
     Args:
         move: how the boundary is moved: "distance" (by distance, ours) or "logit" (published).
@@ -178,6 +206,9 @@ class SpatialCorrection(Method):
         min_shift_vox: smallest displacement worth undoing, in voxels of the finest axis.
         upsample: find the predicted boundary on a grid this many times finer.
         confidence: coverage of the interval of the bias, in (0, 1).
+        variant: "official" does as the released code does (with move="logit"; it ran JSRT with gamma 0.8):
+            the bias is divided by the number of classes too, distances jump from -1 to +1, no interval is
+            asked, and labels of a class whose bias is under one voxel are replaced by the raw prediction.
 
     Paper: Yao, Zhang, Zheng, Goswami, Prasanna, Chen, "Learning to Segment from Noisy Annotations: A Spatial
         Correction Approach", ICLR 2023.
@@ -185,9 +216,10 @@ class SpatialCorrection(Method):
 
     move: Move = "distance"
     gamma: float = 1.0
-    min_shift_vox: float = 1.0
+    min_shift_vox: float = 0.5
     upsample: int = 1
     confidence: float = 0.95
+    variant: Variant = "repaired"
 
     needs: ClassVar[Needs] = Needs(clean="required", rounds=2)
 
@@ -195,20 +227,25 @@ class SpatialCorrection(Method):
         if not 0 < self.gamma <= 1:
             raise ConfigError(f"gamma must be in (0, 1], got {self.gamma}")
         if self.upsample < 1 or self.min_shift_vox < 0 or not 0 < self.confidence < 1:
-            raise ConfigError(f"upsample >= 1, min_shift_vox >= 0 and 0 < confidence < 1 expected, got {self}")
+            raise ConfigError(
+                f"upsample >= 1, min_shift_vox >= 0 and 0 < confidence < 1 expected, got {self}"
+            )
+        if self.variant == "official" and self.move != "logit":
+            raise ConfigError('variant "official" goes with move "logit": set both')
         if self.move not in ("distance", "logit"):
             raise ConfigError(f'move must be "distance" or "logit", got {self.move!r}')
 
     def revise(
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
-        biases, finest_mm = self._measure(clean)
+        biases, finest_mm, unit = self._measure(clean)
         shifts, rows = {}, []
         for bias in biases:
-            shift, why = self._decide(bias, finest_mm)
+            shift, why = self._decide(bias, finest_mm, unit)
             shifts[bias.class_name] = shift
             rows.append(asdict(bias) | {"shift_mm": shift, "why": why})
-        proposals = (self._revised(predicted, shifts) for predicted in cases) if any(shifts.values()) else ()
+        acting = any(shift is not None for shift in shifts.values())
+        proposals = (self._revised(predicted, shifts) for predicted in cases) if acting else ()
         return {**state, "bias": rows}, (revised for revised in proposals if revised is not None)
 
     def findings(self, state: State) -> list[dict[str, Any]]:
@@ -218,34 +255,49 @@ class SpatialCorrection(Method):
             for row in state.get("bias", [])
         ]
 
-    def _measure(self, clean: Iterable[Predicted]) -> tuple[list[Bias], float]:
-        """The bias of every class over the clean cases, and the finest spacing among them in mm."""
+    def _measure(self, clean: Iterable[Predicted]) -> tuple[list[Bias], float, str]:
+        """The bias of every class over the clean cases, the finest spacing there, and the unit of both."""
         per_case: dict[str, list[float]] = {}
-        finest_mm = math.inf
+        finest_mm, unit = math.inf, "mm"
         for predicted in clean:
             truth, spacing = predicted.given, predicted.given.grid.spacing_mm
-            finest_mm = min(finest_mm, *spacing)
+            finest_mm, unit = min(finest_mm, *spacing), truth.grid.unit
             levels = class_levels(predicted.probs, overlapping=truth.overlapping)
             for name, level, mask in zip(truth.classes, levels, truth.masks(), strict=True):
-                per_case.setdefault(name, []).append(boundary_bias(level > 0, mask, spacing))
+                per_case.setdefault(name, []).append(self._case_bias(level > 0, mask, spacing))
         if not per_case:
             raise CleanCasesError("Spatial Correction measures its bias on clean cases, and none came")
-        return [estimate_bias(values, name, self.confidence) for name, values in per_case.items()], finest_mm
+        if self.variant == "official":  # its sum is per class, its divisor counts images times classes
+            per_case = {name: [v / len(per_case) for v in values] for name, values in per_case.items()}
+        biases = [estimate_bias(values, name, self.confidence) for name, values in per_case.items()]
+        return biases, finest_mm, unit
 
-    def _decide(self, bias: Bias, finest_mm: float) -> tuple[float | None, str]:
+    def _case_bias(self, predicted: BoolArray, clean: BoolArray, spacing_mm: Sequence[float]) -> float:
+        if self.variant == "official":
+            return official_bias_vox(predicted, clean) * min(spacing_mm)
+        return boundary_bias(predicted, clean, spacing_mm)
+
+    def _decide(self, bias: Bias, finest_mm: float, unit: str) -> tuple[float | None, str]:
         """The displacement to undo in mm, or None where the class is left as it is, and why."""
         shift = self.gamma * bias.mean_mm
         if bias.n_cases == 0:
             return None, "no clean case holds both a true and a predicted boundary"
+        if self.variant == "official":
+            small = abs(shift) < finest_mm
+            return (
+                (0.0, "replaced by the prediction, as the official code does")
+                if small
+                else (shift, _moved(shift, unit))
+            )
         if bias.low_mm <= 0 <= bias.high_mm:
             return None, "the interval of the bias holds zero"
         if abs(shift) < self.min_shift_vox * finest_mm:
             return None, f"the bias is under {self.min_shift_vox:g} voxel"
         alone = "; one clean case gives no interval" if bias.n_cases == 1 else ""
-        return shift, f"predicted boundary moved {'in' if shift < 0 else 'out'}ward by {abs(shift):.2f} mm{alone}"
+        return shift, _moved(shift, unit) + alone
 
     def _revised(self, predicted: Predicted, shifts: Mapping[str, float | None]) -> Revision | None:
-        """Labels with the predicted boundary moved, class by class; a class that is not predicted at all is kept."""
+        """Labels with the predicted boundary moved, class by class; a class never predicted is kept."""
         labels = predicted.current
         levels = class_levels(predicted.probs, overlapping=labels.overlapping)
         moved, reasons = [], []
@@ -253,10 +305,14 @@ class SpatialCorrection(Method):
             shift = shifts[name]
             if shift is not None and (level > 0).any():
                 level = spatial_correction(
-                    level, shift, labels.grid.spacing_mm, move=self.move, upsample=self.upsample
+                    level,
+                    shift,
+                    labels.grid.spacing_mm,
+                    move=self.move,
+                    upsample=self.upsample,
+                    half_voxel=self.variant == "repaired",
                 )
-                way = "in" if shift < 0 else "out"
-                reasons.append(f"{name}: predicted boundary moved {way}ward by {abs(shift):.2f} mm")
+                reasons.append(f"{name}: {_moved(shift, labels.grid.unit)}")
             else:
                 level = np.where(mask, 1.0, -1.0)
                 if shift is not None:
@@ -264,3 +320,7 @@ class SpatialCorrection(Method):
             moved.append(level)
         masks = resolve(np.stack(moved), overlapping=labels.overlapping)
         return revision(predicted, masks, "; ".join(reasons)) if reasons else None
+
+
+def _moved(shift_mm: float, unit: str) -> str:
+    return f"predicted boundary moved {'in' if shift_mm < 0 else 'out'}ward by {abs(shift_mm):.2f} {unit}"

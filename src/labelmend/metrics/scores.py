@@ -45,7 +45,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, standard deviation (n - 1) and median over the n finite values; NaN where n is too small."""
+    """Mean, spread and middle of the finite values; NaN where there are too few.
+
+    Args:
+        mean: of the finite values.
+        sd: standard deviation with n - 1.
+        median: of the finite values.
+        n: how many there are.
+    """
 
     mean: float
     sd: float

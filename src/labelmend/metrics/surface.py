@@ -157,9 +157,11 @@ def known_boundary_bias(
     known = ~unknown
     if any(m[known].all() or not m[known].any() for m in (mask, reference)):
         return float("nan")
-    field = np.where(known, signed_distance(mask, spacing_mm), np.nan)
-    values, areas = face_values(field, reference, spacing_mm)
-    measured = ~np.isnan(values)
+    values, areas = face_values(signed_distance(mask, spacing_mm), reference, spacing_mm)
+    sides, _ = face_values(mask.astype(float), reference, spacing_mm)
+    values[sides == 0.5] = 0.0  # the boundary of the mask runs through this very face
+    ignored_sides, _ = face_values(unknown.astype(float), reference, spacing_mm)
+    measured = ignored_sides == 0
     return float(np.average(values[measured], weights=areas[measured])) if measured.any() else float("nan")
 
 

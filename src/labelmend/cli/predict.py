@@ -1,0 +1,44 @@
+"""`labelmend predict RUN IMAGES OUT`."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from labelmend.cli.screen import Bars
+
+
+def parser() -> ArgumentParser:
+    """Arguments of the verb."""
+    made = ArgumentParser(prog="labelmend predict", description="Segment images with a finished run.")
+    made.add_argument("run", type=str, help="folder of a finished run")
+    made.add_argument("images", type=str, help="folder of images")
+    made.add_argument("out", type=str, help="new folder for the masks")
+    made.add_argument(
+        "--correct",
+        type=bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="undo the boundary bias that the run measured on its trusted cases",
+    )
+    return made
+
+
+def run(arguments: Namespace) -> int:
+    """Segment and say how many files were written."""
+    from labelmend.engine.segment import segment
+    from labelmend.engine.train import Tick
+
+    with Bars() as bars:
+        done = 0
+
+        def on_case(case: str, total: int) -> None:
+            nonlocal done
+            done += 1
+            bars.on_tick(Tick("segmenting", done, total, case))
+
+        written = segment(
+            arguments.run, arguments.images, arguments.out, correct=arguments.correct, on_case=on_case
+        )
+    print(f"{len(written)} masks of {done} images written to {arguments.out}")
+    return 0

@@ -1,0 +1,71 @@
+"""What the verbs show on a terminal: progress with time left, and tables; silent progress when piped."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class Bars:
+    """One progress bar a stage, fed by `on_tick`; nothing at all when the output is no terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description:24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_tick(self, tick: Any) -> None:
+        """Show where a stage stands; the total 0 means that nobody knows it yet."""
+        if tick.stage not in self._tasks:
+            self._tasks[tick.stage] = self._progress.add_task(tick.stage, total=tick.total or None, text="")
+        self._progress.update(
+            self._tasks[tick.stage], completed=tick.done, total=tick.total or None, text=tick.text
+        )
+
+
+def print_run(result: Any) -> None:
+    """What a finished run measured and where its results lie."""
+    console, summary = Console(), result.summary
+    unit = summary["unit"]
+    for row in summary["rounds"]:
+        for found in row["bias"]:
+            interval = "" if found["low_mm"] is None else f" [{found['low_mm']:.2f}, {found['high_mm']:.2f}]"
+            mean = "none" if found["mean_mm"] is None else f"{found['mean_mm']:.2f} {unit}{interval}"
+            console.print(f"round {row['round']}  {found['class']:12} bias {mean}: {found['why']}", highlight=False)
+    for note in summary.get("notes", []):
+        console.print(f"note: {note}", highlight=False)
+    changed = sum(case["version"] > 0 for case in summary["cases"])
+    console.print(f"{changed} of {len(summary['cases'])} cases corrected", highlight=False)
+    console.print(f"corrected labels  {result.labels}", highlight=False, soft_wrap=True)
+    console.print(f"report            {result.folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A plain table: names to the left, numbers to the right."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for index, name in enumerate(columns):
+        made.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        made.add_row(*row)
+    Console().print(made)

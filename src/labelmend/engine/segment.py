@@ -1,0 +1,67 @@
+"""Segment a folder of images with a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from labelmend.engine.predict import Predictor, load_predictor
+from labelmend.errors import OutputError
+from labelmend.io import new_label_name, open_images, read_image, write_new_labels
+from labelmend.types import BoolArray
+
+
+def segment(
+    run: str | Path,
+    images: str | Path,
+    out: str | Path,
+    *,
+    correct: bool = False,
+    network: nn.Module | None = None,
+    on_case: Callable[[str, int], None] = lambda case, total: None,
+) -> list[Path]:
+    """Write a label file for every image, on the image's own grid.
+
+    Overlapping classes go to `out/<class>/<case>`, exclusive ones to `out/<case>` with the values of training.
+
+    Args:
+        run: folder of a finished run.
+        images: folder of images.
+        out: new or empty folder.
+        correct: undo the boundary bias that the run measured on its trusted cases.
+        network: the module that was trained, where it was one of your own.
+        on_case: told each finished case and the number of all.
+
+    Returns:
+        The files written.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} is not an empty folder: choose another place for the predictions")
+    predictor = load_predictor(run, network=network)
+    files = open_images(images)
+    written: list[Path] = []
+    for case, path in files.items():
+        masks = predictor.masks(read_image(path, predictor.card.spacing_mm), correct=correct)
+        written += write_masks(predictor, masks, out, path)
+        on_case(case, len(files))
+    return written
+
+
+def write_masks(predictor: Predictor, masks: BoolArray, out: Path, image: Path) -> list[Path]:
+    """The masks of one image as files like those the network was trained on."""
+    card, name = predictor.card, new_label_name(image)
+    if not card.overlapping:
+        values = card.values or tuple(range(1, len(card.classes) + 1))
+        array = np.zeros(masks.shape[1:], np.int64)
+        for value, mask in zip(values, masks, strict=True):
+            array[mask] = value
+        write_new_labels(out / name, array, image)
+        return [out / name]
+    shown = 1 if name.endswith((".nii", ".nii.gz")) else 255
+    for class_name, mask in zip(card.classes, masks, strict=True):
+        write_new_labels(out / class_name / name, mask * np.uint8(shown), image)
+    return [out / class_name / name for class_name in card.classes]

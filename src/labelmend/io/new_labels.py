@@ -1,0 +1,88 @@
+"""Label files for images that have none yet: on the image's grid, in a format that keeps integers."""
+
+from __future__ import annotations
+
+import gzip
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import GeometryError, LabelValueError, OutputError
+from labelmend.io.atomic import write_bytes
+from labelmend.io.base import case_id, read_image, suffix_of
+
+
+def new_label_name(image: str | Path) -> str:
+    """File name of the labels of an image: its own name where the format keeps labels, else with .png.
+
+    >>> new_label_name("a/scan.nii.gz"), new_label_name("photo.jpg")
+    ('scan.nii.gz', 'photo.png')
+    """
+    image = Path(image)
+    keeps = suffix_of(image) in (".nii", ".nii.gz", ".png", ".tif", ".tiff")
+    return image.name if keeps else f"{case_id(image)}.png"
+
+
+def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> None:
+    """Write an integer map on the grid of an image, as unsigned 8-bit, or 16-bit where the values need it.
+
+    Args:
+        path: file to write; its suffix decides the format. NIfTI takes affine, codes and units from `image`.
+        array: integers or booleans `(*space)`.
+        image: the image file; never written to.
+
+    Raises:
+        OutputError: `path` is the image itself; disk full. GeometryError: the shape is not the image's.
+        LabelValueError: values outside 0..65535.
+    """
+    path, image = Path(path), Path(image)
+    if path.resolve() == image.resolve():
+        raise OutputError(
+            f"{path} is the image itself, and originals are never overwritten: choose another folder"
+        )
+    array = np.asarray(array)
+    if array.min(initial=0) < 0 or array.max(initial=0) > 65535:
+        raise LabelValueError(f"{path}: label values must lie in 0..65535, got {array.min()}..{array.max()}")
+    array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
+    shape = read_image(image).grid.shape
+    if array.shape != shape:
+        raise GeometryError(f"{path}: labels of shape {array.shape} for the image {image} of shape {shape}")
+    suffix = suffix_of(path)
+    encode = _nifti if suffix in (".nii", ".nii.gz") else _tiff if suffix in (".tif", ".tiff") else _png
+    data = encode(array, image)
+    write_bytes(path, gzip.compress(data, compresslevel=6, mtime=0) if suffix == ".nii.gz" else data)
+
+
+def _png(array: NDArray, image: Path) -> bytes:
+    from PIL import Image
+
+    if array.ndim != 2:
+        raise GeometryError(f"{image}: PNG keeps 2-D labels only, got shape {array.shape}")
+    out = BytesIO()
+    Image.fromarray(array).save(out, format="PNG")
+    return out.getvalue()
+
+
+def _tiff(array: NDArray, image: Path) -> bytes:
+    import tifffile
+
+    out = BytesIO()
+    tifffile.imwrite(out, array, photometric="minisblack", compression="zlib", metadata=None)
+    return out.getvalue()
+
+
+def _nifti(array: NDArray, image: Path) -> bytes:
+    import nibabel
+
+    source = nibabel.load(image)
+    kind = nibabel.Nifti2Image if isinstance(source, nibabel.Nifti2Image) else nibabel.Nifti1Image
+    header = source.header.copy()
+    header.set_data_dtype(array.dtype)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    made = kind(array, None, header)
+    made.header.set_qform(*source.header.get_qform(coded=True))
+    made.header.set_sform(*source.header.get_sform(coded=True))
+    return made.to_bytes()

@@ -1,0 +1,107 @@
+"""`labelmend simulate` from the command line: what it prints, what it writes, how it fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labelmend.cli import main
+from labelmend.io import read_manifest
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    y, x = np.mgrid[:40, :48]
+    for k, name in enumerate(("heart", "lung")):
+        (tmp_path / "clean" / name).mkdir(parents=True)
+        for case in ("p1", "p2"):
+            mask = (y - 20) ** 2 + (x - 20 - 4 * k) ** 2 < 100
+            Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "clean" / name / f"{case}.png")
+    return tmp_path / "clean"
+
+
+def parameters(out: Path, name: str = "lung") -> dict[str, object]:
+    settings = dict(read_manifest(out / "manifest.jsonl")[0].parameters["classes"][name])
+    settings.pop("seed")
+    return settings
+
+
+FLAGS = ["--noise.steps", "18", "--noise.expand", "0.7", "--noise.flip", "0.1", "--noise.speckle", "0.2"]
+
+
+def test_a_preset(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(clean), str(tmp_path / "out"), "--preset", "J1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert f"{tmp_path / 'out'}: noisy masks of 2 cases; mean Dice to clean: heart 0." in lines[0]
+    assert parameters(tmp_path / "out")["steps"] == 180
+
+
+def test_a_noise_with_fields_as_flags(clean: Path, tmp_path: Path) -> None:
+    words = ["simulate", str(clean), str(tmp_path / "out"), "--noise", "markov", *FLAGS]
+    assert main([*words, "--noise.smooth", "true", "--seed", "3"]) == 0
+    expected = {"steps": 18, "expand": 0.7, "flip": 0.1, "speckle": 0.2, "smooth": True}
+    assert parameters(tmp_path / "out") == expected
+    assert read_manifest(tmp_path / "out" / "manifest.jsonl")[0].seed == 3
+
+
+def test_a_printed_config_draws_the_same_masks(
+    clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(clean), str(tmp_path / "a"), "--noise", "markov", *FLAGS, "--seed", "4"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["simulate", *words, "--print_config"])
+    config = tmp_path / "config.yaml"
+    config.write_text(capsys.readouterr().out.replace(str(tmp_path / "a"), str(tmp_path / "b")))
+    assert main(["simulate", *words]) == 0
+    assert main(["simulate", "--config", str(config)]) == 0
+    for name in ("heart/p1.png", "lung/p2.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_classes_and_ignore_name_the_values_of_integer_maps(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    array = np.zeros((30, 30), np.uint8)
+    array[5:15, 5:15], array[18:25, 18:25], array[:, 28:] = 1, 2, 255
+    Image.fromarray(array).save(tmp_path / "maps" / "p1.png")
+    words = ["simulate", str(tmp_path / "maps"), str(tmp_path / "out"), "--noise", "markov", *FLAGS]
+    assert main([*words, "--classes", "{a: 1, b: 2}", "--ignore", "255"]) == 0
+    assert parameters(tmp_path / "out", "b")["steps"] == 18
+    noisy = np.asarray(Image.open(tmp_path / "out" / "p1.png"))
+    assert np.array_equal(noisy == 255, array == 255)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no noise was chosen"),
+        (["--preset", "J3"], "preset J3 is noise by dilation and erosion"),
+        (["--preset", "J1", "--noise", "markov"], "not both"),
+        (["--noise", "markov", "--noise.flip", "1.5"], "noise flip is a probability"),
+        (["--noise", "markov", "--noise.steps", "-1"], "noise steps must be a whole number"),
+    ],
+)
+def test_bad_settings_end_in_one_sentence_and_2(
+    words: list[str], message: str, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", str(clean), str(tmp_path / "out"), *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_folder_ends_in_one_sentence_and_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", str(tmp_path / "none"), str(tmp_path / "out"), "--preset", "J1"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_an_unknown_noise_ends_in_2(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["simulate", str(clean), str(tmp_path / "out"), "--noise", "markow"])
+    assert "did you mean markov?" in capsys.readouterr().err

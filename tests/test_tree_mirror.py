@@ -1,0 +1,100 @@
+"""tests/ mirrors src/labelmend one to one: a module without a test file, or a test file without a module, shows."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TESTED_ELSEWHERE = {
+    "__init__.py": "tests/test_exported_members.py",
+    "__main__.py": "tests/cli/test_cli.py",
+    "cli/__init__.py": "tests/cli/test_cli.py",
+}
+"""Modules whose tests have another name, and where they are."""
+
+NO_MODULE_OF_THEIR_OWN = {
+    "cli/test_cli.py": "the dispatch in cli/__init__.py and __main__.py",
+    "methods/test_contract.py": "every method",
+    "test_bad_input.py": "the sentence and the exit code of every kind of bad input",
+    "test_contributing.py": "the worked example of CONTRIBUTING.md",
+    "test_documented_commands.py": "the commands in README.md and docs/",
+    "test_examples.py": "examples/",
+    "test_exported_members.py": "the public names of all packages",
+    "test_guards_can_fail.py": "the four guards",
+    "test_layers.py": "who imports whom",
+    "test_tree_mirror.py": "the two trees",
+}
+"""Test files that belong to no single module, and what they test."""
+
+
+def modules(root: Path) -> list[str]:
+    """Modules below src/labelmend, as paths; an `__init__.py` counts only if it does more than name things."""
+    home = root / "src/labelmend"
+    paths = sorted(home.rglob("*.py"))
+    return [p.relative_to(home).as_posix() for p in paths if p.name != "__init__.py" or _does_something(p)]
+
+
+def allowed_names(module: str) -> set[str]:
+    """Names that the test file of a module may have: `io/base.py` is tested by test_base.py or test_io_base.py.
+
+    >>> sorted(allowed_names("io/base.py"))
+    ['io/test_base.py', 'io/test_io_base.py']
+    """
+    folder, _, name = module.rpartition("/")
+    if not folder:
+        return {f"test_{name}"}
+    return {f"{folder}/test_{name}", f"{folder}/test_{folder.rpartition('/')[2]}_{name}"}
+
+
+def files_of_tests(root: Path) -> set[str]:
+    home = root / "tests"
+    return {path.relative_to(home).as_posix() for path in home.rglob("test_*.py")}
+
+
+def untested_modules(root: Path) -> list[str]:
+    """Modules without a test file."""
+    there = files_of_tests(root)
+    return [m for m in modules(root) if m not in TESTED_ELSEWHERE and not allowed_names(m) & there]
+
+
+def homeless_tests(root: Path) -> list[str]:
+    """Test files that belong to no module and are not named above."""
+    mirrored = set().union(*(allowed_names(module) for module in modules(root)))
+    return sorted(files_of_tests(root) - mirrored - NO_MODULE_OF_THEIR_OWN.keys())
+
+
+def _does_something(path: Path) -> bool:
+    """True if a file defines functions or classes."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return any(isinstance(node, definitions) for node in ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+def test_every_module_has_a_test_file():
+    assert untested_modules(ROOT) == []
+
+
+def test_every_test_file_has_a_module():
+    assert homeless_tests(ROOT) == []
+
+
+def test_the_exceptions_are_real():
+    assert TESTED_ELSEWHERE.keys() <= set(modules(ROOT))
+    assert {path for path in TESTED_ELSEWHERE.values() if not (ROOT / path).is_file()} == set()
+    assert NO_MODULE_OF_THEIR_OWN.keys() <= files_of_tests(ROOT)
+    assert not any(allowed_names(m) & NO_MODULE_OF_THEIR_OWN.keys() for m in modules(ROOT))
+
+
+def test_every_test_file_holds_a_test():
+    for name in sorted(files_of_tests(ROOT)):
+        text = (ROOT / "tests" / name).read_text(encoding="utf-8")
+        assert any(
+            isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            for node in ast.walk(ast.parse(text))
+        ), name
+
+
+def test_test_files_have_unique_names_since_they_are_in_no_package():
+    names = [Path(name).name for name in files_of_tests(ROOT)]
+    assert sorted(set(names)) == sorted(names)
