@@ -45,11 +45,7 @@ def bound(path: Path) -> set[str]:
 
 
 def in_order(names: list[str]) -> list[str]:
-    """CONSTANTS, then Classes, then functions, each by alphabet.
-
-    >>> in_order(["dice", "Score", "MEASURES"])
-    ['MEASURES', 'Score', 'dice']
-    """
+    """CONSTANTS, then Classes, then functions, each by alphabet."""
     return sorted(names, key=lambda n: (not n.isupper(), not n[0].isupper(), n))
 
 
@@ -134,6 +130,10 @@ def undocumented(function: Any) -> str:
 
 def test_the_lists_of_public_names_are_right():
     assert wrong_lists(ROOT) == []
+
+
+def test_constants_come_before_classes_and_classes_before_functions():
+    assert in_order(["dice", "Score", "MEASURES", "hd95"]) == ["MEASURES", "Score", "dice", "hd95"]
 
 
 def test_every_package_with_public_names_is_looked_at():

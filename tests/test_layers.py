@@ -1,4 +1,4 @@
-"""Imports go down only, torch is loaded by none who can do without, and methods know of neither files nor loops."""
+"""Imports go down only, nothing loads torch without need, and methods know neither files nor loops."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def broken_contracts(root: Path) -> str:
-    """What import-linter says against the package below `root`, empty if the contract in pyproject.toml is kept."""
+    """What import-linter says against the package below `root`; empty if the contract is kept."""
     code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
     done = run_python(root, "-c", code)
     assert "Contracts:" in done.stdout, done.stdout + done.stderr  # it did look at them
@@ -58,7 +58,7 @@ def loads_torch(root: Path, modules: tuple[str, ...]) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports, wherever in it: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
+    """Dotted names that a file imports, wherever in it: `a.b.c` also for `from a.b import c`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -79,7 +79,7 @@ def methods_that_know_files_or_loops(root: Path) -> list[str]:
 
 
 def uses_of_the_public_face(root: Path) -> list[str]:
-    """Modules that take more than the version or a package from `labelmend` itself, which re-exports all layers.
+    """Modules that take more than the version or a package from `labelmend` itself, the face of all layers.
 
     import-linter does not follow what the root package imports, since it imports lazily; this closes the gap.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from labelmend.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
-    from labelmend.engine.config import TrainConfig
+    from labelmend.engine.config import NetworkConfig, TrainConfig
     from labelmend.engine.outputs import RunResult
     from labelmend.engine.train import Tick
     from labelmend.methods.base import Method
@@ -23,19 +24,19 @@ def train(
     *,
     out: str | Path = "",
     method: Method | str = "spatial_correction",
-    network: nn.Module | None = None,
+    network: nn.Module | NetworkConfig | str | None = None,
     config: TrainConfig | None = None,
     on_tick: Callable[[Tick], None] = lambda tick: None,
     **settings: Any,
 ) -> RunResult:
-    """Train on noisy masks, write corrected ones and a report; go on where an interrupted run of the same settings stopped.
+    """Train on noisy masks, write corrected ones and a report; go on where an interrupted run stopped.
 
     Args:
         data: folder with images/ and label folders.
         out: folder of the run.
         method: a Method, or the name of one with its default settings.
-        network: a torch module of your own; default: the MONAI network that the settings name.
-        config: all settings at once, instead of `settings`.
+        network: a torch module of your own, or a MONAI network by its name or with its arguments.
+        config: settings to start from; `data`, `out` and `settings` win over it.
         on_tick: called with progress.
         settings: fields of `labelmend.engine.config.TrainConfig`: labels, clean, epochs, resize, ...
 
@@ -46,24 +47,28 @@ def train(
         LabelmendError: bad input or settings.
     """
     from labelmend.audit import write_report
-    from labelmend.engine.config import TrainConfig
+    from labelmend.engine.config import NetworkConfig, TrainConfig
     from labelmend.engine.train import train as run_training
     from labelmend.methods.registry import METHODS
 
-    if config is None:
-        unknown = sorted(set(settings) - {f.name for f in dataclasses.fields(TrainConfig)})
-        if unknown:
-            raise ConfigError(f"no setting called {unknown[0]!r}; see labelmend.engine.config.TrainConfig")
-        config = TrainConfig(
-            data=str(data),
-            out=str(out),
-            **{k: str(v) if isinstance(v, Path) else v for k, v in settings.items()},
-        )
+    unknown = sorted(set(settings) - {f.name for f in dataclasses.fields(TrainConfig)})
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [f.name for f in dataclasses.fields(TrainConfig)], n=1)
+        meant = f"did you mean {near[0]}?" if near else "see labelmend.engine.config.TrainConfig"
+        raise ConfigError(f"no setting called {unknown[0]!r}: {meant}")
+    values: dict[str, Any] = {
+        key: str(value) if isinstance(value, Path) else value for key, value in settings.items()
+    }
+    values |= {key: str(value) for key, value in (("data", data), ("out", out)) if str(value)}
+    if isinstance(network, str | NetworkConfig):
+        values["network"] = NetworkConfig(network) if isinstance(network, str) else network
+        network = None
+    config = dataclasses.replace(config or TrainConfig(), **values)
     if isinstance(method, str):
         if method not in METHODS:
             raise ConfigError(f"no method called {method!r}; there are {', '.join(METHODS)}")
         method = METHODS[method]()
     result = run_training(config, method, network=network, on_tick=on_tick)
-    if not (result.folder / "report.html").exists():
+    if result.is_main and not (result.folder / "report.html").exists():
         write_report(result.folder)
     return result

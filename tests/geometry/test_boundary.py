@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelmend.errors import GeometryError
-from labelmend.geometry import boundary_bias, face_values, frontier
+from labelmend.geometry import boundary_bias, face_values, frontier, trimmed_mean
 
 
 def slab(start: int, stop: int, shape=(6, 20), axis: int = 1) -> np.ndarray:
@@ -65,3 +65,17 @@ def test_nothing_is_measured_where_a_boundary_is_missing(empty):
 def test_masks_of_different_shapes_are_refused():
     with pytest.raises(GeometryError, match=r"\(3, 3\).*\(3, 4\)"):
         boundary_bias(np.eye(3, dtype=bool), np.zeros((3, 4), bool))
+
+
+def test_a_trimmed_bias_reads_the_shift_although_a_part_of_the_boundary_is_lost():
+    """A square moved outward by 1; on its right side the prediction runs on to the border."""
+    clean, predicted = np.zeros((24, 40), bool), np.zeros((24, 40), bool)
+    clean[6:18, 6:26] = True
+    predicted[5:19, 5:40] = True
+    assert boundary_bias(predicted, clean, trim=0.25) == pytest.approx(-1)
+    assert boundary_bias(predicted, clean) < -1.5
+
+
+def test_the_trimmed_mean_cuts_by_weight():
+    # weights 2 1 1: a quarter of 4 is cut at each end, one of the two at -8 and the one at 4
+    assert trimmed_mean(np.array([4.0, -8.0, 1.0]), np.array([1.0, 2.0, 1.0]), 0.25) == pytest.approx(-3.5)

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return module.run(arguments)
     except LabelmendError as error:
-        print(f"labelmend {verb}: {error}", file=sys.stderr)
+        print(f"labelmend {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"labelmend {verb}: stopped; the same command goes on from here", file=sys.stderr)

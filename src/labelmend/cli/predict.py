@@ -5,6 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from labelmend.cli.screen import Bars
+from labelmend.engine.config import Device
 
 
 def parser() -> ArgumentParser:
@@ -20,6 +21,9 @@ def parser() -> ArgumentParser:
         const=True,
         default=False,
         help="undo the boundary bias that the run measured on its trusted cases",
+    )
+    made.add_argument(
+        "--device", type=Device, default="auto", help="auto takes a GPU where there is one, cpu the processor"
     )
     return made
 
@@ -38,7 +42,12 @@ def run(arguments: Namespace) -> int:
             bars.on_tick(Tick("segmenting", done, total, case))
 
         written = segment(
-            arguments.run, arguments.images, arguments.out, correct=arguments.correct, on_case=on_case
+            arguments.run,
+            arguments.images,
+            arguments.out,
+            correct=arguments.correct,
+            device=arguments.device,
+            on_case=on_case,
         )
     print(f"{len(written)} masks of {done} images written to {arguments.out}")
     return 0

@@ -47,18 +47,19 @@ class Bars:
 def print_run(result: Any) -> None:
     """What a finished run measured and where its results lie."""
     console, summary = Console(), result.summary
-    unit = summary["unit"]
+    unit, lines = summary["unit"], []
     for row in summary["rounds"]:
         for found in row["bias"]:
             interval = "" if found["low_mm"] is None else f" [{found['low_mm']:.2f}, {found['high_mm']:.2f}]"
             mean = "none" if found["mean_mm"] is None else f"{found['mean_mm']:.2f} {unit}{interval}"
-            console.print(f"round {row['round']}  {found['class']:12} bias {mean}: {found['why']}", highlight=False)
-    for note in summary.get("notes", []):
-        console.print(f"note: {note}", highlight=False)
+            lines.append(f"round {row['round']}  {found['class']:12} bias {mean}: {found['why']}")
+    lines += [f"note: {note}" for note in summary.get("notes", [])]
     changed = sum(case["version"] > 0 for case in summary["cases"])
-    console.print(f"{changed} of {len(summary['cases'])} cases corrected", highlight=False)
-    console.print(f"corrected labels  {result.labels}", highlight=False, soft_wrap=True)
-    console.print(f"report            {result.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    lines.append(f"{changed} of {len(summary['cases'])} cases corrected")
+    lines.append(f"corrected labels  {result.labels}")
+    lines.append(f"report            {result.folder / 'report.html'}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -16,7 +16,8 @@ def parser() -> ChoiceParser:
     """Arguments of the verb: the fields of TrainConfig, and a method with its own."""
     made = ChoiceParser(
         prog="labelmend train",
-        description="Train on noisy masks, write corrected ones and a report; the same command goes on after an interruption.",
+        description="Train on noisy masks, write corrected ones and a report. "
+        "After an interruption the same command goes on.",
     )
     made.add_choice("method", METHODS, default="spatial_correction", help="the learning method")
     made.add_argument("data", type=str, help="folder with images/ and label folders")
@@ -26,13 +27,17 @@ def parser() -> ChoiceParser:
 
 def run(arguments: Namespace) -> int:
     """Train and say where the results are."""
+    from accelerate import PartialState
+
     from labelmend.api import train
 
     with Bars() as bars:
         result = train(
             config=config_of(arguments), method=chosen(arguments.method, METHODS), on_tick=bars.on_tick
         )
-    print_run(result)
+    if result.is_main:
+        print_run(result)
+    PartialState().destroy_process_group()
     return 0
 
 

@@ -1,1 +1,1 @@
-"""Work over whole data sets: train, predict, simulate, evaluate. Import the module you need: none loads here."""
+"""Work over whole data sets: train, predict, simulate, evaluate. Import the module you need."""

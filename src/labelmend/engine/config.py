@@ -69,8 +69,8 @@ class TrainConfig:
         data: folder with images/ and, beside it, label folders.
         out: folder of the run; must be new, empty, or hold this very run, which then goes on.
         labels: name of the given label folder.
-        clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in `data`,
-            or a text file of case ids.
+        clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in
+            `data`, or a text file of case ids.
         clean_labels: label folder of the trusted cases, where `clean` leaves a choice.
         clean_cases: text file of the ids to use among the trusted cases.
         reference: label folder with the truth of training cases, for the report only; never used in training.
@@ -85,6 +85,8 @@ class TrainConfig:
         rounds: trainings from scratch, each followed by one revision of the labels; default what the method
             asks for.
         clean_repeat: times each trusted case joins an epoch from the second round on; 0 keeps them out.
+        average_shift: predictions that labels are revised from are averaged over shifts of the image by this
+            many pixels of the training grid, nine in all; 0 predicts once.
         epochs: passes of a round.
         steps_per_epoch: batches in an epoch; default one pass over the cases.
         batch_size: cases in a batch, per process.
@@ -120,6 +122,7 @@ class TrainConfig:
     first_round: str | None = None
     rounds: int | None = None
     clean_repeat: int = 0
+    average_shift: int = 3
     epochs: int = 50
     steps_per_epoch: int | None = None
     batch_size: int = 8
@@ -149,7 +152,16 @@ class TrainConfig:
         for name in ("steps_per_epoch", "rounds"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("clean_repeat", "early_stop", "workers", "threads", "seed", "weight_decay", "cache_gib"):
+        for name in (
+            "clean_repeat",
+            "average_shift",
+            "early_stop",
+            "workers",
+            "threads",
+            "seed",
+            "weight_decay",
+            "cache_gib",
+        ):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 < self.validation_share < 1:

@@ -1,4 +1,4 @@
-"""Cases as training tensors: decoding, training grid, patches, order and augmentation, all from explicit seeds."""
+"""Cases as training tensors: decoding, training grid, patches, order, augmentation, from explicit seeds."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def to_sample(case: str, image: Image, labels: LabelMap, resize: tuple[int, ...]
 
 
 def crop(sample: Sample, size: tuple[int, ...], rng: np.random.Generator) -> Sample:
-    """A random patch; two times in three centred on a random foreground voxel, so that small structures are seen."""
+    """A random patch, two times in three around a random foreground voxel: small structures are seen too."""
     missing = [max(0, want - have) for want, have in zip(size, sample.valid.shape, strict=True)]
     pads = [n for m in reversed(missing) for n in (0, m)]
     image, masks, valid = (F.pad(t, pads) for t in (sample.image, sample.masks, sample.valid))
@@ -162,7 +162,8 @@ def batches(
         valid = torch.stack([s.valid for s in samples]).to(device)
         if augment is not None:
             rng = torch.Generator().manual_seed(seed)
-            image, masks, valid = augmented(image, masks, valid, augment, [s.spacing_mm for s in samples], rng)
+            spacings = [s.spacing_mm for s in samples]
+            image, masks, valid = augmented(image, masks, valid, augment, spacings, rng)
         target = masks if overlapping else exclusive_target(masks)
         yield Batch(image, target, valid, tuple(s.case for s in samples), epoch)
 
@@ -213,7 +214,7 @@ def augmented(
 def _affine(
     *, angle: Tensor, scale: Tensor, shift: Tensor, aspect: Tensor, mirror: Sequence[Tensor]
 ) -> Tensor:
-    """`(b ndim ndim+1)` matrices from output to input coordinates, last axis first, as affine_grid reads them."""
+    """`(b ndim ndim+1)` matrices from output to input coordinates, last axis first, as in affine_grid."""
     n, ndim = shift.shape
     theta = torch.zeros(n, ndim, ndim + 1)
     theta[:, range(ndim), range(ndim)] = scale[:, None]

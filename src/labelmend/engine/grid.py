@@ -40,7 +40,7 @@ def resample(volume: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def pad_to_multiple(volume: Tensor, multiple: int) -> Tensor:
-    """`(c *space)` with zeros at the end of each axis up to the next multiple, as networks with strides need."""
+    """`(c *space)` with zeros behind each axis up to the next multiple, as networks with strides need."""
     missing = [-size % multiple for size in volume.shape[1:]]
     return F.pad(volume, [n for m in reversed(missing) for n in (0, m)]) if any(missing) else volume
 

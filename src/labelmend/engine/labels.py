@@ -1,4 +1,4 @@
-"""Versions of a run's labels: version 0 as given, later ones as revised; immutable, sharing unchanged cases."""
+"""Versions of a run's labels: 0 as given, later ones as revised; immutable, sharing unchanged cases."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LabelStore:
         write_bytes(self._file(revision.case, version), buffer.getvalue())
 
     def note(self, case: str, at: int) -> dict[str, Any] | None:
-        """What the newest revision of a case said of itself (reason, voxels, ...), or None if never revised."""
+        """What the newest revision of a case said of itself (reason, counts), or None if never revised."""
         version = self.version_of(case, at)
         if version == 0:
             return None
@@ -61,7 +61,7 @@ class LabelStore:
     def _saved(self, case: str, version: int, key: str) -> NDArray:
         path = self._file(case, version)
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
                 return saved[key]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UnreadableFileError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelmend.engine.config import TrainConfig
+from labelmend.engine.config import TrainConfig, read_settings
 from labelmend.errors import CleanCasesError, ConfigError, GeometryError, MissingDataError
 from labelmend.io import (
     Dataset,
@@ -123,9 +124,8 @@ def _open_training(config: TrainConfig, held_out: frozenset[str]) -> Dataset:
     training = _open(config, root, config.labels, [case for case in images if case not in held_out])
     alone = [case for case in training.labels.cases if case not in images]
     if alone:
-        raise MissingDataError(
-            f"case {alone[0]} has labels ({training.labels.files[alone[0]][0]}) but no image in {root / 'images'}"
-        )
+        file = training.labels.sources(alone[0])[0]
+        raise MissingDataError(f"case {alone[0]} has labels ({file}) but no image in {root / 'images'}")
     return training
 
 
@@ -212,6 +212,28 @@ def _check_clean(clean: Dataset, clean_facts: DatasetFacts, training: Dataset, f
                 f"trusted case {case} ({clean.images[case]}) is the same image as training case {twin} "
                 f"({training.images[twin]}): take it out of one of the two"
             )
+
+
+def check_first_round(run: Path, clean: Dataset) -> None:
+    """Refuse a first round whose network was trained on a trusted case.
+
+    Args:
+        run: folder of the finished run that serves as the first round.
+        clean: the trusted cases.
+    """
+    path = run / "summary.json"
+    if not path.exists():
+        raise MissingDataError(f"--first_round {run} is no finished run, it has no summary.json")
+    summary = json.loads(path.read_text())
+    seen = {row["case"] for row in summary["cases"]}
+    if read_settings(run).get("clean_repeat"):
+        seen |= set(summary["clean_cases"])
+    both = sorted(seen & set(clean.cases))
+    if both:
+        raise CleanCasesError(
+            f"case {both[0]} is trusted, but the network of --first_round {run} was trained on it: a bias "
+            "measured on training cases is too small"
+        )
 
 
 def _check_one_size(clean_facts: DatasetFacts, facts: DatasetFacts) -> None:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from labelmend.engine.config import NetworkConfig
@@ -53,8 +54,8 @@ def build_network(
 
     maker = getattr(nets, spec.name, None)
     if not (inspect.isclass(maker) and issubclass(maker, nn.Module)):
-        names = [n for n, item in vars(nets).items() if inspect.isclass(item) and issubclass(item, nn.Module)]
-        plain = {name.lower(): name for name in names}
+        known = (item for item in vars(nets).values() if inspect.isclass(item) and issubclass(item, nn.Module))
+        plain = {item.__name__.lower(): item.__name__ for item in known}
         near = [plain[name] for name in difflib.get_close_matches(spec.name.lower(), list(plain), n=3)]
         raise ConfigError(
             f"monai.networks.nets has no network called {spec.name!r}; near: {', '.join(near) or 'none'}"
@@ -68,9 +69,52 @@ def build_network(
     accepted = inspect.signature(maker).parameters
     filled = {key: value for key, value in sizes.items() if key in accepted and value is not None}
     try:
-        return maker(**filled | DEFAULT_ARGS.get(spec.name, {}) | spec.args)
+        return maker(**filled | DEFAULT_ARGS.get(maker.__name__, {}) | spec.args)
     except Exception as error:  # each network has its own way to refuse arguments
-        reason = str(error) or type(error).__name__
         raise ConfigError(
-            f"network {spec.name} cannot be built with {filled | spec.args}: {reason}"
+            f"network {spec.name} cannot be built with {filled | spec.args}: {_first_line(error)}"
         ) from error
+
+
+def padded_size(shape: Sequence[int]) -> tuple[int, ...]:
+    """The size of a grid once it is padded as networks with strides need.
+
+    >>> padded_size((100, 128))
+    (112, 128)
+    """
+    return tuple(-(-size // PAD_MULTIPLE) * PAD_MULTIPLE for size in shape)
+
+
+@torch.no_grad()
+def try_out(network: nn.Module, *, shape: Sequence[int], out_channels: int) -> None:
+    """Send zeros through a network as training will, to know before training whether it fits the data.
+
+    Args:
+        network: a network that may be thrown away: its running statistics change.
+        shape: `(b c *space)` of a batch.
+        out_channels: channels that the logits must have.
+
+    Raises:
+        ConfigError: the network refuses such a batch, or gives anything but `(b out_channels *space)`.
+    """
+    expected = (shape[0], out_channels, *shape[2:])
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    try:
+        logits = network.train()(torch.zeros(*shape, device=device))
+    except Exception as error:  # whatever a module that we did not write raises
+        raise ConfigError(
+            f"the network {type(network).__name__} cannot take a batch of shape {tuple(shape)} "
+            f"({_first_line(error)}): change its arguments, or --resize or --patch"
+        ) from error
+    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != expected:
+        fits = found[:2] == expected[:2]
+        advice = "its strides need another --resize or --patch" if fits else "it needs one channel a class"
+        raise ConfigError(
+            f"the network {type(network).__name__} turns a batch of shape {tuple(shape)} into {found}, "
+            f"expected logits of shape {expected}: {advice}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

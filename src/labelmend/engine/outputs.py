@@ -1,4 +1,4 @@
-"""The run folder: taken or refused at the start, filled at the end; every file whole, every mask with its manifest row."""
+"""The run folder: taken or refused at the start, filled at the end; files whole, every mask on record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from labelmend import __version__
 from labelmend.engine.checkpoint import save_model
 from labelmend.engine.config import TrainConfig, differing, read_settings, to_yaml
-from labelmend.engine.predict import card_to_json
+from labelmend.engine.predict import Correction, card_to_json
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import (
     ManifestRow,
@@ -42,17 +42,20 @@ class RunResult:
         folder: the run.
         labels: corrected labels, in the structure and format of the given ones.
         summary: what was measured and changed, the content of summary.json.
+        is_main: False in the helper processes of a run on several processes; they report nothing.
     """
 
     folder: Path
     labels: Path
     summary: dict[str, Any]
+    is_main: bool = True
 
 
-def open_run(config: TrainConfig, method: Method) -> None:
-    """Take a new or empty folder for this run, or one that holds this very run.
+def check_out(config: TrainConfig, method: Method) -> None:
+    """Refuse a folder that is neither new, nor empty, nor holds this very run; writes nothing.
 
     Raises:
+        ConfigError: no folder was named.
         OutputError: the folder holds something else, or a run with other settings.
     """
     if not config.out:
@@ -60,20 +63,25 @@ def open_run(config: TrainConfig, method: Method) -> None:
     folder = Path(config.out)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file: choose another --out")
-    text = to_yaml(config, method)
     if (folder / "config.yaml").exists():
         import yaml
 
-        old, new = read_settings(folder), yaml.safe_load(text)
-        changed = differing(*({k: v for k, v in s.items() if k not in MACHINE_SETTINGS} for s in (old, new)))
+        old, new = read_settings(folder), yaml.safe_load(to_yaml(config, method))
+        changed = [line for line in differing(old, new) if line.partition(":")[0] not in MACHINE_SETTINGS]
         if changed:
             raise OutputError(
                 f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): choose another --out"
             )
-        return
-    if folder.exists() and any(not p.name.startswith(".part-") for p in folder.iterdir()):
+    elif folder.exists() and any(not p.name.startswith(".part-") for p in folder.iterdir()):
         raise OutputError(f"{folder} is not empty and holds no run: choose another --out")
-    write_text(folder / "config.yaml", text)
+
+
+def open_run(config: TrainConfig, method: Method) -> None:
+    """Take the folder of `check_out` for this run, once all that can be known beforehand is checked."""
+    check_out(config, method)
+    settings = Path(config.out) / "config.yaml"
+    if not settings.exists():
+        write_text(settings, to_yaml(config, method))
 
 
 def append_metrics(folder: Path, row: dict[str, Any], is_main: bool) -> None:
@@ -100,14 +108,20 @@ def write_outputs(run: Run) -> RunResult:
     """Model, corrected labels, manifest and summary of a finished run; parts that are there already stay."""
     folder, summary_path = run.folder, run.folder / "summary.json"
     if run.accelerator.is_main_process and not summary_path.exists():
-        findings = run.rows[-1]["bias"] if run.rows else []
-        measured = {row["class"]: row.get("mean_mm") for row in findings}
-        bias = [measured.get(name) for name in run.card.classes] if measured else None
-        save_model(folder, run.networks[0], card_to_json(run.card, bias))
+        save_model(folder, run.networks[0], card_to_json(run.card, _final_correction(run)))
         cases = _write_labels(run)
         write_json(summary_path, _summary(run, cases))
     run.accelerator.wait_for_everyone()
-    return RunResult(folder, folder / "labels", json.loads(summary_path.read_text()))
+    summary = json.loads(summary_path.read_text())
+    return RunResult(folder, folder / "labels", summary, run.accelerator.is_main_process)
+
+
+def _final_correction(run: Run) -> Correction | None:
+    """Per class, what undoes the bias of the last network; None if it was not measured on cases new to it."""
+    if not run.rows or run.rows[-1]["round"] != run.rounds or not run.rows[-1]["bias"]:
+        return None
+    found = {row["class"]: (row["level"], row["shift_mm"]) for row in run.rows[-1]["bias"] if row.get("moved")}
+    return tuple(found.get(name) for name in run.card.classes)
 
 
 def _write_labels(run: Run) -> list[dict[str, Any]]:
@@ -127,7 +141,7 @@ def _write_labels(run: Run) -> list[dict[str, Any]]:
                 case=case,
                 files=tuple(str(path.relative_to(run.folder)) for path in files),
                 checksum=checksum(*files),
-                parent=str(sources[0].parent if len(sources) > 1 else sources[0]),
+                parent=str(training.labels.path if training.labels.overlapping else sources[0]),
                 parent_checksum=checksum(*sources),
                 method=name,
                 parameters=parameters,

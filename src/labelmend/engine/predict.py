@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelmend.engine.checkpoint import read_model
@@ -20,6 +21,10 @@ from labelmend.errors import ConfigError, GeometryError
 from labelmend.io import Image
 from labelmend.methods.spatial_correction import class_levels, resolve, spatial_correction
 from labelmend.types import BoolArray, FloatArray
+
+
+Correction = tuple[tuple[float, float] | None, ...]
+"""Per class (logit, shift in mm) or None, see `ModelCard.correction`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class ModelCard:
         resize: training grid, or None for the native one.
         patch: patch size, or None for whole cases.
         spacing_mm: spacing that was set for formats without one, or None.
-        bias_mm: per class, the bias of this network on the trusted cases, or None where it was not measured.
+        correction: per class (logit, shift in mm): the level set that prediction with `correct` moves and by how
+            much, or None where nothing is to be undone; None as a whole if nothing was measured.
         labelmend_version: version that wrote the model.
     """
 
@@ -49,7 +55,7 @@ class ModelCard:
     resize: tuple[int, ...] | None
     patch: tuple[int, ...] | None
     spacing_mm: float | tuple[float, ...] | None = None
-    bias_mm: tuple[float | None, ...] | None = None
+    correction: Correction | None = None
     labelmend_version: str = ""
 
     @property
@@ -70,12 +76,15 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ModelCard:
-        fixed: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
+        """The card that `card_to_json` wrote; what another version wrote besides is passed over."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        fixed = {key: _fixed(value) for key, value in values.items() if key in known}
         network = values.get("network")
-        fixed["network"] = None if network is None else NetworkConfig(**network)
-        return cls(**fixed)
+        return cls(**fixed | {"network": None if network is None else NetworkConfig(**network)})
+
+
+def _fixed(value: Any) -> Any:
+    return tuple(map(_fixed, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,34 +95,65 @@ class Predictor:
         card: what the network expects.
         network: image `(b c *space)` -> logits `(b k *space)`.
         device: where it runs.
+        shift_vox: average the logits over shifts of the image by this many pixels of the training grid, nine
+            in all; 0 predicts once.
     """
 
     card: ModelCard
     network: nn.Module
     device: torch.device
+    shift_vox: int = 0
 
     @torch.inference_mode()
     def logits(self, image: Image) -> Tensor:
         """`(k *space)` float32 logits on the grid of the image, `(k+1 *space)` for exclusive classes."""
+        self.check(image)
+        native = image.grid.shape
+        shape = self.card.resize or native
+        pixels = normalise(resample(torch.from_numpy(image.array).float(), shape))
+        padded = pad_to_multiple(pixels, PAD_MULTIPLE)
+        self.network.eval()
+        out = crop_to(self._averaged(padded), shape)
+        return resample(out, native).cpu()
+
+    def _averaged(self, pixels: Tensor) -> Tensor:
+        """Logits on the training grid: mean over nine shifts along the last two axes, or one pass."""
+        s, (height, width) = self.shift_vox, pixels.shape[-2:]
+        if s == 0:
+            return self._passed(pixels)
+        wide = F.pad(pixels, (s, s, s, s), mode="replicate")
+        total: Tensor | float = 0.0
+        for top, left in itertools.product((0, s, 2 * s), repeat=2):
+            out = self._passed(wide[..., top : top + height, left : left + width])
+            total = total + F.pad(out, (left, 2 * s - left, top, 2 * s - top), mode="replicate")
+        return (total / 9)[..., s : s + height, s : s + width]  # type: ignore[index]
+
+    def _passed(self, pixels: Tensor) -> Tensor:
+        """`(k *space)` logits of `(c *space)` pixels."""
+        batch = pixels[None].to(self.device)
+        if self.card.patch is None:
+            return self.network(batch)[0].float()
+        from monai.inferers import sliding_window_inference
+
+        return sliding_window_inference(
+            batch, self.card.patch, 4, self.network, overlap=0.25, mode="gaussian"
+        )[0].float()
+
+    def check(self, image: Image) -> None:
+        """Refuse an image of another kind than the network was trained on."""
         if image.array.ndim - 1 != self.card.ndim or image.array.shape[0] != self.card.in_channels:
             raise GeometryError(
                 f"the network was trained on {self.card.ndim}-D images of {self.card.in_channels} "
                 f"channel(s), this one has shape {image.array.shape} (channels first)"
             )
-        native = image.grid.shape
-        shape = self.card.resize or native
-        pixels = normalise(resample(torch.from_numpy(image.array).float(), shape))
-        padded = pad_to_multiple(pixels, PAD_MULTIPLE)[None].to(self.device)
-        self.network.eval()
-        if self.card.patch is None:
-            out = self.network(padded)
-        else:
-            from monai.inferers import sliding_window_inference
 
-            out = sliding_window_inference(
-                padded, self.card.patch, 4, self.network, overlap=0.25, mode="gaussian"
+    def correction(self) -> Correction:
+        """Per class, what undoes the bias that the run measured, or an error that says why nothing is known."""
+        if self.card.correction is None:
+            raise ConfigError(
+                "this run knows no bias to correct: it measured none on trusted cases new to its network"
             )
-        return resample(crop_to(out[0].float(), shape), native).cpu()
+        return self.card.correction
 
     def probs(self, image: Image) -> FloatArray:
         """`(k *space)` sigmoid, or `(k+1 *space)` softmax probabilities with background first, float32."""
@@ -129,13 +169,11 @@ class Predictor:
         """
         levels = class_levels(self.probs(image), overlapping=self.card.overlapping)
         if correct:
-            if self.card.bias_mm is None:
-                raise ConfigError("this run measured no bias: it was given no clean cases")
             spacing = image.grid.spacing_mm
             levels = np.stack(
                 [
-                    spatial_correction(f, bias or 0.0, spacing)
-                    for f, bias in zip(levels, self.card.bias_mm, strict=True)
+                    level if move is None else spatial_correction(level - move[0], move[1], spacing, upsample=2)
+                    for level, move in zip(levels, self.correction(), strict=True)
                 ]
             )
         return resolve(levels, overlapping=self.card.overlapping)
@@ -164,6 +202,6 @@ def load_predictor(
     return Predictor(card, module.to(device), torch.device(device))
 
 
-def card_to_json(card: ModelCard, bias_mm: Sequence[float | None] | None) -> dict[str, Any]:
-    """The card with the bias of the finished network, as JSON values."""
-    return dataclasses.asdict(dataclasses.replace(card, bias_mm=None if bias_mm is None else tuple(bias_mm)))
+def card_to_json(card: ModelCard, correction: Correction | None) -> dict[str, Any]:
+    """The card with what the finished network's bias asks for, as JSON values."""
+    return dataclasses.asdict(dataclasses.replace(card, correction=correction))

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
+from labelmend.engine.config import Device
 from labelmend.engine.predict import Predictor, load_predictor
-from labelmend.errors import OutputError
+from labelmend.errors import GeometryError, OutputError
 from labelmend.io import new_label_name, open_images, read_image, write_new_labels
 from labelmend.types import BoolArray
 
@@ -21,11 +23,13 @@ def segment(
     *,
     correct: bool = False,
     network: nn.Module | None = None,
+    device: Device = "auto",
     on_case: Callable[[str, int], None] = lambda case, total: None,
 ) -> list[Path]:
     """Write a label file for every image, on the image's own grid.
 
-    Overlapping classes go to `out/<class>/<case>`, exclusive ones to `out/<case>` with the values of training.
+    Overlapping classes go to `out/<class>/<case>`, exclusive ones to `out/<case>` with the values of
+    training. Every image is read before the first mask is written.
 
     Args:
         run: folder of a finished run.
@@ -33,6 +37,7 @@ def segment(
         out: new or empty folder.
         correct: undo the boundary bias that the run measured on its trusted cases.
         network: the module that was trained, where it was one of your own.
+        device: "auto" takes a GPU where there is one, "cpu" stays on the processor.
         on_case: told each finished case and the number of all.
 
     Returns:
@@ -41,14 +46,27 @@ def segment(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is not an empty folder: choose another place for the predictions")
-    predictor = load_predictor(run, network=network)
     files = open_images(images)
+    found = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
+    predictor = load_predictor(run, network=network, device=found)
+    if correct:
+        predictor.correction()
+    for path in files.values():
+        _check_image(predictor, path)
     written: list[Path] = []
     for case, path in files.items():
         masks = predictor.masks(read_image(path, predictor.card.spacing_mm), correct=correct)
         written += write_masks(predictor, masks, out, path)
         on_case(case, len(files))
     return written
+
+
+def _check_image(predictor: Predictor, path: Path) -> None:
+    """Say which file cannot be read, or is not of the kind that the network was trained on."""
+    try:
+        predictor.check(read_image(path, predictor.card.spacing_mm))
+    except GeometryError as error:
+        raise GeometryError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def write_masks(predictor: Predictor, masks: BoolArray, out: Path, image: Path) -> list[Path]:

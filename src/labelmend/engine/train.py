@@ -4,8 +4,8 @@
         for each epoch:        one pass, method.step on every batch
         method.revise          revised labels become the next version
 
-Everything random comes from (seed, round, epoch, batch), so a run that was killed and started again ends with the
-same labels as one that was not.
+Everything random comes from (seed, round, epoch, batch), so a run that was killed and started again ends with
+the same labels as one that was not.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import nn
 
 from labelmend import __version__
@@ -29,13 +30,21 @@ from labelmend.engine.config import TrainConfig
 from labelmend.engine.data import CaseDataset, Source, batches, epoch_order
 from labelmend.engine.grid import per_axis
 from labelmend.engine.labels import LabelStore
-from labelmend.engine.material import Material, gather
-from labelmend.engine.outputs import RunResult, append_metrics, open_run, trim_metrics, write_outputs
+from labelmend.engine.material import Material, check_first_round, gather
+from labelmend.engine.network import padded_size, try_out
+from labelmend.engine.outputs import (
+    RunResult,
+    append_metrics,
+    check_out,
+    open_run,
+    trim_metrics,
+    write_outputs,
+)
 from labelmend.engine.predict import ModelCard, Predictor, load_predictor
 from labelmend.errors import ConfigError, LabelmendError
-from labelmend.io import Dataset
+from labelmend.io import Dataset, Image
 from labelmend.methods.base import Method, State
-from labelmend.types import Predicted
+from labelmend.types import LabelMap, Predicted
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a killed run may lose."""
@@ -102,8 +111,8 @@ def train(
     Args:
         config: all settings.
         method: the learning method.
-        network: a module of your own, image `(b c *space)` -> logits `(b k *space)` (k + 1 for exclusive classes);
-            every round starts from a copy of it. Default: the MONAI network that `config.network` names.
+        network: a module of your own, image `(b c *space)` -> logits `(b k *space)` (k + 1 for exclusive
+            classes); every round starts from a copy of it. Default: the MONAI network of `config.network`.
         on_tick: told of progress.
 
     Returns:
@@ -125,20 +134,23 @@ def start(
     """Check all input, open the run folder, and find out where an earlier start of this run stopped."""
     if config.threads:
         torch.set_num_threads(config.threads)
+    check_out(config, method)
+    accelerator = _accelerator(config)
     seen: list[str] = []
 
     def on_case(case: str) -> None:
         seen.append(case)
-        on_tick(Tick("checking data", len(seen), 0, case))
+        if accelerator.is_main_process:
+            on_tick(Tick("checking data", len(seen), 0, case))
 
     material = gather(config, method, on_case)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=config.device == "cpu")
-    if accelerator.is_main_process:
-        open_run(config, method)
-    accelerator.wait_for_everyone()
     card = _card(config, material, network)
     store = LabelStore(Path(config.out) / "checkpoint" / "labels", material.training.read_labels)
     run = Run(config, method, material, store, accelerator, card, network, on_tick)
+    _check_training(run)
+    if accelerator.is_main_process:
+        open_run(config, method)
+    accelerator.wait_for_everyone()
     saved = load_checkpoint(run.checkpoint)
     if saved is None:
         run.state = method.init(material.for_method(config.seed))
@@ -149,13 +161,34 @@ def start(
             run.networks = _networks(run)
             for net, weights in zip(run.networks, saved["networks"], strict=True):
                 net.load_state_dict(weights)
-    if not run.networks:
-        _networks(run)  # a network that cannot be built is known before training starts
     return run
 
 
+def _accelerator(config: TrainConfig) -> Accelerator:
+    try:
+        return Accelerator(mixed_precision=config.mixed_precision, cpu=config.device == "cpu")
+    except ValueError as error:
+        raise ConfigError(
+            f"mixed_precision {config.mixed_precision} with device {config.device} cannot be had: {error}"
+        ) from error
+
+
+def _check_training(run: Run) -> None:
+    """Whatever would stop the training later, found out before anything is written."""
+    config, card, material = run.config, run.card, run.material
+    _split(run)
+    if config.first_round is not None and not run.checkpoint.exists():
+        _borrowed(run)
+        if material.clean is not None:
+            check_first_round(Path(config.first_round), material.clean)
+    shape = card.patch or padded_size(card.resize or min(material.facts.shapes))
+    batch = min(config.batch_size, 2)
+    for net in _networks(run):
+        try_out(net, shape=(batch, card.in_channels, *shape), out_channels=card.out_channels)
+
+
 def fit(run: Run) -> None:
-    """One round: networks from scratch on the newest labels, epoch by epoch, from the last checkpoint if there is one."""
+    """One round: networks from scratch on the newest labels, or on from the last checkpoint."""
     config, accelerator = run.config, run.accelerator
     if run.round == 0 and config.first_round is not None:
         run.networks = [_borrowed(run)]
@@ -164,7 +197,7 @@ def fit(run: Run) -> None:
     prepared = [accelerator.prepare_model(net) for net in modules]
     optimizer = accelerator.prepare_optimizer(_optimizer(modules, config))
     cases, held_out = _split(run)
-    dataset = _dataset(run, cases)
+    dataset, validation = _dataset(run, cases), _dataset(run, held_out)
     first, best = _restore(run, modules, optimizer)
     saved_at = time.monotonic()
     for epoch in range(first, config.epochs):
@@ -190,16 +223,17 @@ def fit(run: Run) -> None:
         row = {"round": run.round + 1, "epoch": epoch + 1, "loss": float(np.mean(losses))}
         if not math.isfinite(row["loss"]):
             raise LabelmendError(f"the loss became {row['loss']} in epoch {epoch + 1}: lower --learning_rate")
+        _synchronise(run, modules)
         if held_out:
-            best = _validate(run, modules, held_out, epoch, row, best)
+            best = _validate(run, modules, validation, epoch, row, best)
         run.loss = row["loss"]
         append_metrics(run.folder, row, accelerator.is_main_process)
         stop = bool(config.early_stop and epoch - best["epoch"] >= config.early_stop)
-        if time.monotonic() - saved_at > CHECKPOINT_EVERY_S or stop:
-            _save(run, modules, optimizer, epoch + 1, best)
-            saved_at = time.monotonic()
         if stop:
             break
+        if time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+            _save(run, modules, optimizer, epoch + 1, best)
+            saved_at = time.monotonic()
     if best["networks"]:
         for net, weights in zip(modules, best["networks"], strict=True):
             net.load_state_dict(weights)
@@ -208,11 +242,11 @@ def fit(run: Run) -> None:
 
 
 def revise(run: Run) -> None:
-    """Let the method revise the labels with the networks of this round; every process revises its share of the cases."""
+    """Let the method revise the labels with the networks of this round; every process takes its share."""
     accelerator, training = run.accelerator, run.material.training
     version = run.round + 1
     mine = training.cases[accelerator.process_index :: accelerator.num_processes]
-    predictor = Predictor(run.card, run.networks[0], accelerator.device)
+    predictor = Predictor(run.card, run.networks[0], accelerator.device, run.config.average_shift)
     clean = run.material.clean
     seen_clean = run.config.clean_repeat and run.round > 0  # a bias measured on cases trained on is too small
     if not seen_clean:
@@ -221,13 +255,13 @@ def revise(run: Run) -> None:
             iter(()) if clean is None else _predictions(run, predictor, clean, "measuring on trusted cases")
         )
         run.state, revisions = run.method.revise(run.state, cases, trusted)
-        n_revised = 0
         for revision in revisions:
             run.store.commit(revision, version, training.read_labels(revision.case))
-            n_revised += 1
+    accelerator.wait_for_everyone()
+    if not seen_clean:
+        n_revised = sum(run.store.version_of(case, version) == version for case in training.cases)
         found = run.method.findings(run.state)
         run.rows.append({"round": version, "loss": run.loss, "bias": found, "n_revised": n_revised})
-    accelerator.wait_for_everyone()
     run.round += 1
     _save(run, run.networks, None, None, {})
 
@@ -250,7 +284,7 @@ def _card(config: TrainConfig, material: Material, network: nn.Module | None) ->
         ndim=ndim,
         in_channels=material.facts.n_channels,
         classes=labels.classes,
-        values=labels.values,
+        values=labels.values if labels.stored_foreground is None else (labels.stored_foreground,),
         overlapping=labels.overlapping,
         resize=per_axis(config.resize, ndim, "resize"),
         patch=per_axis(config.patch, ndim, "patch"),
@@ -260,21 +294,22 @@ def _card(config: TrainConfig, material: Material, network: nn.Module | None) ->
 
 
 def _networks(run: Run) -> list[nn.Module]:
-    """Networks of a round before training: a copy of the user's module, or new ones from the seed of the round."""
+    """Networks of a round before training: a copy of the user's module, or new ones from the round's seed."""
     layout = torch.channels_last if run.card.ndim == 2 else torch.channels_last_3d
     modules = []
     for index in range(run.method.needs.networks):
         torch.manual_seed(_seed(run, -1 - index))
         net = run.card.build() if run.own_network is None else copy.deepcopy(run.own_network)
         net = net.to(run.accelerator.device)
-        modules.append(net.to(memory_format=layout) if run.config.channels_last else net)
+        modules.append(net.to(memory_format=layout) if run.config.channels_last else net)  # type: ignore[call-overload]
     return modules
 
 
 def _borrowed(run: Run) -> nn.Module:
     """The network of a finished run, as the outcome of the first round."""
     assert run.config.first_round is not None
-    predictor = load_predictor(run.config.first_round, network=run.own_network, device=run.accelerator.device)
+    own = copy.deepcopy(run.own_network)  # its weights are replaced, and the next round starts from it
+    predictor = load_predictor(run.config.first_round, network=own, device=run.accelerator.device)
     for name in ("network", "ndim", "in_channels", "classes", "overlapping", "resize", "patch"):
         theirs, ours = getattr(predictor.card, name), getattr(run.card, name)
         if theirs != ours:
@@ -290,7 +325,7 @@ def _optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.optim
 
 
 def _set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: float) -> None:
-    """Linear warm-up, then cosine to zero; a function of the epoch alone, so that nothing needs to be saved."""
+    """Linear warm-up, then cosine to zero; a function of the epoch alone, so nothing needs to be saved."""
     progress, warm = epoch / config.epochs, WARM_UP_SHARE
     rise = min(1.0, (progress + 1e-3) / warm)
     fall = 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - warm) / (1 - warm))))
@@ -329,7 +364,7 @@ def _batches(
 
 
 def _split(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Cases to train on in this round (trusted ones repeated if asked for) and those held out for early stopping."""
+    """Cases of this round (trusted ones repeated if asked for), and those held out for early stopping."""
     config, clean = run.config, run.material.clean
     cases = run.material.training.cases
     held_out: tuple[str, ...] = ()
@@ -347,24 +382,44 @@ def _split(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return cases, held_out
 
 
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Images and labels of one round; a plain value that can be sent to the processes that load data."""
+
+    training: Dataset
+    clean: Dataset | None
+    store: LabelStore
+    version: int
+
+    def image(self, case: str) -> Image:
+        return (self._trusted(case) or self.training).read_image(case)
+
+    def labels(self, case: str) -> LabelMap:
+        trusted = self._trusted(case)
+        return self.store.read(case, self.version) if trusted is None else trusted.read_labels(case)
+
+    def _trusted(self, case: str) -> Dataset | None:
+        return self.clean if self.clean is not None and case in self.clean.cases else None
+
+
 def _dataset(run: Run, cases: Sequence[str]) -> CaseDataset:
-    training, clean, version = run.material.training, run.material.clean, run.round
-    trusted = set(clean.cases) if clean is not None else set()
-    source = Source(
-        cases=tuple(cases),
-        read_image=lambda case: (clean if clean and case in trusted else training).read_image(case),
-        read_labels=lambda case: (
-            clean.read_labels(case) if clean and case in trusted else run.store.read(case, version)
-        ),
-    )
+    reader = _Reader(run.material.training, run.material.clean, run.store, run.round)
+    source = Source(tuple(cases), reader.image, reader.labels)
     return CaseDataset(source, run.card.resize, run.card.patch, run.config.cache_gib)
+
+
+def _synchronise(run: Run, modules: Sequence[nn.Module]) -> None:
+    """Running statistics of the first process for all: every process goes on with the same networks."""
+    if run.accelerator.num_processes > 1:
+        for net in modules:
+            broadcast(list(net.buffers()))
 
 
 @torch.no_grad()
 def _validate(
     run: Run,
     modules: Sequence[nn.Module],
-    held_out: Sequence[str],
+    held_out: CaseDataset,
     epoch: int,
     row: dict[str, Any],
     best: dict[str, Any],
@@ -372,16 +427,23 @@ def _validate(
     """Loss on held-out given labels; returns the best epoch so far with its weights."""
     from labelmend.losses import dice_ce_loss
 
-    dataset = _dataset(run, held_out)
     modules[0].eval()
+    order = [[case] for case in held_out.source.cases]
     losses = [
         float(dice_ce_loss(modules[0](batch.image), batch.target, valid=batch.valid))
-        for batch in _batches(run, dataset, [[case] for case in held_out], [0] * len(held_out), -1)
+        for batch in _batches(run, held_out, order, [0] * len(order), -1)
     ]
-    row["validation_loss"] = float(np.mean(losses))
-    if row["validation_loss"] >= best["loss"]:
+    row["validation_loss"] = _agreed(run, float(np.mean(losses)))
+    if not row["validation_loss"] < best["loss"]:
         return best
     return {"loss": row["validation_loss"], "epoch": epoch, "networks": [_weights(net) for net in modules]}
+
+
+def _agreed(run: Run, value: float) -> float:
+    """The mean over processes, so that all of them stop at the same epoch."""
+    if run.accelerator.num_processes == 1:
+        return value
+    return float(run.accelerator.reduce(torch.tensor(value, device=run.accelerator.device), "mean"))
 
 
 def _weights(net: nn.Module) -> dict[str, torch.Tensor]:

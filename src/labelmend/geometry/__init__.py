@@ -1,6 +1,6 @@
 """Signed distance, boundaries and displacement in mm: arrays in, arrays out."""
 
-from labelmend.geometry.boundary import boundary_bias, face_values, frontier
+from labelmend.geometry.boundary import boundary_bias, face_values, frontier, trimmed_mean
 from labelmend.geometry.sdf import check_spacing, signed_distance
 
-__all__ = ["boundary_bias", "check_spacing", "face_values", "frontier", "signed_distance"]
+__all__ = ["boundary_bias", "check_spacing", "face_values", "frontier", "signed_distance", "trimmed_mean"]

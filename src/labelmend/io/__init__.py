@@ -17,6 +17,7 @@ from labelmend.io.label_folder import LabelFolder, grid_difference
 from labelmend.io.layout import Dataset, open_dataset
 from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest
 from labelmend.io.new_labels import new_label_name, write_new_labels
+from labelmend.io.picture import write_picture
 
 __all__ = [
     "FORMATS",
@@ -49,5 +50,6 @@ __all__ = [
     "write_json",
     "write_label_array",
     "write_new_labels",
+    "write_picture",
     "write_text",
 ]

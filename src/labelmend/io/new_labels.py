@@ -38,7 +38,7 @@ def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> Non
         LabelValueError: values outside 0..65535.
     """
     path, image = Path(path), Path(image)
-    if path.resolve() == image.resolve():
+    if path.resolve() == image.resolve() or (path.exists() and image.exists() and path.samefile(image)):
         raise OutputError(
             f"{path} is the image itself, and originals are never overwritten: choose another folder"
         )
@@ -52,7 +52,7 @@ def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> Non
     suffix = suffix_of(path)
     encode = _nifti if suffix in (".nii", ".nii.gz") else _tiff if suffix in (".tif", ".tiff") else _png
     data = encode(array, image)
-    write_bytes(path, gzip.compress(data, compresslevel=6, mtime=0) if suffix == ".nii.gz" else data)
+    write_bytes(path, _zipped(data) if suffix == ".nii.gz" else data)
 
 
 def _png(array: NDArray, image: Path) -> bytes:
@@ -82,7 +82,15 @@ def _nifti(array: NDArray, image: Path) -> bytes:
     header.set_data_dtype(array.dtype)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0
-    made = kind(array, None, header)
+    made = kind(array.reshape(source.shape[:3]), None, header)
     made.header.set_qform(*source.header.get_qform(coded=True))
     made.header.set_sform(*source.header.get_sform(coded=True))
     return made.to_bytes()
+
+
+def _zipped(data: bytes) -> bytes:
+    """Gzip without name and time, so that the same labels give the same bytes."""
+    out = BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=6, mtime=0) as stream:
+        stream.write(data)
+    return out.getvalue()

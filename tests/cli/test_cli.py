@@ -1,0 +1,101 @@
+"""Which verb runs, what the outcome is worth, and that `python -m labelmend` is the same thing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import labelmend
+from labelmend import cli
+from labelmend.errors import MissingDataError
+
+VERB_FILES = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """A verb `train` that keeps what it was told and does what `act` does."""
+
+    def run(arguments: list[str]) -> int:
+        fake.told = arguments
+        return fake.act()
+
+    parser = types.SimpleNamespace(parse_args=lambda arguments: arguments)
+    fake = types.SimpleNamespace(parser=lambda: parser, run=run, told=None, act=lambda: 0)
+    monkeypatch.setitem(sys.modules, "labelmend.cli.train", fake)  # type: ignore[arg-type]
+    return fake
+
+
+def test_a_verb_gets_the_rest_of_the_line(verb: types.SimpleNamespace) -> None:
+    assert cli.main(["train", "data", "--out", "run"]) == 0
+    assert verb.told == ["data", "--out", "run"]
+
+
+def test_an_error_raised_on_purpose_is_one_sentence_and_exit_code_2(
+    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> int:
+        raise MissingDataError("no folder there: give another")
+
+    verb.act = fail
+    assert cli.main(["train"]) == 2
+    out, error = capsys.readouterr()
+    assert (out, error) == ("", "labelmend train: no folder there: give another\n")
+
+
+def test_any_other_error_is_a_defect_and_shows_whole(verb: types.SimpleNamespace) -> None:
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    verb.act = fail
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train"])
+
+
+def test_a_stopped_run_is_told_how_to_go_on(
+    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop() -> int:
+        raise KeyboardInterrupt
+
+    verb.act = stop
+    assert cli.main(["train"]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
+def test_an_unknown_verb_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+    error = capsys.readouterr().err
+    assert "'trian'" in error
+    assert all(name in error for name in cli.VERBS)
+
+
+@pytest.mark.parametrize("line", [[], ["-h"], ["--help"]])
+def test_without_a_verb_all_are_listed(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(line) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out and what in out for name, what in cli.VERBS.items())
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"labelmend {labelmend.__version__}\n"
+
+
+def test_every_verb_has_a_file() -> None:
+    assert set(cli.VERBS) <= VERB_FILES
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "labelmend", "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, f"labelmend {labelmend.__version__}\n")
+    failed = subprocess.run(
+        [sys.executable, "-m", "labelmend", "fly"], capture_output=True, text=True, timeout=60
+    )
+    assert failed.returncode == 2
