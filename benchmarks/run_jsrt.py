@@ -89,14 +89,16 @@ def _corrections(given: dict, trusted: dict, seed: int, out: Path) -> Iterator[P
     for m in reversed(SUITE["clean_cases"]):
         few = {**given, **trusted, **first, "clean_cases": str(out / f"clean{m}.txt")}
         yield Piece("spatial correction", seed, m, few, SpatialCorrection())
-        shortcut = {**few, "rounds": 1}
-        yield Piece("plain, prediction corrected", seed, m, shortcut, SpatialCorrection(), corrected_prediction=True)
+        shortcut = {**few, "rounds": 1, "average_shift": 0}
+        name = "plain, prediction corrected"
+        yield Piece(name, seed, m, shortcut, SpatialCorrection(), corrected_prediction=True)
         repeat = max(1, round(SUITE["with_clean"]["share"] * N_TRAIN / m))
         yield Piece(
             "spatial correction + clean", seed, m, {**few, "clean_repeat": repeat}, SpatialCorrection()
         )
         if m == 20:
-            yield Piece("logit form, repaired", seed, m, few, SpatialCorrection(move="logit", level=0, trim=0))
+            logit = SpatialCorrection(move="logit", level=0, trim=0)
+            yield Piece("logit form, repaired", seed, m, few, logit)
             official = SpatialCorrection(move="logit", gamma=0.8, level=0, trim=0, variant="official")
             yield Piece("official algorithm", seed, m, few, official)
 
@@ -148,7 +150,8 @@ def score(piece: Piece, folder: Path, jsrt: Path, out: Path) -> dict:
             ),
         )
 
-    row = {"name": piece.name, "seed": piece.seed, "n_clean": piece.n_clean, "test_dice": test_dice(piece.corrected_prediction)}
+    row: dict = {"name": piece.name, "seed": piece.seed, "n_clean": piece.n_clean}
+    row["test_dice"] = test_dice(piece.corrected_prediction)
     if piece.settings["data"] != str(jsrt / "val"):
         labels, clean = open_labels(folder / "labels"), open_labels(jsrt / "train" / "clean")
         row["label_dice"] = _mean(

@@ -19,7 +19,6 @@ from torch import nn
 import labelmend
 from drawn_data import AFFINE, CASES, QUICK, TRAINING, contents, half_files
 from labelmend.api import train
-from labelmend.cli import main
 from labelmend.engine.config import NetworkConfig, TrainConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
@@ -169,9 +168,11 @@ def test_the_report_is_one_page(result):
     assert (result.folder / "report.html").read_text().startswith("<!")
 
 
-def test_the_saved_network_knows_the_bias_of_the_last_round(result):
+def test_the_saved_network_knows_what_undoes_the_bias_of_the_last_round(result):
     card = load_predictor(result.folder, network=Pixelwise()).card
-    assert card.bias_mm == tuple(row["mean_mm"] for row in result.summary["rounds"][-1]["bias"])
+    last = result.summary["rounds"][-1]["bias"]
+    assert [row["moved"] for row in last] == [True, True]
+    assert card.correction == tuple((row["level"], row["shift_mm"]) for row in last)
 
 
 def test_the_saved_network_predicts_on_the_grid_of_an_image(result, pictures):
@@ -225,41 +226,6 @@ def test_the_network_that_was_handed_in_stays_as_it_is(pictures, tmp_path):
 
 
 # ---- the same settings, the same labels
-
-
-def cli(data: Path, out: Path, *more: str) -> list[str]:
-    network = json.dumps(QUICK["network"].args)
-    return [
-        "train", str(data), "--labels", "given", "--out", str(out), "--clean", str(data / "trusted.txt"),
-        "--clean_labels", "clean", "--method.min_shift_vox", "0", "--network.args", network, "--epochs", "2",
-        "--batch_size", "4", "--device", "cpu", "--threads", "1", *more,
-    ]  # fmt: skip
-
-
-def test_saved_settings_reproduce_the_labels_byte_for_byte(pictures, tmp_path, capsys):
-    assert main(cli(pictures, tmp_path / "one")) == 0
-    config = str(tmp_path / "one" / "config.yaml")
-    assert main(["train", "--config", config, "--out", str(tmp_path / "two")]) == 0
-    assert contents(tmp_path / "one" / "labels") == contents(tmp_path / "two" / "labels")
-    assert (tmp_path / "one" / "model.safetensors").read_bytes() == (
-        tmp_path / "two" / "model.safetensors"
-    ).read_bytes()
-    assert rows(tmp_path / "one") == rows(tmp_path / "two")
-    assert json.loads((tmp_path / "one" / "summary.json").read_text())["rounds"][1]["n_revised"] == 5
-
-
-def test_the_command_tells_one_fact_a_line_when_piped(pictures, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")
-    assert main(cli(pictures, tmp_path / "run", "--rounds", "1")) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    lines = out.splitlines()
-    assert [line.split()[:3] for line in lines[:2]] == [["round", "1", "heart"], ["round", "1", "lung"]]
-    assert lines[2:] == [
-        "5 of 5 cases corrected",
-        f"corrected labels  {tmp_path / 'run' / 'labels'}",
-        f"report            {tmp_path / 'run' / 'report.html'}",
-    ]
 
 
 def weights(pictures: Path, out: Path, **more) -> bytes:
@@ -574,28 +540,3 @@ def test_another_precision_in_the_same_process_is_refused(pictures, tmp_path, fr
     with pytest.raises(ConfigError, match="mixed_precision bf16 with device cpu cannot be had"):
         go(pictures, tmp_path / "two", **more, method="plain", network=Pixelwise())
     assert not (tmp_path / "two").exists()
-
-
-# ---- the Python call
-
-
-def test_a_network_may_be_named_in_the_call(pictures, tmp_path):
-    go(pictures, tmp_path / "run", network="BasicUNet", resize=64, epochs=1)
-    assert load_predictor(tmp_path / "run").card.network == NetworkConfig("BasicUNet")
-
-
-def test_settings_of_the_call_win_over_a_config(pictures, tmp_path):
-    config = TrainConfig(data="nowhere", out="nowhere", labels="given", epochs=1, device="cpu")
-    more = {"method": "plain", "network": Pixelwise()}
-    result = train(pictures, out=tmp_path / "run", config=config, epochs=2, **more)
-    assert (result.folder, len(rows(result.folder))) == (tmp_path / "run", 2)
-
-
-def test_an_unknown_setting_is_named_with_a_near_one():
-    with pytest.raises(ConfigError, match=r"'epoch': did you mean epochs\?"):
-        train("data", out="out", epoch=3)
-
-
-def test_an_unknown_method_is_named_with_those_there_are():
-    with pytest.raises(ConfigError, match="no method called 'spacial'"):
-        train("data", out="out", method="spacial")

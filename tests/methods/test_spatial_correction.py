@@ -277,6 +277,15 @@ def test_where_two_structures_run_together_a_higher_level_still_shows_the_gap():
     assert (mended.labels.array[0] ^ truth).sum() < 0.5 * (published.labels.array[0] ^ truth).sum()
 
 
+def test_a_network_that_has_not_learned_a_class_corrects_nothing():
+    clean = [
+        predicted(f"c{r}", np.roll(disc(r), 14, axis=0), np.roll(disc(r + 3), -6, axis=0)) for r in (8, 9, 10)
+    ]
+    state, revisions = SpatialCorrection().revise({}, [predicted("t", disc(12), disc(15))], clean)
+    assert list(revisions) == []
+    assert "has not learned it" in SpatialCorrection().findings(state)[0]["why"]
+
+
 def test_gamma_undoes_that_share_of_the_bias():
     clean = [predicted(f"c{r}", disc(r), disc(r + 4)) for r in (9, 10, 11)]
     state, _ = SpatialCorrection(gamma=0.5, level=0).revise({}, [], clean)

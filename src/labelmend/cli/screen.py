@@ -20,7 +20,7 @@ class Bars:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
@@ -50,9 +50,7 @@ def print_run(result: Any) -> None:
     unit, lines = summary["unit"], []
     for row in summary["rounds"]:
         for found in row["bias"]:
-            interval = "" if found["low_mm"] is None else f" [{found['low_mm']:.2f}, {found['high_mm']:.2f}]"
-            mean = "none" if found["mean_mm"] is None else f"{found['mean_mm']:.2f} {unit}{interval}"
-            lines.append(f"round {row['round']}  {found['class']:12} bias {mean}: {found['why']}")
+            lines.append(f"round {row['round']}  {found['class']:12} {_bias(found, unit)}{found['why']}")
     lines += [f"note: {note}" for note in summary.get("notes", [])]
     changed = sum(case["version"] > 0 for case in summary["cases"])
     lines.append(f"{changed} of {len(summary['cases'])} cases corrected")
@@ -60,6 +58,17 @@ def print_run(result: Any) -> None:
     lines.append(f"report            {result.folder / 'report.html'}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _bias(found: dict[str, Any], unit: str) -> str:
+    """`bias -1.20 mm [-1.50, -0.90]: `, or nothing for a method that measures no bias."""
+    if "mean_mm" not in found:
+        return ""
+    if found["mean_mm"] is None:
+        return "bias none: "
+    low, high = found.get("low_mm"), found.get("high_mm")
+    interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return f"bias {found['mean_mm']:.2f} {unit}{interval}: "
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:

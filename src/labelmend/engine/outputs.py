@@ -120,7 +120,8 @@ def _final_correction(run: Run) -> Correction | None:
     """Per class, what undoes the bias of the last network; None if it was not measured on cases new to it."""
     if not run.rows or run.rows[-1]["round"] != run.rounds or not run.rows[-1]["bias"]:
         return None
-    found = {row["class"]: (row["level"], row["shift_mm"]) for row in run.rows[-1]["bias"] if row.get("moved")}
+    measured = (row for row in run.rows[-1]["bias"] if row.get("moved") and "shift_mm" in row)
+    found = {row["class"]: (row.get("level", 0.0), row["shift_mm"]) for row in measured}
     return tuple(found.get(name) for name in run.card.classes)
 
 
@@ -176,7 +177,7 @@ def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
     config, training, clean = run.config, run.material.training, run.material.clean
     labels = training.labels
     grid = training.read_labels(training.cases[0]).grid
-    doc = (type(run.method).__doc__ or "").partition("Paper:")[2]
+    doc = (type(run.method).__doc__ or "").partition("Paper:")[2].partition("Differs:")[0]
     reference = Path(config.reference) if config.reference else None
     return {
         "labelmend_version": __version__,

@@ -77,9 +77,9 @@ def boundary_bias(
         predicted: `(*space)` booleans.
         clean: `(*space)` booleans, the truth.
         spacing_mm: per axis in mm.
-        trim: share of the boundary, by area, that is left out at each end of the distances, in [0, 0.5). 0.25 is the
-            interquartile mean: where two structures have run together, a part of the clean boundary lies deep inside
-            the prediction, and a plain mean reads that depth as displacement.
+        trim: share of the boundary, by area, that is left out at each end of the distances, in [0, 0.5). 0.25
+            is the interquartile mean: where two structures have run together, a part of the clean boundary
+            lies deep inside the prediction, and a plain mean reads that depth as displacement.
 
     Returns:
         The bias in mm; NaN where either mask has no boundary (empty or full): there is nothing to measure.
@@ -106,6 +106,11 @@ def boundary_bias(
 
 def trimmed_mean(values: FloatArray, weights: FloatArray, trim: float = 0.0) -> float:
     """Weighted mean of the values that are left when a share `trim` of the weight is cut off at each end.
+
+    Args:
+        values: `(m,)` numbers.
+        weights: `(m,)`, positive.
+        trim: in [0, 0.5).
 
     >>> trimmed_mean(np.array([-40.0, -2, -1, 0]), np.ones(4), trim=0.25)
     -1.5

@@ -211,27 +211,31 @@ class _Measured:
 class SpatialCorrection(Method):
     """Train, measure the bias on clean cases, move the predicted boundaries back, train again on the result.
 
-    A class is corrected when its bias is at least `min_shift_vox` and, with two or more clean cases, the interval of
-    its mean does not hold zero; otherwise its labels stay as they are.
+    A class is corrected when its bias is at least `min_shift_vox` and, with two or more clean cases, the
+    interval of its mean does not hold zero; otherwise its labels stay as they are.
 
     Args:
         move: how the boundary is moved: "distance" (by distance, ours) or "logit" (published).
         gamma: share of the measured bias that is undone, in (0, 1].
         min_shift_vox: smallest displacement worth undoing, in voxels of the finest axis.
-        level: logit whose level set is moved; 0 is the predicted boundary, as published. None takes, class by class,
-            the level from which a shift comes closest to the clean cases: where generous outlines of two structures
-            have run together, the gap between them is still to be seen at a higher level.
-        trim: share of the boundary left out at each end when a bias is averaged, see `boundary_bias`; the paper's is 0.
+        level: logit whose level set is moved; 0 is the predicted boundary, as published. None takes, class by
+            class, the level from which a shift comes closest to the clean cases: where generous outlines of
+            two structures have run together, the gap between them is still to be seen at a higher level.
+        trim: share of the boundary left out at each end when a bias is averaged, see `boundary_bias`; the
+            paper's is 0.
+        min_dice: a class whose corrected predictions stay under this Dice on the clean cases is not corrected:
+            a network that has not learned it knows nothing better than the given labels.
         upsample: find the predicted boundary on a grid this many times finer.
         confidence: coverage of the interval of the bias, in (0, 1).
-        variant: "official" does as the released code does (with move="logit", level=0, trim=0; it ran JSRT with gamma
-            0.8): the bias is divided by the number of classes too, distances jump from -1 to +1, no interval is
-            asked, and labels of a class whose bias is under one voxel are replaced by the raw prediction.
+        variant: "official" does as the released code does (with move="logit", level=0, trim=0; it ran JSRT
+            with gamma 0.8): the bias is divided by the number of classes too, distances jump from -1 to +1,
+            no interval is asked, and labels of a class whose bias is under one voxel are replaced by the raw
+            prediction.
 
     Paper: Yao, Zhang, Zheng, Goswami, Prasanna, Chen, "Learning to Segment from Noisy Annotations: A Spatial
         Correction Approach", ICLR 2023.
-    Differs: level, trim, interval and the threshold of half a voxel are ours; the paper moves the 0.5 level set when
-        its mean displacement reaches one pixel.
+    Differs: level, trim, interval and the threshold of half a voxel are ours; the paper moves the 0.5 level
+        set when its mean displacement reaches one pixel.
     """
 
     move: Move = "distance"
@@ -239,6 +243,7 @@ class SpatialCorrection(Method):
     min_shift_vox: float = 0.5
     level: float | None = None
     trim: float = 0.25
+    min_dice: float = 0.5
     upsample: int = 2
     confidence: float = 0.95
     variant: Variant = "repaired"
@@ -254,9 +259,8 @@ class SpatialCorrection(Method):
             or not 0 < self.confidence < 1
             or not 0 <= self.trim < 0.5
         ):
-            raise ConfigError(
-                f"upsample >= 1, min_shift_vox >= 0, 0 < confidence < 1 and 0 <= trim < 0.5 expected, got {self}"
-            )
+            limits = "upsample >= 1, min_shift_vox >= 0, 0 < confidence < 1 and 0 <= trim < 0.5"
+            raise ConfigError(f"{limits} expected, got {self}")
         if self.move not in ("distance", "logit"):
             raise ConfigError(f'move must be "distance" or "logit", got {self.move!r}')
         if self.variant == "official" and (self.move, self.level, self.trim) != ("logit", 0, 0):
@@ -274,7 +278,7 @@ class SpatialCorrection(Method):
         return [dict(row) for row in state.get("bias", [])]
 
     def _measure(self, clean: Iterable[Predicted]) -> list[dict[str, Any]]:
-        """Per class: the bias of the predicted boundary, the level to move and by how much, whether and why."""
+        """Per class: the bias of the predicted boundary, the level to move, by how much, whether and why."""
         measured: dict[str, dict[float, list[_Measured]]] = {}
         finest_mm, unit = math.inf, "mm"
         for predicted in clean:
@@ -287,9 +291,8 @@ class SpatialCorrection(Method):
                     measured.setdefault(name, {}).setdefault(logit, []).append(found)
         if not measured:
             raise CleanCasesError("Spatial Correction measures its bias on clean cases, and none came")
-        divisor = (
-            len(measured) if self.variant == "official" else 1
-        )  # its divisor counts images times classes
+        # the official sum is per class, its divisor counts images times classes
+        divisor = len(measured) if self.variant == "official" else 1
         return [self._row(name, by_level, divisor, finest_mm, unit) for name, by_level in measured.items()]
 
     def _case(self, level: FloatArray, clean: BoolArray, spacing_mm: Sequence[float]) -> _Measured:
@@ -297,8 +300,9 @@ class SpatialCorrection(Method):
         if self.variant == "official":
             return _Measured(official_bias_vox(inside, clean) * min(spacing_mm), math.nan)
         bias_mm = boundary_bias(inside, clean, spacing_mm, trim=self.trim)
-        if math.isnan(bias_mm) or self.level is not None:
-            return _Measured(bias_mm, math.nan)
+        if math.isnan(bias_mm):
+            measurable = clean.any() and not clean.all()
+            return _Measured(bias_mm, 0.0 if measurable else math.nan)
         moved = signed_distance(inside, spacing_mm) < bias_mm
         return _Measured(bias_mm, float(2 * (moved & clean).sum() / (moved.sum() + clean.sum())))
 
@@ -309,37 +313,47 @@ class SpatialCorrection(Method):
             logit: estimate_bias([case.bias_mm / divisor for case in cases], name, self.confidence)
             for logit, cases in by_level.items()
         }
-        boundary, logit = biases[0.0], self._best_level(by_level)
-        moved, why = self._decide(boundary, finest_mm, unit)
+        reached = {
+            logit: float(np.mean(scores))
+            if (scores := [c.dice for c in cases if not math.isnan(c.dice)])
+            else 0.0
+            for logit, cases in by_level.items()
+        }
+        boundary, logit = biases[0.0], self._best_level(reached)
+        moved, why = self._decide(boundary, reached[logit], finest_mm, unit)
         shift = self.gamma * biases[logit].mean_mm
         if self.variant == "official" and abs(shift) < finest_mm:
             shift = 0.0  # the raw prediction
         values = {key: value for key, value in asdict(boundary).items() if key != "class_name"}
-        return {"class": name, **values, "moved": moved, "level": logit, "shift_mm": shift, "why": why}
+        values |= {
+            "moved": moved,
+            "level": logit,
+            "shift_mm": shift,
+            "clean_dice": reached[logit],
+            "why": why,
+        }
+        return {"class": name, **values}
 
-    def _best_level(self, by_level: dict[float, list[_Measured]]) -> float:
+    def _best_level(self, reached: Mapping[float, float]) -> float:
         """The level from which a shift comes closest to the clean cases; 0 unless another is better."""
         if self.level is not None:
             return self.level
-        usable = {
-            logit: cases for logit, cases in by_level.items() if any(not math.isnan(c.dice) for c in cases)
-        }
-        reached = {
-            logit: float(np.mean([0.0 if math.isnan(c.dice) else c.dice for c in cases]))
-            for logit, cases in usable.items()
-        }
-        best = max(reached, key=lambda logit: (reached[logit], -abs(logit)), default=0.0)
-        return best if reached and reached[best] > reached.get(0.0, 0.0) + LEVEL_MARGIN else 0.0
+        best = max(reached, key=lambda logit: (reached[logit], -abs(logit)))
+        return best if reached[best] > reached[0.0] + LEVEL_MARGIN else 0.0
 
-    def _decide(self, bias: Bias, finest_mm: float, unit: str) -> tuple[bool, str]:
+    def _decide(self, bias: Bias, clean_dice: float, finest_mm: float, unit: str) -> tuple[bool, str]:
         """Whether a class is corrected, and why."""
         shift = self.gamma * bias.mean_mm
         if bias.n_cases == 0:
             return False, "no clean case holds both a true and a predicted boundary"
         if self.variant == "official":
             small = abs(shift) < finest_mm
-            return True, "replaced by the prediction, as the official code does" if small else _moved(
-                shift, unit
+            replaced = "replaced by the prediction, as the official code does"
+            return True, replaced if small else _moved(shift, unit)
+        if clean_dice < self.min_dice:
+            return (
+                False,
+                f"the network has not learned it: corrected, it reaches Dice {clean_dice:.2f} on clean cases",
             )
         if bias.low_mm <= 0 <= bias.high_mm:
             return False, "the interval of the bias holds zero"
@@ -349,7 +363,7 @@ class SpatialCorrection(Method):
         return True, _moved(shift, unit) + alone
 
     def _revised(self, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]) -> Revision | None:
-        """Labels with predicted boundaries moved, class by class; a class that is not predicted at all is kept."""
+        """Labels with predicted boundaries moved, class by class; a class never predicted is kept."""
         labels = predicted.current
         levels = class_levels(predicted.probs, overlapping=labels.overlapping)
         moved, reasons = [], []
