@@ -29,7 +29,16 @@ def main() -> None:
     )
     (HERE / "results" / "jsrt_spatial.md").write_text(text)
     figure(rows, HERE / "results" / "jsrt_spatial.png")
+    readme(main_table(rows).partition("\n\n")[2])
     print(text)
+
+
+def readme(table: str) -> None:
+    """Put the table between its marks in the README."""
+    path = HERE.parent / "README.md"
+    before, _, rest = path.read_text().partition("<!-- table:begin -->")
+    after = rest.partition("<!-- table:end -->")[2]
+    path.write_text(f"{before}<!-- table:begin -->\n\n{table}\n\n<!-- table:end -->{after}")
 
 
 def pick(rows: Rows, name: str, n_clean: int | None = None) -> Rows:
@@ -158,10 +167,14 @@ virtual machine, no GPU. Every run: MONAI UNet (16-32-64-128-256, batch norm, 1.
 148 cases, never trained on. Numbers are means ± standard deviation over seeds. "Gap closed" is the share of
 the distance between (a) and (b), seed by seed."""
 
-TAIL = """Settings: `benchmarks/suites/jsrt_spatial.toml`. The recipe (network, rate, epochs, averaging over
-shifts, upsampling) was chosen on training cases 1-88 against 89-108, and on labels of the training cases;
-nothing was chosen on the test cases. Spatial Correction trains two networks one after the other, the plain
-runs one; the first of the two is run (a) itself."""
+TAIL = """Settings: `benchmarks/suites/jsrt_spatial.toml`. How the recipe was chosen: network, rate and
+epochs by training on cases 1-88 and scoring 89-108; averaging over shifts and upsampling by the Dice of
+corrected labels of training cases, seeds 0 and 1; the choice of the level set and the trimmed mean
+(`--method.level`, `--method.trim`) after a first run on the hardest noise had closed about 80 %, by the
+Dice of corrected masks of trusted cases and of labels of training cases, seed 0. No setting was chosen by
+test Dice. Spatial Correction trains two networks one after the other, the plain runs one; the first of
+the two is run (a) itself, and the second learns from smoother labels than an expert draws, which is why
+it can come as close to (b) as it does."""
 
 
 if __name__ == "__main__":

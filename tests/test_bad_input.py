@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 import drawn_data
-from drawn_data import CASES, contents, half_files, picture
+from drawn_data import ALWAYS_FLAGS, CASES, contents, half_files, picture
 from labelmend.cli import main
 from labelmend.engine import train as engine
 
@@ -548,7 +548,7 @@ FINISHING = {*STARTED, "labels", "manifest.jsonl", "model.json", "model.safetens
 def test_a_full_disk_ends_in_one_sentence_and_the_same_command_goes_on(
     pictures, full_disk, monkeypatch, capsys, word, left
 ):
-    argv = spatial(pictures, *trusted(pictures), "--method.min_shift_vox", "0", "--rounds", "1")
+    argv = spatial(pictures, *trusted(pictures), *ALWAYS_FLAGS, "--rounds", "1")
     run = pictures.parent / "run"
     with monkeypatch.context():
         full_disk(word)

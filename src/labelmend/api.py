@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from labelmend.engine.config import NetworkConfig, TrainConfig
     from labelmend.engine.outputs import RunResult
-    from labelmend.engine.train import Tick
+    from labelmend.engine.run import Tick
     from labelmend.methods.base import Method
 
 

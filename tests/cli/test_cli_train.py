@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import drawn_data
-from drawn_data import TRAINING, contents
+from drawn_data import ALWAYS_FLAGS, TRAINING, contents
 from labelmend.cli import main
 from labelmend.cli.train import config_of, parser
 from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
@@ -22,7 +22,7 @@ def argv(data: Path, out: Path, *more: str) -> list[str]:
     network = json.dumps(drawn_data.TINY.args)
     return [
         "train", str(data), "--labels", "given", "--out", str(out), "--clean", str(data / "trusted.txt"),
-        "--clean_labels", "clean", "--method.min_shift_vox", "0", "--network.args", network, "--epochs", "2",
+        "--clean_labels", "clean", *ALWAYS_FLAGS, "--network.args", network, "--epochs", "2",
         "--batch_size", "4", "--device", "cpu", "--threads", "1", *more,
     ]  # fmt: skip
 

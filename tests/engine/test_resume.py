@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from drawn_data import TRAINING, contents, half_files
+from drawn_data import ALWAYS_FLAGS, TRAINING, contents, half_files
 from labelmend.cli import main
 from labelmend.io import checksum, read_manifest
 
@@ -126,7 +126,7 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
     network = json.dumps({"channels": [4, 8], "strides": [2], "norm": "BATCH", "dropout": 0.2})
     return [
         "train", str(data), "--labels", "given", "--out", str(out), "--clean", str(data / "trusted.txt"),
-        "--clean_labels", "clean", "--method.min_shift_vox", "0", "--network.args", network,
+        "--clean_labels", "clean", *ALWAYS_FLAGS, "--network.args", network,
         "--epochs", str(EPOCHS), "--batch_size", "4", "--device", "cpu", "--threads", "1", *more,
     ]  # fmt: skip
 

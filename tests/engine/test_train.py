@@ -17,22 +17,18 @@ from PIL import Image
 from torch import nn
 
 import labelmend
-from drawn_data import AFFINE, CASES, QUICK, TRAINING, contents, half_files
+from drawn_data import AFFINE, ALWAYS, CASES, QUICK, TRAINING, contents, half_files
 from labelmend.api import train
 from labelmend.engine.config import NetworkConfig, TrainConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
-from labelmend.engine.train import Tick
+from labelmend.engine.run import Tick
 from labelmend.errors import ConfigError, LabelmendError
 from labelmend.io import checksum, open_labels, read_image, read_manifest
 from labelmend.methods.base import Needs
 from labelmend.methods.plain import Plain
-from labelmend.methods.spatial_correction import SpatialCorrection
 
 DEEPER = NetworkConfig("UNet", {"channels": [4, 8, 8], "strides": [2, 2]})
-
-ALWAYS = SpatialCorrection(min_shift_vox=0.0)
-"""Corrects with one trusted case, however small the bias."""
 
 
 class Pixelwise(nn.Module):

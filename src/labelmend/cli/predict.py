@@ -30,8 +30,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Segment and say how many files were written."""
+    from labelmend.engine.run import Tick
     from labelmend.engine.segment import segment
-    from labelmend.engine.train import Tick
 
     with Bars() as bars:
         done = 0

@@ -72,10 +72,12 @@ def _bias(found: dict[str, Any], unit: str) -> str:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table: names to the left, numbers to the right."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    """A plain table under its title: names to the left, numbers to the right."""
+    console = Console()
+    made = Table(header_style="bold")
     for index, name in enumerate(columns):
         made.add_column(name, justify="left" if index == 0 else "right")
     for row in rows:
         made.add_row(*row)
-    Console().print(made)
+    console.print(f"\n{title}", style="bold", highlight=False, soft_wrap=True)
+    console.print(made)

@@ -12,8 +12,9 @@ import numpy as np
 from labelmend.engine.config import TrainConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
+from labelmend.engine.run import Tick
 from labelmend.engine.simulate import simulate
-from labelmend.engine.train import Tick, train
+from labelmend.engine.train import train
 from labelmend.io import open_dataset, open_labels, write_new_labels, write_picture
 from labelmend.methods.base import Method
 from labelmend.methods.plain import Plain

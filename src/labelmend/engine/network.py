@@ -54,8 +54,8 @@ def build_network(
 
     maker = getattr(nets, spec.name, None)
     if not (inspect.isclass(maker) and issubclass(maker, nn.Module)):
-        known = (item for item in vars(nets).values() if inspect.isclass(item) and issubclass(item, nn.Module))
-        plain = {item.__name__.lower(): item.__name__ for item in known}
+        classes = filter(inspect.isclass, vars(nets).values())
+        plain = {item.__name__.lower(): item.__name__ for item in classes if issubclass(item, nn.Module)}
         near = [plain[name] for name in difflib.get_close_matches(spec.name.lower(), list(plain), n=3)]
         raise ConfigError(
             f"monai.networks.nets has no network called {spec.name!r}; near: {', '.join(near) or 'none'}"

@@ -28,7 +28,7 @@ from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import method_name
 
 if TYPE_CHECKING:
-    from labelmend.engine.train import Run
+    from labelmend.engine.run import Run
 
 MACHINE_SETTINGS = ("out", "device", "threads", "workers", "cache_gib")
 """Settings that may change between an interrupted start and the next: they do not change what is computed."""

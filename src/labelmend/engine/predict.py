@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,7 +20,6 @@ from labelmend.errors import ConfigError, GeometryError
 from labelmend.io import Image
 from labelmend.methods.spatial_correction import class_levels, resolve, spatial_correction
 from labelmend.types import BoolArray, FloatArray
-
 
 Correction = tuple[tuple[float, float] | None, ...]
 """Per class (logit, shift in mm) or None, see `ModelCard.correction`."""
@@ -41,8 +39,8 @@ class ModelCard:
         resize: training grid, or None for the native one.
         patch: patch size, or None for whole cases.
         spacing_mm: spacing that was set for formats without one, or None.
-        correction: per class (logit, shift in mm): the level set that prediction with `correct` moves and by how
-            much, or None where nothing is to be undone; None as a whole if nothing was measured.
+        correction: per class (logit, shift in mm): the level set that prediction with `correct` moves and by
+            how much, or None where nothing is to be undone; None as a whole if nothing was measured.
         labelmend_version: version that wrote the model.
     """
 
@@ -148,7 +146,7 @@ class Predictor:
             )
 
     def correction(self) -> Correction:
-        """Per class, what undoes the bias that the run measured, or an error that says why nothing is known."""
+        """Per class, what undoes the bias that the run measured, or an error that says why not."""
         if self.card.correction is None:
             raise ConfigError(
                 "this run knows no bias to correct: it measured none on trusted cases new to its network"
@@ -170,12 +168,10 @@ class Predictor:
         levels = class_levels(self.probs(image), overlapping=self.card.overlapping)
         if correct:
             spacing = image.grid.spacing_mm
-            levels = np.stack(
-                [
-                    level if move is None else spatial_correction(level - move[0], move[1], spacing, upsample=2)
-                    for level, move in zip(levels, self.correction(), strict=True)
-                ]
-            )
+            for index, move in enumerate(self.correction()):
+                if move is not None:
+                    logit, shift_mm = move
+                    levels[index] = spatial_correction(levels[index] - logit, shift_mm, spacing, upsample=2)
         return resolve(levels, overlapping=self.card.overlapping)
 
 

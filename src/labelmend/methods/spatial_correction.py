@@ -223,7 +223,7 @@ class SpatialCorrection(Method):
             two structures have run together, the gap between them is still to be seen at a higher level.
         trim: share of the boundary left out at each end when a bias is averaged, see `boundary_bias`; the
             paper's is 0.
-        min_dice: a class whose corrected predictions stay under this Dice on the clean cases is not corrected:
+        min_dice: a class whose corrected predictions stay under this Dice on the clean cases is left alone:
             a network that has not learned it knows nothing better than the given labels.
         upsample: find the predicted boundary on a grid this many times finer.
         confidence: coverage of the interval of the bias, in (0, 1).
