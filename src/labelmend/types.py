@@ -160,7 +160,7 @@ class Revision:
         removed_vox: per class, pixels that it takes away.
         displacement_mm: per class, mean signed displacement of the boundary from parent to revised labels,
             positive outward; NaN where a boundary is missing.
-        confidence: in [0, 1]: the network's agreement with the revised labels near the change.
+        confidence: in [0, 1], how far the method trusts this revision; the method says what it measures.
     """
 
     case: str

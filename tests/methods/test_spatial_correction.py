@@ -168,6 +168,15 @@ def test_the_interval_is_students_t():
     assert bias.high_mm == pytest.approx(-6 + 4.3027 / np.sqrt(3), abs=1e-3)
 
 
+def test_two_clean_cases_that_agree_are_enough_to_correct():
+    """Their t interval, 12.7 standard errors wide, holds zero; a bias of three voxels is corrected still."""
+    clean = [predicted("a", disc(9), disc(11)), predicted("b", disc(11), disc(14))]
+    state, revisions = SpatialCorrection().revise({}, [predicted("t", disc(12), disc(15))], clean)
+    (found,) = SpatialCorrection().findings(state)
+    assert found["low_mm"] < 0 < found["high_mm"]
+    assert len(list(revisions)) == 1
+
+
 def test_one_clean_case_gives_a_bias_without_an_interval():
     bias = estimate_bias([-5.0])
     assert bias.mean_mm == -5
@@ -247,7 +256,7 @@ def test_an_interval_that_holds_zero_changes_nothing():
     clean = [predicted("a", disc(10), disc(13)), predicted("b", disc(12), disc(10.5))]
     state, revisions = SpatialCorrection().revise({}, [predicted("t", disc(12), disc(15))], clean)
     assert list(revisions) == []
-    assert "holds zero" in SpatialCorrection().findings(state)[0]["why"]
+    assert "standard errors of zero" in SpatialCorrection().findings(state)[0]["why"]
 
 
 def test_a_class_that_the_network_does_not_find_is_kept_and_said_so():

@@ -117,13 +117,16 @@ class Method:
         return []
 
 
-def revision(predicted: Predicted, masks: BoolArray, reason: str) -> Revision:
+def revision(
+    predicted: Predicted, masks: BoolArray, reason: str, confidence: float | None = None
+) -> Revision:
     """The Revision that turns the given labels of a case into `masks`, with its counts and displacements.
 
     Args:
         predicted: the case with its given labels and probabilities.
         masks: `(k *space)` booleans, the proposal.
         reason: one sentence for the person who reviews it.
+        confidence: in [0, 1]; None takes the mean probability that the network gives to what changed.
     """
     given = predicted.given
     labels = given.with_masks(masks)
@@ -137,7 +140,7 @@ def revision(predicted: Predicted, masks: BoolArray, reason: str) -> Revision:
         displacement_mm=tuple(
             boundary_bias(b, a, given.grid.spacing_mm) for a, b in zip(after, before, strict=True)
         ),
-        confidence=_confidence(predicted.probs, given, after),
+        confidence=_agreement(predicted.probs, given, after) if confidence is None else confidence,
     )
 
 
@@ -146,7 +149,7 @@ def foreground_probs(probs: FloatArray, labels: LabelMap) -> FloatArray:
     return probs if labels.overlapping else probs[1:]
 
 
-def _confidence(probs: FloatArray, given: LabelMap, after: BoolArray) -> float:
+def _agreement(probs: FloatArray, given: LabelMap, after: BoolArray) -> float:
     """Mean probability that the network gives to the revised labels where they differ from the given ones."""
     changed = after != given.masks()
     if not changed.any():
