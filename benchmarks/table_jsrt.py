@@ -150,11 +150,19 @@ def figure(rows: Rows, path: Path) -> None:
     ):
         level = np.mean([mean_dice(r) for r in pick(rows, name)])
         axis.axhline(level, color="black", lw=1, ls="--")
-        axis.text(0.02, level - 0.004, title, va="top", fontsize=9, transform=axis.get_yaxis_transform())
+        axis.text(
+            0.99,
+            level + 0.003,
+            title,
+            va="bottom",
+            ha="right",
+            fontsize=9,
+            transform=axis.get_yaxis_transform(),
+        )
     axis.set_xticks(range(4), ["1", "2", "5", "20"])
     axis.set_xlabel("clean cases")
     axis.set_ylabel("mean test Dice")
-    axis.legend(frameon=False, fontsize=9, loc="lower right")
+    axis.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1.0, 0.02))
     drawn.tight_layout()
     drawn.savefig(path)
 

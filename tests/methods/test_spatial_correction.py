@@ -295,6 +295,21 @@ def test_a_network_that_has_not_learned_a_class_corrects_nothing():
     assert "has not learned it" in SpatialCorrection().findings(state)[0]["why"]
 
 
+def test_an_exclusive_class_that_is_not_moved_keeps_its_pixels():
+    """Class a is shown 4 too narrow and grows towards its neighbour b, which is shown where it is."""
+
+    def case(name: str, start: int) -> Predicted:
+        truth, shown = np.zeros((12, 40), np.uint8), np.zeros((12, 40), int)
+        truth[:, start : start + 14], truth[:, start + 14 : start + 26] = 1, 2
+        shown[:, start + 4 : start + 10], shown[:, start + 14 : start + 26] = 1, 2
+        labels = LabelMap(truth, Grid((12, 40), (1.0, 1.0)), ("a", "b"))
+        probs = np.where(shown == np.arange(3)[:, None, None], 0.9, 0.05).astype(np.float32)
+        return Predicted(name, labels, labels, probs)
+
+    (revised,) = SpatialCorrection(level=0).revise({}, [case("t", 6)], [case("c", 3), case("d", 4)])[1]
+    np.testing.assert_array_equal(revised.labels.array, case("t", 6).given.array)
+
+
 def test_gamma_undoes_that_share_of_the_bias():
     clean = [predicted(f"c{r}", disc(r), disc(r + 4)) for r in (9, 10, 11)]
     state, _ = SpatialCorrection(gamma=0.5, level=0).revise({}, [], clean)

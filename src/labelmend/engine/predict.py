@@ -17,6 +17,7 @@ from labelmend.engine.config import NetworkConfig
 from labelmend.engine.grid import crop_to, normalise, pad_to_multiple, resample
 from labelmend.engine.network import PAD_MULTIPLE, build_network
 from labelmend.errors import ConfigError, GeometryError
+from labelmend.geometry import signed_distance
 from labelmend.io import Image
 from labelmend.methods.spatial_correction import class_levels, resolve, spatial_correction
 from labelmend.types import BoolArray, FloatArray
@@ -169,9 +170,11 @@ class Predictor:
         if correct:
             spacing = image.grid.spacing_mm
             for index, move in enumerate(self.correction()):
-                if move is not None:
-                    logit, shift_mm = move
-                    levels[index] = spatial_correction(levels[index] - logit, shift_mm, spacing, upsample=2)
+                if move is None:  # in mm like the moved ones, so that exclusive classes compare
+                    levels[index] = -signed_distance(levels[index] > 0, spacing)
+                    continue
+                logit, shift_mm = move
+                levels[index] = spatial_correction(levels[index] - logit, shift_mm, spacing, upsample=2)
         return resolve(levels, overlapping=self.card.overlapping)
 
 

@@ -378,7 +378,7 @@ class SpatialCorrection(Method):
                 level = self.corrected(level, row["level"], row["shift_mm"], labels.grid.spacing_mm)
                 reasons.append(f"{name}: {_moved(self.gamma * row['mean_mm'], labels.grid.unit)}")
             else:
-                level = np.where(mask, 1.0, -1.0)
+                level = np.where(mask, np.inf, -np.inf)  # keeps its pixels against classes that move
                 if row is not None:
                     reasons.append(f"{name}: kept, the network finds none")
             moved.append(level)
