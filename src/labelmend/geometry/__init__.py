@@ -1,6 +1,20 @@
 """Signed distance, boundaries and displacement in mm: arrays in, arrays out."""
 
-from labelmend.geometry.boundary import boundary_bias, face_values, frontier, trimmed_mean
+from labelmend.geometry.boundary import (
+    boundary_bias,
+    boundary_displacements,
+    face_values,
+    frontier,
+    trimmed_mean,
+)
 from labelmend.geometry.sdf import check_spacing, signed_distance
 
-__all__ = ["boundary_bias", "check_spacing", "face_values", "frontier", "signed_distance", "trimmed_mean"]
+__all__ = [
+    "boundary_bias",
+    "boundary_displacements",
+    "check_spacing",
+    "face_values",
+    "frontier",
+    "signed_distance",
+    "trimmed_mean",
+]

@@ -98,10 +98,31 @@ def boundary_bias(
         raise GeometryError(f"predicted mask has shape {predicted.shape}, clean mask {clean.shape}")
     if any(mask.all() or not mask.any() for mask in (predicted, clean)):
         return float("nan")
-    values, areas = face_values(signed_distance(predicted, spacing_mm), clean, spacing_mm)
+    distance = signed_distance(predicted, spacing_mm)
+    return trimmed_mean(*boundary_displacements(distance, predicted, clean, spacing_mm), trim)
+
+
+def boundary_displacements(
+    distance: FloatArray,
+    predicted: BoolArray,
+    clean: BoolArray,
+    spacing_mm: Sequence[float] | float | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """How far the predicted boundary lies from each face of the clean one, with its sign.
+
+    Args:
+        distance: `(*space)` signed distance of `predicted` in mm, for callers that have it already.
+        predicted: `(*space)` booleans.
+        clean: `(*space)` booleans, the truth.
+        spacing_mm: per axis in mm.
+
+    Returns:
+        displacements `(m,)` in mm, zero on faces that both boundaries share, and face areas `(m,)`.
+    """
+    values, areas = face_values(distance, clean, spacing_mm)
     sides, _ = face_values(predicted.astype(float), clean, spacing_mm)
     values[sides == 0.5] = 0.0  # the predicted boundary runs through this very face
-    return trimmed_mean(values, areas, trim)
+    return values, areas
 
 
 def trimmed_mean(values: FloatArray, weights: FloatArray, trim: float = 0.0) -> float:

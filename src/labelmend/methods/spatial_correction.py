@@ -17,7 +17,13 @@ from scipy.ndimage import distance_transform_edt, zoom
 from scipy.stats import t as student_t
 
 from labelmend.errors import CleanCasesError, ConfigError
-from labelmend.geometry import boundary_bias, check_spacing, frontier, signed_distance
+from labelmend.geometry import (
+    boundary_displacements,
+    check_spacing,
+    frontier,
+    signed_distance,
+    trimmed_mean,
+)
 from labelmend.methods.base import Method, Needs, State, revision
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
@@ -304,11 +310,13 @@ class SpatialCorrection(Method):
         inside = level > 0
         if self.variant == "official":
             return _Measured(official_bias_vox(inside, clean) * min(spacing_mm), math.nan)
-        bias_mm = boundary_bias(inside, clean, spacing_mm, trim=self.trim)
-        if math.isnan(bias_mm):
-            measurable = clean.any() and not clean.all()
-            return _Measured(bias_mm, 0.0 if measurable else math.nan)
-        moved = signed_distance(inside, spacing_mm) < bias_mm
+        if clean.all() or not clean.any():
+            return _Measured(math.nan, math.nan)
+        if inside.all() or not inside.any():
+            return _Measured(math.nan, 0.0)
+        distance = signed_distance(inside, spacing_mm)
+        bias_mm = trimmed_mean(*boundary_displacements(distance, inside, clean, spacing_mm), self.trim)
+        moved = distance < bias_mm
         return _Measured(bias_mm, float(2 * (moved & clean).sum() / (moved.sum() + clean.sum())))
 
     def _row(

@@ -17,7 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from labelmend.errors import ConfigError, GeometryError
-from labelmend.geometry import boundary_bias, check_spacing, face_values, signed_distance
+from labelmend.geometry import (
+    boundary_bias,
+    boundary_displacements,
+    check_spacing,
+    face_values,
+    signed_distance,
+)
 from labelmend.types import BoolArray, FloatArray
 
 
@@ -157,9 +163,8 @@ def known_boundary_bias(
     known = ~unknown
     if any(m[known].all() or not m[known].any() for m in (mask, reference)):
         return float("nan")
-    values, areas = face_values(signed_distance(mask, spacing_mm), reference, spacing_mm)
-    sides, _ = face_values(mask.astype(float), reference, spacing_mm)
-    values[sides == 0.5] = 0.0  # the boundary of the mask runs through this very face
+    distance = signed_distance(mask, spacing_mm)
+    values, areas = boundary_displacements(distance, mask, reference, spacing_mm)
     ignored_sides, _ = face_values(unknown.astype(float), reference, spacing_mm)
     measured = ignored_sides == 0
     return float(np.average(values[measured], weights=areas[measured])) if measured.any() else float("nan")
