@@ -97,3 +97,12 @@ def test_a_table_has_its_title_names_and_numbers(capsys):
     assert words[0] == "Dice"
     for word in ("class", "given", "heart", "0.77", "lung", "0.78"):
         assert word in words
+
+
+def test_a_counting_bar_knows_how_far_it_came():
+    with Bars() as bars:
+        on_case = bars.counting("comparing")
+        for case in ("a", "b"):
+            on_case(case, 3)
+    assert bars.done("comparing") == 2
+    assert bars.done("never begun") == 0

@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from labelmend.cli.screen import Bars
 from labelmend.engine.evaluate import Evaluation, evaluate
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import write_json, write_text
@@ -59,7 +58,7 @@ def run(arguments: Namespace) -> int:
     for path in filter(None, (arguments.json, arguments.csv)):
         if Path(path).is_dir():
             raise OutputError(f"{path} is a folder: give the name of a file to write")
-    with _progress() as on_case:
+    with Bars(transient=True) as bars:
         evaluation = evaluate(
             arguments.labels,
             arguments.reference,
@@ -67,7 +66,7 @@ def run(arguments: Namespace) -> int:
             ignore=arguments.ignore,
             spacing_mm=arguments.spacing_mm,
             tolerance_mm=arguments.tolerance_mm,
-            on_case=on_case,
+            on_case=bars.counting("comparing"),
         )
     console = Console(markup=False, highlight=False, emoji=False)
     show(evaluation, console, per_case=arguments.per_case, worst=arguments.worst)
@@ -201,13 +200,3 @@ def _cases(n: int) -> str:
 def _plain(text: str, console: Console) -> str:
     """The text, with +- for ± where the output cannot show it."""
     return text if console.encoding.lower().startswith("utf") else text.replace("±", "+-")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    """A progress bar on the error stream, silent where that is no terminal; yields the `on_case` to call."""
-    console = Console(stderr=True)
-    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("comparing", total=None)
-        yield lambda case, n_cases: bar.update(task, total=n_cases, advance=1)

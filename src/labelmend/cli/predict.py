@@ -30,24 +30,16 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Segment and say how many files were written."""
-    from labelmend.engine.run import Tick
     from labelmend.engine.segment import segment
 
     with Bars() as bars:
-        done = 0
-
-        def on_case(case: str, total: int) -> None:
-            nonlocal done
-            done += 1
-            bars.on_tick(Tick("segmenting", done, total, case))
-
         written = segment(
             arguments.run,
             arguments.images,
             arguments.out,
             correct=arguments.correct,
             device=arguments.device,
-            on_case=on_case,
+            on_case=bars.counting("segmenting"),
         )
-    print(f"{len(written)} masks of {done} images written to {arguments.out}")
+    print(f"{len(written)} masks of {bars.done('segmenting')} images written to {arguments.out}")
     return 0

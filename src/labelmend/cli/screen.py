@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,9 +13,13 @@ from rich.table import Table
 
 
 class Bars:
-    """One progress bar a stage, fed by `on_tick`; nothing at all when the output is no terminal."""
+    """One progress bar a stage, fed by `on_tick` or `counting`; nothing when the output is no terminal.
 
-    def __init__(self) -> None:
+    Args:
+        transient: take the bars away when the work is done.
+    """
+
+    def __init__(self, *, transient: bool = False) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description:24}"),
@@ -22,6 +28,7 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}", markup=False),
             console=console,
+            transient=transient,
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -37,11 +44,21 @@ class Bars:
 
     def on_tick(self, tick: Any) -> None:
         """Show where a stage stands; the total 0 means that nobody knows it yet."""
-        if tick.stage not in self._tasks:
-            self._tasks[tick.stage] = self._progress.add_task(tick.stage, total=tick.total or None, text="")
-        self._progress.update(
-            self._tasks[tick.stage], completed=tick.done, total=tick.total or None, text=tick.text
-        )
+        self._show(tick.stage, tick.done, tick.total, tick.text)
+
+    def counting(self, stage: str) -> Callable[[str, int], None]:
+        """An `on_case(case, n_cases)` that counts its calls in one bar."""
+        count = itertools.count(1)
+        return lambda case, n_cases: self._show(stage, next(count), n_cases, case)
+
+    def done(self, stage: str) -> int:
+        """How far a stage has come."""
+        return int(self._progress.tasks[self._tasks[stage]].completed) if stage in self._tasks else 0
+
+    def _show(self, stage: str, done: int, total: int, text: str) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total or None, text="")
+        self._progress.update(self._tasks[stage], completed=done, total=total or None, text=text)
 
 
 def print_run(result: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jsonargparse import Namespace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from labelmend.cli.choice import ChoiceParser, chosen
+from labelmend.cli.screen import Bars
 from labelmend.engine.simulate import mean_dice, simulate
 from labelmend.noise import NOISES, PRESETS
 
@@ -40,9 +40,7 @@ def parser() -> ChoiceParser:
 def run(arguments: Namespace) -> int:
     """Draw the masks and say in one line what was written."""
     console = Console(highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("simulating", total=None)
+    with Bars(transient=True) as bars:
         out = simulate(
             arguments.labels,
             arguments.out,
@@ -52,9 +50,9 @@ def run(arguments: Namespace) -> int:
             classes=arguments.classes,
             ignore=arguments.ignore,
             spacing_mm=arguments.spacing_mm,
-            on_case=lambda case, n_cases: progress.update(task, total=n_cases, advance=1),
+            on_case=bars.counting("simulating"),
         )
-        n_cases = int(progress.tasks[0].completed)
+    n_cases = bars.done("simulating")
     scores = ", ".join(f"{name} {value:.3f}" for name, value in mean_dice(out).items())
     console.print(f"{out}: noisy masks of {n_cases} cases; mean Dice to clean: {scores}", markup=False)
     return 0
