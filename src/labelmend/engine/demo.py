@@ -27,7 +27,7 @@ SIZE_PX = 96
 N_TRAIN, N_TRUSTED, N_TEST = 48, 5, 24
 
 GENEROUS = Preset(
-    name="generous",
+    label="generous",
     data="drawn radiographs",
     per_class={
         "clavicle": MarkovNoise(steps=60, expand=0.8, flip=0.03, speckle=0.2, smooth=True),

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from labelmend.errors import ConfigError
-from labelmend.geometry import frontier, signed_distance
-from labelmend.noise.base import SEED_LIMIT, Noise, Params, case_generator
-from labelmend.types import BoolArray, LabelMap
+from labelmend.noise.base import SEED_LIMIT, MaskNoise, Params, check_size, shift_odds
+from labelmend.types import BoolArray
 
 MAX_STEPS = 10**6
-# Steps walked between two looks at where the boundary is; changes the time taken, never the result.
-WINDOW_STEPS = 16
 
 
 def markov_noise(
@@ -62,45 +59,20 @@ def markov_noise(
 
     Paper: Yao et al., "Learning to Segment from Noisy Annotations: A Spatial Correction Approach", ICLR 2023.
     Differs: the frontier comes from face-neighbours, which are the pixels at distance 1 of the official code,
-        without a distance transform a step; smoothing is an option.
+        without a distance transform a step, and only flips are drawn (`labelmend.noise.walk`), which leaves
+        the law as it is; smoothing is an option.
     """
     check_parameters(steps=steps, expand=expand, flip=flip, speckle=speckle)
-    noisy = np.array(mask, dtype=bool)
-    if smooth and noisy.ndim not in (2, 3):
-        raise ConfigError(f"smooth is defined for 2-D and 3-D masks, got a {noisy.ndim}-D mask: leave it out")
-    _walk(noisy, rng, steps=steps, expand=expand, flip=flip)
+    mask = np.asarray(mask, bool)
+    if smooth and mask.ndim not in (2, 3):
+        raise ConfigError(f"smooth is defined for 2-D and 3-D masks, got a {mask.ndim}-D mask: leave it out")
+    # Imported here: the compiler behind it takes half a second that other noises and verbs need not wait.
+    from labelmend.noise.walk import walk
+
+    noisy = walk(mask, rng, steps=steps, expand=expand, flip=flip)
     if speckle > 0:
         noisy ^= rng.random(noisy.shape) < speckle
     return _smoothed(noisy) if smooth else noisy
-
-
-def _walk(mask: BoolArray, rng: np.random.Generator, *, steps: int, expand: float, flip: float) -> None:
-    """Walk the boundary of a mask in place.
-
-    Only a window around the boundary is looked at. The boundary moves by at most one pixel a step, so a
-    margin of as many pixels as there are steps before the next look holds every pixel that can be on the
-    frontier, and its neighbours. Pixels of a window keep their order, so even the numbers drawn are those of
-    the whole array.
-    """
-    for start in range(0, steps, WINDOW_STEPS):
-        count = min(WINDOW_STEPS, steps - start)
-        window = _window(mask, margin=count)
-        if window is None:
-            return
-        part = mask[window]
-        for _ in range(count):
-            growing = bool(rng.random() < expand)
-            places = np.nonzero(frontier(part, outer=growing))
-            flips = rng.random(places[0].size) < flip
-            part[tuple(axis[flips] for axis in places)] = growing
-
-
-def _window(mask: BoolArray, margin: int) -> tuple[slice, ...] | None:
-    """The box that holds all pixels on either side of the boundary, and a margin; None without a boundary."""
-    places = np.nonzero(frontier(mask, outer=True) | frontier(mask, outer=False))
-    if places[0].size == 0:
-        return None
-    return tuple(slice(max(int(p.min()) - margin, 0), int(p.max()) + margin + 1) for p in places)
 
 
 def _smoothed(mask: BoolArray) -> BoolArray:
@@ -121,7 +93,7 @@ def check_parameters(*, steps: int, expand: float, flip: float, speckle: float) 
 
 
 @dataclass(frozen=True)
-class MarkovNoise(Noise):
+class MarkovNoise(MaskNoise):
     """Outlines that wander outward or inward step by step, the same law for every class.
 
     Args:
@@ -132,6 +104,8 @@ class MarkovNoise(Noise):
         smooth: blur and cut at 0.5 at the end; removes nearly all speckle.
     """
 
+    name: ClassVar[str] = "markov"
+
     steps: int = 180
     expand: float = 0.8
     flip: float = 0.05
@@ -141,55 +115,19 @@ class MarkovNoise(Noise):
     def __post_init__(self) -> None:
         check_parameters(steps=self.steps, expand=self.expand, flip=self.flip, speckle=self.speckle)
 
-    def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
-        """One seed a class, with the settings beside it."""
-        return draw_per_class(rng, dict.fromkeys(labels.classes, self))
+    def draw_mask(
+        self, rng: np.random.Generator, mask: BoolArray, spacing_mm: tuple[float, ...]
+    ) -> dict[str, Any]:
+        """A seed, with the settings beside it."""
+        return {"seed": int(rng.integers(SEED_LIMIT)), **dataclasses.asdict(self)}
 
-    def apply(self, labels: LabelMap, params: Params) -> LabelMap:
-        """Noisy labels from drawn parameters; see `apply_per_class`."""
-        return apply_per_class(labels, params)
+    def apply_mask(self, mask: BoolArray, params: Params, spacing_mm: tuple[float, ...]) -> BoolArray:
+        """`markov_noise` with the drawn seed and settings."""
+        settings = dict(params)
+        return markov_noise(mask, np.random.default_rng(settings.pop("seed")), **settings)
 
-
-def draw_per_class(rng: np.random.Generator, noises: dict[str, MarkovNoise]) -> dict[str, Any]:
-    """Parameters of Markov noise: for each class its settings and a seed, whatever the other classes are."""
-    base = int(rng.integers(SEED_LIMIT))
-    return {
-        "noise": "markov",
-        "classes": {
-            name: {"seed": int(case_generator(base, name).integers(SEED_LIMIT)), **dataclasses.asdict(noise)}
-            for name, noise in noises.items()
-        },
-    }
-
-
-def apply_per_class(labels: LabelMap, params: Params) -> LabelMap:
-    """Labels after the noise of each class, drawn independently of the other classes.
-
-    For exclusive classes a pixel that several noisy classes claim goes to the one whose clean region is
-    nearest (signed distance in mm, negative inside); a pixel that none claims becomes background.
-
-    Args:
-        labels: the clean labels.
-        params: what `draw` returned: per class a seed and the settings of `markov_noise`.
-    """
-    clean = labels.masks()
-    noisy = np.empty_like(clean)
-    for j, name in enumerate(labels.classes):
-        if name not in params["classes"]:
-            raise ConfigError(
-                f"the noise parameters hold no class {name!r}, only {', '.join(params['classes'])}"
-            )
-        settings = dict(params["classes"][name])
-        noisy[j] = markov_noise(clean[j], np.random.default_rng(settings.pop("seed")), **settings)
-    return labels.with_masks(
-        noisy if labels.overlapping else _exclusive(noisy, clean, labels.grid.spacing_mm)
-    )
-
-
-def _exclusive(noisy: BoolArray, clean: BoolArray, spacing_mm: tuple[float, ...]) -> BoolArray:
-    """`(k *space)` claims cut down to one class a pixel: that of the nearest clean region."""
-    if not (noisy.sum(axis=0) > 1).any():
-        return noisy
-    distance_mm = np.stack([signed_distance(mask, spacing_mm) for mask in clean])
-    winner = np.where(noisy, distance_mm, np.inf).argmin(axis=0)
-    return noisy & (winner == np.arange(len(noisy)).reshape(-1, *[1] * (noisy.ndim - 1)))
+    def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> MarkovNoise:
+        """As many times the steps; the odds of an expansion step shifted."""
+        check_size(self.name, strength=strength)
+        steps = min(round(self.steps * strength), MAX_STEPS)
+        return dataclasses.replace(self, steps=steps, expand=shift_odds(self.expand, bias))

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, Params
-from labelmend.noise.markov import MarkovNoise, apply_per_class, draw_per_class
+from labelmend.noise.base import MaskNoise, Noise, Params, apply_by_class, draw_by_class
+from labelmend.noise.markov import MarkovNoise
 from labelmend.types import LabelMap
 
 
 @dataclass(frozen=True)
 class Preset(Noise):
-    """A published setting: one Markov noise for all classes, or one for each class by name.
+    """A published setting: one noise for all classes, or one for each class by name.
 
     Args:
-        name: its name in the paper's code.
+        label: its name in the paper or its code.
         data: the data set it was made for.
         noise: the noise of every class that `per_class` does not name, or None.
         per_class: noise by class name.
@@ -27,31 +28,41 @@ class Preset(Noise):
     Paper: Yao et al., "Learning to Segment from Noisy Annotations: A Spatial Correction Approach", ICLR 2023.
     """
 
-    name: str
+    name: ClassVar[str] = "preset"
+
+    label: str
     data: str
-    noise: MarkovNoise | None = None
-    per_class: Mapping[str, MarkovNoise] = field(default_factory=dict)
+    noise: MaskNoise | None = None
+    per_class: Mapping[str, MaskNoise] = field(default_factory=dict)
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
-        """One seed a class, with the settings beside it.
+        """Parameters of each class, by name.
 
         Raises:
             ConfigError: the preset has no setting for a class of the labels.
         """
-        return {**draw_per_class(rng, self.settings(labels.classes)), "preset": self.name}
+        return {**draw_by_class(rng, labels, self.settings(labels.classes)), "preset": self.label}
 
     def apply(self, labels: LabelMap, params: Params) -> LabelMap:
         """Noisy labels from drawn parameters."""
-        return apply_per_class(labels, params)
+        return apply_by_class(labels, params, self.settings(labels.classes))
 
-    def settings(self, classes: tuple[str, ...]) -> dict[str, MarkovNoise]:
+    def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> Preset:
+        """Every noise of the preset in that hand."""
+        return dataclasses.replace(
+            self,
+            noise=self.noise and self.noise.styled(strength=strength, bias=bias),
+            per_class={n: o.styled(strength=strength, bias=bias) for n, o in self.per_class.items()},
+        )
+
+    def settings(self, classes: tuple[str, ...]) -> dict[str, MaskNoise]:
         """The noise of each class, or a ConfigError that names the class without one."""
         found = {}
         for name in classes:
             noise = self.per_class.get(name, self.noise)
             if noise is None:
                 raise ConfigError(
-                    f"preset {self.name} is for the classes {', '.join(self.per_class)}, not for {name!r}: "
+                    f"preset {self.label} is for the classes {', '.join(self.per_class)}, not for {name!r}: "
                     f"give your own with `--noise markov --noise.steps 180 --noise.flip 0.05 ...`"
                 )
             found[name] = noise
@@ -77,7 +88,7 @@ def _skin(name: str, expand: float) -> Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    preset.name: preset
+    preset.label: preset
     for preset in (
         _chest("J1", expand=0.8, steps=180, steps_clavicle=100),
         _chest("J2", expand=0.2, steps=180, steps_clavicle=100),
