@@ -8,7 +8,9 @@
     │   └── LabelValueError        a pixel holds a value that no class has, or NaN or infinity
     ├── CleanCasesError            trusted cases are needed and absent, or leak into training
     ├── ConfigError                a setting cannot be used as given
-    └── OutputError                the place to write to is taken, full or not writable
+    ├── MissingExtraError          a package that this needs is not installed
+    ├── OutputError                the place to write to is taken, full or not writable
+    └── WorkerError                processes that should do the work died again and again
 
 Messages say what came, what was expected and what to do, and name the case and the file.
 """
@@ -46,5 +48,13 @@ class ConfigError(LabelmendError):
     """A setting cannot be used as given."""
 
 
+class MissingExtraError(LabelmendError):
+    """A package that this needs and that comes with an extra is not installed."""
+
+
 class OutputError(LabelmendError):
     """The output place is taken by something else, is full or cannot be written."""
+
+
+class WorkerError(LabelmendError):
+    """The processes that should do the work died again and again."""

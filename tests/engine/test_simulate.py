@@ -260,3 +260,81 @@ def test_a_preset_writes_its_name(folders: Path, tmp_path: Path) -> None:
 def test_simulating_does_not_load_torch() -> None:
     code = "import sys, labelmend.engine.simulate, labelmend.phantom; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_jobs_change_nothing_not_even_the_manifest(folders: Path, tmp_path: Path) -> None:
+    one = simulate(folders, tmp_path / "one", noise=NOISE, raters=2)
+    two = simulate(folders, tmp_path / "two", noise=NOISE, raters=2, jobs=2)
+    assert content(one) == content(two)
+    assert len(content(one)) == 1 + 2 * 2 * len(CASES)
+
+
+def test_shards_together_write_what_one_run_writes(folders: Path, tmp_path: Path) -> None:
+    whole = simulate(folders, tmp_path / "whole", noise=NOISE)
+    parts = tmp_path / "parts"
+    for shard, cases in (("2/3", 1), ("1/3", 2), ("3/3", 1)):
+        seen: list[str] = []
+        simulate(folders, parts, noise=NOISE, shard=shard, on_case=lambda case, n: seen.append(case))  # noqa: B023
+        assert len(seen) == cases
+    masks = {name: digest for name, digest in content(parts).items() if "manifest" not in name}
+    assert masks == {name: digest for name, digest in content(whole).items() if "manifest" not in name}
+    assert mean_dice(parts) == pytest.approx(mean_dice(whole))
+    before = {path: path.stat().st_mtime_ns for path in parts.rglob("*.png")}
+    simulate(folders, parts, noise=NOISE)
+    assert {path: path.stat().st_mtime_ns for path in parts.rglob("*.png")} == before
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
+def test_a_shard_that_does_not_exist_is_refused(shard: str, folders: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"written i/n .*got"):
+        simulate(folders, tmp_path / "out", noise=NOISE, shard=shard)
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_rater_has_a_label_folder_and_a_hand_of_their_own(maps: Path, tmp_path: Path) -> None:
+    settings = {"noise": NOISE, "classes": {"a": 1, "b": 4}, "ignore": 9}
+    out = simulate(maps, tmp_path / "three", raters=3, **settings)  # type: ignore[arg-type]
+    folders = [open_labels(out / f"rater_{n}") for n in (1, 2, 3)]
+    assert all(folder.classes == ("a", "b") and folder.ignore == 9 for folder in folders)
+    one, two, three = (folder.read("p1").array for folder in folders)
+    assert not np.array_equal(one, two)
+    assert not np.array_equal(two, three)
+    rows = read_manifest(out / "manifest.jsonl")
+    styles = {(row.parameters["rater"]["name"], row.parameters["rater"]["bias"]) for row in rows}
+    assert (len(rows), len(styles)) == (6, 3)
+    fewer = simulate(maps, tmp_path / "two", raters=2, **settings)  # type: ignore[arg-type]
+    assert np.array_equal(open_labels(fewer / "rater_2").read("p1").array, two)
+
+
+def test_severity_turns_the_noise_up(folders: Path, tmp_path: Path) -> None:
+    dice = [
+        mean_dice(simulate(folders, tmp_path / severity, noise=NOISE, severity=severity))["heart"]
+        for severity in ("easy", "medium", "hard")
+    ]
+    assert dice[0] > dice[1] > dice[2]
+    with pytest.raises(ConfigError, match="no severity called 'brutal': choose from easy, medium, hard"):
+        simulate(folders, tmp_path / "out", noise=NOISE, severity="brutal")
+
+
+def test_rows_of_workers_whose_parent_was_killed_are_kept(folders: Path, tmp_path: Path) -> None:
+    whole = simulate(folders, tmp_path / "whole", noise=NOISE)
+    killed = tmp_path / "killed"
+    shutil.copytree(whole, killed)
+    rows = (whole / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (killed / "manifest.jsonl").write_text(rows[0])
+    (killed / ".machine-17-manifest.jsonl").write_text("".join(rows[2:]) + "{torn")
+    before = {path: path.stat().st_mtime_ns for path in killed.rglob("p[134].png")}
+    simulate(folders, killed, noise=NOISE)
+    assert {path: path.stat().st_mtime_ns for path in killed.rglob("p[134].png")} == before
+    assert content(killed) == content(whole)
+
+
+def test_an_empty_mask_is_written_alike_by_one_process_and_by_several(folders: Path, tmp_path: Path) -> None:
+    """The value of foreground, 1 here, is that of the other files: a worker sees only the one it writes."""
+    for path in folders.rglob("*.png"):
+        Image.fromarray((read(path) > 0).astype(np.uint8)).save(path)
+    Image.fromarray(np.zeros((40, 48), np.uint8)).save(folders / "heart" / "p2.png")
+    labels = open_labels(folders)
+    full = labels.read("p2").with_masks(np.ones((2, 40, 48), bool))
+    labels.only("p2").write(tmp_path / "out", "p2", full)
+    assert set(np.unique(read(tmp_path / "out" / "heart" / "p2.png"))) == {1}

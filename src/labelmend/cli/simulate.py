@@ -8,7 +8,7 @@ from rich.console import Console
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars
 from labelmend.engine.simulate import mean_dice, simulate
-from labelmend.noise import NOISES, PRESETS
+from labelmend.noise import NOISES, PRESETS, SEVERITIES
 
 
 def parser() -> ChoiceParser:
@@ -22,6 +22,14 @@ def parser() -> ChoiceParser:
     parser.add_argument("out", type=str, help="folder to write to, in the same structure and format")
     parser.add_argument("--preset", type=str | None, help=f"a published noise: {', '.join(PRESETS)}")
     parser.add_choice("noise", NOISES, default=None, help="a noise with settings of your own")
+    parser.add_argument(
+        "--severity", type=str, default="medium", help=f"how strong: {', '.join(SEVERITIES)} (as set)"
+    )
+    parser.add_argument(
+        "--raters",
+        type=int | None,
+        help="draw as many annotators' masks a case, each with a style of their own",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
     parser.add_argument(
         "--classes",
@@ -33,6 +41,13 @@ def parser() -> ChoiceParser:
         "--spacing_mm",
         type=float | list[float] | None,
         help="pixel spacing for formats that store none, in mm",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="worker processes; -1 takes every core")
+    parser.add_argument(
+        "--backend", type=str, default="loky", help="loky: this machine; ray: the Ray cluster at RAY_ADDRESS"
+    )
+    parser.add_argument(
+        "--shard", type=str, default="1/1", help="i/n: do the i-th of n parts; all n may run at once"
     )
     return parser
 
@@ -46,10 +61,15 @@ def run(arguments: Namespace) -> int:
             arguments.out,
             preset=arguments.preset,
             noise=chosen(arguments.noise, NOISES),
+            severity=arguments.severity,
+            raters=arguments.raters,
             seed=arguments.seed,
             classes=arguments.classes,
             ignore=arguments.ignore,
             spacing_mm=arguments.spacing_mm,
+            jobs=arguments.jobs,
+            backend=arguments.backend,
+            shard=arguments.shard,
             on_case=bars.counting("simulating"),
         )
     n_cases = bars.done("simulating")

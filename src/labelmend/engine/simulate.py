@@ -1,15 +1,20 @@
-"""Draw noisy masks from a folder of clean ones, case by case."""
+"""Draw noisy masks from a folder of clean ones, case by case, on as many machines as there are."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from labelmend.engine.parallel import check_jobs, each
 from labelmend.errors import ConfigError, MissingDataError, OutputError
 from labelmend.io import (
     LabelFolder,
@@ -19,15 +24,40 @@ from labelmend.io import (
     open_labels,
     read_manifest,
     write_json,
-    write_text,
+    write_manifest,
 )
 from labelmend.metrics import dice
-from labelmend.noise import Noise, case_generator, find_preset
+from labelmend.noise import SEVERITIES, Noise, Rater, case_generator, draw_raters, find_preset
 from labelmend.types import LabelMap
 
 MANIFEST = "manifest.jsonl"
 NAMES = "dataset.json"
 METHOD = "simulate"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several runs that share the cases of a folder, on one machine or many with a common disk.
+
+    >>> Shard.parse("2/4")
+    Shard(number=2, count=4)
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """A shard from "i/n", 1 <= i <= n."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise ConfigError(f"a shard is written i/n with 1 <= i <= n, as in 2/4, got {text!r}")
+        return cls(int(number), int(count))
+
+    @property
+    def manifest(self) -> str:
+        """Name of the manifest that this shard writes."""
+        return MANIFEST if self.count == 1 else f"manifest-{self.number}-of-{self.count}.jsonl"
 
 
 def simulate(
@@ -36,89 +66,172 @@ def simulate(
     *,
     preset: str | None = None,
     noise: Noise | None = None,
+    severity: str = "medium",
+    raters: int | None = None,
     seed: int = 0,
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
-    on_case: Callable[[str, int], None] = lambda case, n_cases: None,
+    jobs: int = 1,
+    backend: str = "loky",
+    shard: str = "1/1",
+    on_case: Callable[[str, int], None] = lambda case, n_masks: None,
 ) -> Path:
     """Write a noisy copy of a label folder, in the same structure and format.
 
-    Every case has a generator of its own, made from the seed and the case id, so that neither the order nor
-    the number of the cases changes a mask. A row of `out/manifest.jsonl` keeps the parameters drawn and the
-    Dice of noisy to clean per class. The same call on a folder that is partly done goes on where it stopped.
-    Integer maps get a `dataset.json` that names their classes.
+    Every case has a generator of its own, made from the seed and the ids of case and rater, so that neither
+    order, number of cases, jobs, shards nor machine changes a mask. A row of `out/manifest.jsonl` keeps the
+    parameters drawn and the Dice of noisy to clean per class. The same call on a folder that is partly done
+    goes on where it stopped. Integer maps get a `dataset.json` that names their classes.
 
     Args:
         labels: label folder: integer maps, or one folder of boolean maps a class.
         out: folder to write to; new, empty, or begun by the same call.
         preset: name of a published setting; either this or `noise`.
         noise: a noise with settings of your own.
+        severity: `easy`, `medium` (the settings as they are) or `hard`.
+        raters: None for one noisy copy; a number for as many annotators with a style each, whose masks lie in
+            `out/rater_1`, `out/rater_2`, ..., each a label folder.
         seed: of everything random.
         classes: names and values of the classes, for integer maps without `dataset.json`.
         ignore: value of pixels nobody annotated, in integer maps; they stay as they are.
         spacing_mm: per array axis, or one number, for formats that store none.
-        on_case: called after each case with its id and the number of cases.
+        jobs: worker processes; 1 works in this process, -1 takes every core.
+        backend: `loky` for this machine, `ray` for a Ray cluster.
+        shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time.
+        on_case: called after each mask with the case id and the number of masks of this run.
 
     Returns:
         `out`.
 
     Raises:
-        ConfigError: neither or both of preset and noise, or a preset that does not know the classes.
+        ConfigError: neither or both of preset and noise, a preset that does not know the classes, or settings
+            that make no sense.
         DataError: labels that cannot be read.
         OutputError: `out` holds something else, or cannot be written.
+        WorkerError: workers that died again and again.
     """
-    chosen = _choose(preset, noise)
+    check_jobs(jobs, backend)
+    part, people = Shard.parse(shard), (None,) if raters is None else draw_raters(raters, seed)
+    chosen = _choose(preset, noise, severity)
     folder = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     out = Path(out)
     chosen.draw(case_generator(seed), folder.read(folder.cases[0]))  # misfits show before anything is written
-    done = _prepared(folder, out)
-    for case in folder.cases:
-        clean, parent = folder.read(case), checksum(*folder.sources(case))
-        params = json.loads(json.dumps(chosen.draw(case_generator(seed, case), clean)))
-        row = ManifestRow(
-            case=case,
-            files=tuple(file.relative_to(out).as_posix() for file in folder.target(out, case)),
-            checksum="",
-            parent=str(folder.path),
-            parent_checksum=parent,
-            method=METHOD,
-            parameters=params,
-            version=0,
-            seed=seed,
-            reason=f"noise {params.get('preset', params.get('noise'))} drawn on clean masks",
-        )
-        if case not in done or not _is_finished(done[case], row, out):
-            noisy = chosen.apply(clean, params)
-            written = checksum(*folder.write(out, case, noisy))
-            row = dataclasses.replace(row, checksum=written, extra={"dice": _dice(noisy, clean)})
-            append_row(out / MANIFEST, row)
-        on_case(case, len(folder.cases))
+    done = _prepared(folder, out, people, part)
+    cases = folder.cases[part.number - 1 :: part.count]
+    work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")
+    tasks = (
+        _Task(folder.only(case), case, rater, done.get(_key(case, rater)))
+        for case in cases
+        for rater in people
+    )
+    for case in each(work, tasks, jobs=jobs, backend=backend):
+        on_case(case, len(cases) * len(people))
+    _join_manifests(out, part)
     return out
 
 
 def mean_dice(out: str | Path) -> dict[str, float]:
     """Mean Dice of noisy to clean masks per class over a simulated folder; NaN where no case counts."""
-    rows = {row.case: row for row in read_manifest(Path(out) / MANIFEST)}
     values: dict[str, list[float]] = {}
-    for row in rows.values():
+    for row in _rows(Path(out)).values():
         for name, value in row.extra["dice"].items():
             values.setdefault(name, []).extend([] if value is None else [value])
     return {name: float(np.mean(found)) if found else math.nan for name, found in values.items()}
 
 
-def _choose(preset: str | None, noise: Noise | None) -> Noise:
+@dataclass(frozen=True)
+class _Task:
+    """One mask to draw: all that a worker needs, and no more than one case of the folder."""
+
+    folder: LabelFolder
+    case: str
+    rater: Rater | None
+    done: ManifestRow | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done to each task; it writes files and row, and leaves a finished case alone."""
+
+    noise: Noise
+    out: Path
+    seed: int
+    shard: Shard
+    in_one_process: bool
+
+    def __call__(self, task: _Task) -> str:
+        folder, case, rater = task.folder, task.case, task.rater
+        home = self.out if rater is None else self.out / rater.name
+        noise = self.noise if rater is None else rater.styled(self.noise)
+        clean, parent = folder.read(case), checksum(*folder.sources(case))
+        rng = (
+            case_generator(self.seed, case) if rater is None else case_generator(self.seed, case, rater.name)
+        )
+        drawn = json.loads(json.dumps(noise.draw(rng, clean)))
+        row = ManifestRow(
+            case=case,
+            files=tuple(file.relative_to(self.out).as_posix() for file in folder.target(home, case)),
+            checksum="",
+            parent=str(folder.path),
+            parent_checksum=parent,
+            method=METHOD,
+            parameters=drawn if rater is None else {**drawn, "rater": dataclasses.asdict(rater)},
+            version=0,
+            seed=self.seed,
+            reason=f"noise {drawn.get('preset', drawn.get('noise'))} drawn on clean masks",
+        )
+        if task.done is None or not _is_finished(task.done, row, self.out):
+            noisy = noise.apply(clean, drawn)
+            written = checksum(*folder.write(home, case, noisy))
+            row = dataclasses.replace(row, checksum=written, extra={"dice": _dice(noisy, clean)})
+            append_row(self.manifest(), row)
+        return case
+
+    def manifest(self) -> Path:
+        """The manifest of this process: no two ever append to one file."""
+        if self.in_one_process:
+            return self.out / self.shard.manifest
+        return self.out / f".{platform.node()}-{os.getpid()}-{self.shard.manifest}"
+
+
+def _key(case: str, rater: Rater | None) -> tuple[str, str]:
+    return case, "" if rater is None else rater.name
+
+
+def _rows(out: Path, pattern: str = "*manifest*.jsonl") -> dict[tuple[str, str], ManifestRow]:
+    """The newest row of each case and rater in all manifests of a folder, sorted."""
+    # Parts of workers, whose names begin with a dot, come last: they are newer than what was joined before.
+    paths = sorted(out.glob(pattern), key=lambda path: (path.name.startswith("."), path))
+    rows = [row for path in paths for row in read_manifest(path)]
+    found = {(row.case, row.parameters.get("rater", {}).get("name", "")): row for row in rows}
+    return dict(sorted(found.items()))
+
+
+def _join_manifests(out: Path, shard: Shard) -> None:
+    """Put the rows that the workers of a shard wrote into its manifest, sorted."""
+    parts = sorted(out.glob(f".*-{shard.manifest}"))
+    if parts:
+        write_manifest(out / shard.manifest, list(_rows(out, f"*{shard.manifest}").values()))
+        for path in parts:
+            path.unlink()
+
+
+def _choose(preset: str | None, noise: Noise | None, severity: str) -> Noise:
+    if severity not in SEVERITIES:
+        raise ConfigError(f"no severity called {severity!r}: choose from {', '.join(SEVERITIES)}")
     if preset is not None and noise is not None:
         raise ConfigError("choose a preset or a noise with settings of your own, not both")
-    if preset is not None:
-        return find_preset(preset)
-    if noise is None:
+    found = find_preset(preset) if preset is not None else noise
+    if found is None:
         raise ConfigError("no noise was chosen: name a preset (--preset J1) or a noise (--noise markov)")
-    return noise
+    return found if severity == "medium" else found.styled(strength=SEVERITIES[severity])
 
 
-def _prepared(folder: LabelFolder, out: Path) -> dict[str, ManifestRow]:
-    """The rows of the cases already written to `out`, after making sure that it holds nothing else."""
+def _prepared(
+    folder: LabelFolder, out: Path, raters: Sequence[Rater | None], shard: Shard
+) -> dict[tuple[str, str], ManifestRow]:
+    """The rows of the masks already written to `out`, after making sure that it holds nothing else."""
     home = folder.path.resolve()
     if home in (out.resolve(), *out.resolve().parents):
         raise OutputError(
@@ -126,23 +239,34 @@ def _prepared(folder: LabelFolder, out: Path) -> dict[str, ManifestRow]:
         )
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file: name a folder to write to")
-    found = (
-        sorted(p for p in out.rglob("*") if p.is_file() and not p.name.startswith("."))
-        if out.exists()
-        else []
-    )
-    ours = {out / MANIFEST, out / NAMES, *(t for case in folder.cases for t in folder.target(out, case))}
-    strange = [path for path in found if path not in ours or out / MANIFEST not in found]
+    copies = [out if rater is None else out / rater.name for rater in raters]
+    ours = {copy / NAMES for copy in copies}
+    ours |= {file for copy in copies for case in folder.cases for file in folder.target(copy, case)}
+    found = sorted(p for p in out.rglob("*") if p.is_file() and not p.name.startswith("."))
+    begun = any(out.glob("manifest*.jsonl"))
+    strange = [
+        path for path in found if not (begun and (path in ours or path.match(f"{out}/manifest*.jsonl")))
+    ]
     if strange:
         raise OutputError(f"{out} already holds {strange[0].relative_to(out)}: choose a new or empty folder")
-    if not found:
-        write_text(out / MANIFEST, "")
+    if not (out / shard.manifest).exists():
+        write_manifest(out / shard.manifest, [])
     if not folder.overlapping:
-        names = {"background": 0, **folder.class_map()}
-        write_json(
-            out / NAMES, {"labels": names if folder.ignore is None else {**names, "ignore": folder.ignore}}
-        )
-    return {row.case: row for row in read_manifest(out / MANIFEST)}
+        ignore = {} if folder.ignore is None else {"ignore": folder.ignore}
+        names = {"labels": {"background": 0, **folder.class_map(), **ignore}}
+        for copy in copies:
+            _write_once(copy / NAMES, names)
+    return _rows(out)
+
+
+def _write_once(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file that other shards may be writing at the same time."""
+    try:
+        if not path.exists():
+            write_json(path, content)
+    except OutputError:
+        if not path.exists():
+            raise
 
 
 def _is_finished(done: ManifestRow, row: ManifestRow, out: Path) -> bool:

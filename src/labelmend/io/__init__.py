@@ -15,7 +15,7 @@ from labelmend.io.check import DatasetFacts, check_dataset
 from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.label_folder import LabelFolder, grid_difference
 from labelmend.io.layout import Dataset, open_dataset
-from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest
+from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest, write_manifest
 from labelmend.io.new_labels import new_label_name, write_new_labels
 from labelmend.io.picture import write_picture
 
@@ -49,6 +49,7 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_label_array",
+    "write_manifest",
     "write_new_labels",
     "write_picture",
     "write_text",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ class LabelFolder:
         ignore_files: per case the file whose foreground is not annotated (overlapping classes only).
         spacing_mm: spacing for files that store none.
         stored_foreground: 255 where an integer map keeps its one class as 255 and reads as 1, else None.
+        usual_foreground: per class what foreground is written as where a source is empty; None: look at the
+            other cases.
     """
 
     path: Path
@@ -44,6 +47,7 @@ class LabelFolder:
     ignore_files: Mapping[str, Path] = field(default_factory=dict)
     spacing_mm: Spacing = None
     stored_foreground: int | None = None
+    usual_foreground: tuple[int, ...] | None = None
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -53,6 +57,20 @@ class LabelFolder:
     def class_map(self) -> dict[str, int]:
         """Class names with their values (1..k when overlapping), fit for `open_labels(classes=...)`."""
         return dict(zip(self.classes, self.values or range(1, len(self.classes) + 1), strict=True))
+
+    def only(self, case: str) -> LabelFolder:
+        """The same folder with one case, small enough to send to a worker; it writes what the whole would."""
+        self.sources(case)
+        return dataclasses.replace(
+            self,
+            files={case: self.files[case]},
+            ignore_files={case: self.ignore_files[case]} if case in self.ignore_files else {},
+            usual_foreground=self._usual_foregrounds if self.overlapping else None,
+        )
+
+    @cached_property
+    def _usual_foregrounds(self) -> tuple[int, ...]:
+        return self.usual_foreground or tuple(map(self._find_foreground, range(len(self.classes))))
 
     def sources(self, case: str) -> tuple[Path, ...]:
         """The files of a case: its label file or one a class, then its ignore file if it has one."""
@@ -151,13 +169,16 @@ class LabelFolder:
     def _foreground(self, source: Path, index: int) -> int:
         """The value of foreground in a boolean source; if it is empty, in the first file that is not."""
         value = _foreground_of(source)
-        if value is not None:
-            return value
+        return self._usual_foregrounds[index] if value is None else value
+
+    def _find_foreground(self, index: int) -> int:
+        """The value of foreground in the first file that has some, those of the class first."""
         own_class_first = sorted(range(len(self.classes)), key=lambda i: i != index)
-        found = _usual_foreground(tuple(self.files[case][i] for i in own_class_first for case in self.cases))
+        files = (self.files[case][i] for i in own_class_first for case in self.cases)
+        found = next((value for value in map(_foreground_of, files) if value is not None), None)
         if found is not None:
             return found
-        return 1 if suffix_of(source).startswith(".nii") else 255
+        return 1 if suffix_of(self.files[self.cases[0]][index]).startswith(".nii") else 255
 
 
 def grid_difference(one: Grid, other: Grid) -> str:
@@ -186,11 +207,6 @@ def _foreground_of(path: Path) -> int | None:
     """The largest value but 0 in a file, None if it is empty."""
     values = [value for value in distinct_values(read_label_array(path)[0]) if value]
     return values[-1] if values else None
-
-
-@lru_cache(maxsize=64)
-def _usual_foreground(paths: tuple[Path, ...]) -> int | None:
-    return next((value for value in map(_foreground_of, paths) if value is not None), None)
 
 
 def _listed(values: set[int] | tuple[int, ...]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from labelmend import __version__
 from labelmend.errors import MissingDataError, UnreadableFileError
-from labelmend.io.atomic import append_line, plain, read_lines
+from labelmend.io.atomic import append_line, plain, read_lines, write_text
 
 _BLOCK = 1 << 20
 
@@ -68,9 +69,14 @@ def checksum(*paths: str | Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> None:
+    """Write all rows of a manifest anew, at once."""
+    write_text(path, "".join(f"{_line(row)}\n" for row in rows))
+
+
 def append_row(path: str | Path, row: ManifestRow) -> None:
     """Append one row; a row counts once its line is finished."""
-    append_line(path, json.dumps(plain(dataclasses.asdict(row)), ensure_ascii=False, allow_nan=False))
+    append_line(path, _line(row))
 
 
 def read_manifest(path: str | Path) -> list[ManifestRow]:
@@ -87,3 +93,7 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableFileError(f"{path}, line {number}: this is no manifest row ({error})") from error
     return rows
+
+
+def _line(row: ManifestRow) -> str:
+    return json.dumps(plain(dataclasses.asdict(row)), ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,120 @@
+"""One function over many items, on the cores of this machine or of a cluster; dead workers are replaced."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from labelmend.errors import ConfigError, LabelmendError, MissingExtraError, WorkerError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+BACKENDS = ("loky", "ray")
+# Items handed out at a time, per job: enough to keep all jobs busy, little enough to do again.
+CHUNK = 64
+# How often a chunk is begun before its workers' deaths are taken for its own fault.
+ATTEMPTS = 4
+
+
+def each(
+    function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int = 1, backend: str = "loky"
+) -> Iterator[Result]:
+    """Yield `function(item)` for every item, in the order of the items.
+
+    Items are taken as they are needed, so that a million of them need no room. Where a worker dies, its chunk
+    is done again: the function may be called twice for one item and must not mind.
+
+    Args:
+        function: picklable for more than one job.
+        items: what it is called with, one by one.
+        jobs: workers; 1 works in this process, -1 takes every core.
+        backend: `loky`, processes on this machine, or `ray` (an extra), the cluster at RAY_ADDRESS, else one
+            begun here.
+
+    Raises:
+        LabelmendError: raised by the function, as if it had been called here.
+        ConfigError: jobs or backend that do not exist.
+        WorkerError: a chunk whose workers died again and again.
+    """
+    check_jobs(jobs, backend)
+    if jobs == 1 and backend == "loky":
+        yield from map(function, items)
+        return
+    deaths = _deaths(backend)
+    waiting = iter(items)
+    while chunk := list(itertools.islice(waiting, CHUNK * (jobs if jobs > 0 else os.cpu_count() or 1))):
+        for outcome in _survived(function, chunk, jobs, backend, deaths):
+            if isinstance(outcome, LabelmendError):
+                raise outcome
+            yield outcome
+
+
+def check_jobs(jobs: int, backend: str) -> None:
+    """Raise a ConfigError for a number of jobs or a backend that does not exist."""
+    if jobs == 0 or jobs < -1:
+        raise ConfigError(f"jobs must be 1 or more, or -1 for every core, got {jobs}")
+    if backend not in BACKENDS:
+        raise ConfigError(f"no backend called {backend!r}: choose from {', '.join(BACKENDS)}")
+
+
+def _outcome(function: Callable[[Item], Result], item: Item) -> Result | LabelmendError:
+    """The function with its errors as values, since clusters wrap what is raised."""
+    try:
+        return function(item)
+    except LabelmendError as error:
+        return error
+
+
+def _survived(
+    function: Callable[[Item], Result],
+    chunk: list[Item],
+    jobs: int,
+    backend: str,
+    deaths: tuple[type[BaseException], ...],
+) -> list[Result | LabelmendError]:
+    from joblib import Parallel, delayed, parallel_config
+
+    for attempt in itertools.count(1):
+        try:
+            with parallel_config(backend=backend, n_jobs=_workers(jobs, backend)):
+                return Parallel()(delayed(_outcome)(function, item) for item in chunk)
+        except deaths as error:
+            if attempt == ATTEMPTS:
+                raise WorkerError(
+                    f"workers died {attempt} times over the same {len(chunk)} items "
+                    f"({type(error).__name__}): give them more memory, or ask for fewer jobs; "
+                    f"what was finished is kept"
+                ) from error
+    raise AssertionError("the loop ends by returning or raising")
+
+
+def _workers(jobs: int, backend: str) -> int:
+    """Jobs that a backend can start now: a cluster that lost a node has fewer cores than it was asked for."""
+    if backend != "ray":
+        return jobs
+    import ray
+
+    cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    return cores if jobs == -1 else min(jobs, cores)
+
+
+def _deaths(backend: str) -> tuple[type[BaseException], ...]:
+    """What a backend raises when a worker dies, after making the backend known."""
+    if backend == "loky":
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        return (BrokenProcessPool,)
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError as error:
+        raise MissingExtraError(
+            "working on a cluster needs Ray, which is not installed: pip install 'labelmend[ray]'"
+        ) from error
+    register_ray()
+    if not ray.is_initialized():
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+    return (ray.exceptions.RayError,)
