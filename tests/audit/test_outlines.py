@@ -1,74 +1,27 @@
-"""Outlines along pixel faces, and planes of volumes."""
+"""SVG paths, and planes of volumes."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from labelmend.audit.outlines import choose_plane, outlines, svg_path
+from labelmend.audit.outlines import choose_plane, svg_path
 from labelmend.types import Grid
-
-
-def area(corners: list[tuple[int, int]]) -> float:
-    """Shoelace formula; clockwise on a screen is positive."""
-    x, y = np.array(corners, float).T
-    return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
-
-
-def length(corners: list[tuple[int, int]]) -> int:
-    points = np.array([*corners, corners[0]])
-    return int(np.abs(np.diff(points, axis=0)).sum())
 
 
 def test_one_pixel_is_a_square() -> None:
     mask = np.zeros((3, 4), bool)
     mask[1, 2] = True
-    assert outlines(mask) == [[(2, 1), (3, 1), (3, 2), (2, 2)]]
     assert svg_path(mask) == "M2 1h1v1h-1z"
 
 
-def test_an_empty_mask_has_no_outline() -> None:
-    assert outlines(np.zeros((3, 3), bool)) == []
-    assert svg_path(np.zeros((3, 3), bool)) == ""
-
-
-def test_a_full_mask_is_outlined_by_the_image_border() -> None:
-    assert outlines(np.ones((2, 5), bool)) == [[(0, 0), (5, 0), (5, 2), (0, 2)]]
-
-
-def test_a_hole_runs_the_other_way_round() -> None:
+def test_every_outline_is_a_closed_part_of_the_path() -> None:
     mask = np.ones((3, 3), bool)
     mask[1, 1] = False
-    assert sorted(map(area, outlines(mask))) == [-1.0, 9.0]
+    assert svg_path(mask) == "M0 0h3v3h-3zM1 2h1v-1h-1z"
 
 
-def test_pixels_that_touch_at_a_corner_are_outlined_apart() -> None:
-    for mask in (np.eye(2, dtype=bool), np.eye(2, dtype=bool)[::-1]):
-        assert sorted(map(area, outlines(mask))) == [1.0, 1.0]
-
-
-def test_holes_that_touch_at_a_corner_form_one_outline() -> None:
-    mask = np.ones((4, 4), bool)
-    mask[1, 1] = mask[2, 2] = False
-    assert sorted(map(area, outlines(mask))) == [-2.0, 16.0]
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_area_and_length_of_random_outlines_are_those_of_the_mask(
-    rng: np.random.Generator, share: float
-) -> None:
-    mask = rng.random((23, 17)) < share
-    faces = sum(int((np.diff(np.pad(mask, 1).astype(int), axis=axis) != 0).sum()) for axis in (0, 1))
-    found = outlines(mask)
-    assert sum(map(area, found)) == mask.sum()
-    assert sum(map(length, found)) == faces
-
-
-def test_corners_are_kept_only_where_the_direction_changes(rng: np.random.Generator) -> None:
-    for corners in outlines(rng.random((15, 15)) < 0.5):
-        steps = np.diff(np.array([*corners, corners[0], corners[1]]), axis=0)
-        assert (np.abs(steps).min(axis=1) == 0).all()
-        assert ((steps[1:] * steps[:-1]).sum(axis=1) == 0).all()
+def test_an_empty_mask_has_no_path() -> None:
+    assert svg_path(np.zeros((3, 3), bool)) == ""
 
 
 def test_a_flat_picture_is_shown_as_it_is_stored() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from labelmend.audit.outlines import outlines
 from labelmend.errors import GeometryError
+from labelmend.geometry import outlines
 from labelmend.metrics import dice
 from labelmend.types import BoolArray, FloatArray
 

@@ -1,4 +1,4 @@
-"""Outlines of 2-D masks along pixel faces, and the plane of a volume that is worth looking at."""
+"""Outlines as SVG paths, and the plane of a volume that is worth looking at."""
 
 from __future__ import annotations
 
@@ -9,55 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelmend.geometry import outlines
 from labelmend.types import BoolArray, Grid
 
-Corner = tuple[int, int]
 WORLD_ENDS = ("RL", "AP", "SI")
 PLANES = ("sagittal", "coronal", "axial")
 CLEARLY_THICKER = 1.2
 """Spacing of the thickest axis over the next one from which on a volume counts as a stack of slices."""
-
-
-def outlines(mask: BoolArray) -> list[list[Corner]]:
-    """Closed polygons that run exactly along the pixel faces of a mask; holes run the other way round.
-
-    Pixel (row, column) covers the square from (column, row) to (column + 1, row + 1); pixels that touch only
-    at a corner are outlined apart. The image border closes a mask that reaches it.
-
-    Args:
-        mask: `(h w)` booleans.
-
-    Returns:
-        one list of corners `(x, y)` per polygon, only where the direction changes.
-
-    >>> outlines(np.array([[0, 1, 1]], bool))
-    [[(1, 0), (3, 0), (3, 1), (1, 1)]]
-    """
-    width = mask.shape[1] + 1
-    faces = _faces(mask)
-    steps = (1, width, -1, -width)
-    left = [int(start) for start in np.flatnonzero(np.frombuffer(bytes(faces), np.uint8) & 1)]
-    done: set[int] = set()
-    polygons = []
-    for start in left:
-        if start in done:
-            continue
-        at, direction, previous, corners = start, 0, 3, []
-        while True:
-            if direction == 0:
-                done.add(at)
-            if direction != previous:
-                corners.append((at % width, at // width))
-            at, previous = at + steps[direction], direction
-            right = (direction + 1) % 4
-            if faces[at] >> right & 1:
-                direction = right
-            elif not faces[at] >> direction & 1:
-                direction = (direction + 3) % 4
-            if at == start and direction == 0:
-                break
-        polygons.append(corners)
-    return polygons
 
 
 def svg_path(mask: BoolArray) -> str:
@@ -73,18 +31,6 @@ def svg_path(mask: BoolArray) -> str:
             parts.append(f"h{x1 - x0}" if y0 == y1 else f"v{y1 - y0}")
         parts.append("z")
     return "".join(parts)
-
-
-def _faces(mask: BoolArray) -> bytearray:
-    """Per lattice point four bits: a face leaves it east, south, west or north, with the mask at right."""
-    mask = np.asarray(mask, bool)
-    wide = np.pad(mask, 1)
-    bits = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.uint8)
-    bits[:-1, :-1] |= mask & ~wide[:-2, 1:-1]
-    bits[:-1, 1:] |= (mask & ~wide[1:-1, 2:]).astype(np.uint8) << 1
-    bits[1:, 1:] |= (mask & ~wide[2:, 1:-1]).astype(np.uint8) << 2
-    bits[1:, :-1] |= (mask & ~wide[1:-1, :-2]).astype(np.uint8) << 3
-    return bytearray(bits.tobytes())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Signed distance, boundaries and displacement in mm: arrays in, arrays out."""
+"""Signed distance, boundaries, outlines and displacement in mm: arrays in, arrays out."""
 
 from labelmend.geometry.boundary import (
     boundary_bias,
@@ -7,6 +7,7 @@ from labelmend.geometry.boundary import (
     frontier,
     trimmed_mean,
 )
+from labelmend.geometry.outlines import outlines, paging_axis, rasterise
 from labelmend.geometry.sdf import check_spacing, signed_distance
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "check_spacing",
     "face_values",
     "frontier",
+    "outlines",
+    "paging_axis",
+    "rasterise",
     "signed_distance",
     "trimmed_mean",
 ]

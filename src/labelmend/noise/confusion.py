@@ -1,0 +1,83 @@
+"""Confusion noise: objects that are given to another class."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.ndimage import label
+
+from labelmend.errors import ConfigError
+from labelmend.noise.base import SEED_LIMIT, Noise, Params, case_generator, check_probability, check_size
+from labelmend.types import LabelMap, class_index
+
+
+@dataclass(frozen=True)
+class ConfusionNoise(Noise):
+    """Each object is, with some probability, taken for one of another class.
+
+    An object is a part of a class's mask that hangs together across pixel faces. Its outline stays.
+
+    Args:
+        probability: that an object is given to another class.
+        pairs: which class each class is taken for, by name; classes that are no key are never confused.
+            None: any other class, each as likely.
+    """
+
+    name: ClassVar[str] = "confusion"
+
+    probability: float = 0.1
+    pairs: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, probability=self.probability)
+        for true, taken_for in (self.pairs or {}).items():
+            if true == taken_for:
+                raise ConfigError(f"confusion noise: pairs takes class {true!r} for itself")
+
+    def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
+        """By class, the objects that are confused: `[number, class taken for]`, numbered in array order.
+
+        Raises:
+            ConfigError: there is but one class, or `pairs` names one that the labels do not have.
+        """
+        if len(labels.classes) < 2:
+            only = ", ".join(labels.classes)
+            raise ConfigError(f"confusion noise needs two classes or more, got only {only}: leave it out")
+        for name in [name for pair in (self.pairs or {}).items() for name in pair]:
+            class_index(labels.classes, name)
+        base = int(rng.integers(SEED_LIMIT))
+        drawn: dict[str, list[list[Any]]] = {}
+        for name, mask in zip(labels.classes, labels.masks(), strict=True):
+            own = case_generator(base, name)
+            confused = 1 + np.flatnonzero(own.random(label(mask)[1]) < self.probability)
+            others = self._others(name, labels.classes)
+            drawn[name] = [[int(i), others[own.integers(len(others))]] for i in confused if others]
+        return {"noise": self.name, "classes": drawn}
+
+    def _others(self, name: str, classes: tuple[str, ...]) -> list[str]:
+        """The classes that a class may be taken for."""
+        if self.pairs is None:
+            return [other for other in classes if other != name]
+        return [self.pairs[name]] if name in self.pairs else []
+
+    def apply(self, labels: LabelMap, params: Params) -> LabelMap:
+        """Noisy labels from drawn parameters."""
+        clean = labels.masks()
+        kept, given = clean.copy(), np.zeros_like(clean)
+        for name, confused in params["classes"].items():
+            j = class_index(labels.classes, name)
+            objects, _ = label(clean[j])
+            for number, taken_for in confused:
+                thing = objects == number
+                kept[j] &= ~thing
+                given[class_index(labels.classes, taken_for)] |= thing
+        return labels.with_masks(kept | given)
+
+    def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> ConfusionNoise:
+        """So many times the probability, at most 1; confusion has no direction, `bias` changes nothing."""
+        check_size(self.name, strength=strength)
+        return dataclasses.replace(self, probability=min(1.0, self.probability * strength))
