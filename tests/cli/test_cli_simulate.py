@@ -40,6 +40,30 @@ def test_a_preset(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert parameters(tmp_path / "out")["steps"] == 180
 
 
+def test_raters_are_told_with_their_style(
+    clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--preset", "J1", "--raters", "2", "--jobs", "2", "--severity", "easy"]
+    assert main(["simulate", str(clean), str(tmp_path / "out"), *words]) == 0
+    first, *raters = capsys.readouterr().out.splitlines()
+    assert "noisy masks of 2 cases by 2 raters; mean Dice to clean: heart 0." in first
+    assert [line.split(":")[0] for line in raters] == ["rater_1", "rater_2"]
+    assert all("strength" in line and "bias" in line and "lung 0." in line for line in raters)
+    assert (tmp_path / "out" / "rater_2" / "lung" / "p1.png").exists()
+
+
+def test_a_composed_noise_from_a_config_file(clean: Path, tmp_path: Path) -> None:
+    config = tmp_path / "noise.yaml"
+    config.write_text(
+        "noise:\n  name: compose\n  probability: [1.0, 0.0]\n"
+        "  parts:\n  - {name: markov, steps: 3}\n  - missing\n"
+    )
+    assert main(["simulate", str(clean), str(tmp_path / "out"), "--config", str(config)]) == 0
+    first, second = read_manifest(tmp_path / "out" / "manifest.jsonl")[0].parameters["parts"]
+    assert first["classes"]["lung"]["steps"] == 3
+    assert second is None
+
+
 def test_a_noise_with_fields_as_flags(clean: Path, tmp_path: Path) -> None:
     words = ["simulate", str(clean), str(tmp_path / "out"), "--noise", "markov", *FLAGS]
     assert main([*words, "--noise.smooth", "true", "--seed", "3"]) == 0
@@ -78,7 +102,15 @@ def test_classes_and_ignore_name_the_values_of_integer_maps(tmp_path: Path) -> N
     ("words", "message"),
     [
         ([], "no noise was chosen"),
-        (["--preset", "J3"], "preset J3 is noise by dilation and erosion"),
+        (["--preset", "J9"], "no preset called 'J9': choose from J1, J2, J3"),
+        (["--preset", "J1", "--severity", "mild"], "no severity called 'mild'"),
+        (["--preset", "J1", "--raters", "0"], "the number of raters must be 1 or more, got 0"),
+        (["--preset", "J1", "--jobs", "0"], "jobs must be 1 or more, or -1 for every core, got 0"),
+        (["--preset", "J1", "--shard", "3/2"], "a shard is written i/n"),
+        (["--preset", "J1", "--backend", "slurm"], "no backend called 'slurm'"),
+        (["--noise", "compose"], "compose noise needs a list of parts"),
+        (["--noise", "compose", "--noise.parts", "[polygn]"], "no noise called 'polygn'"),
+        (["--noise", "slice_steps"], "slice_steps noise is for volumes"),
         (["--preset", "J1", "--noise", "markov"], "not both"),
         (["--noise", "markov", "--noise.flip", "1.5"], "noise flip is a probability"),
         (["--noise", "markov", "--noise.steps", "-1"], "noise steps must be a whole number"),

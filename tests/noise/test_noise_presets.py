@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from labelmend.errors import ConfigError
-from labelmend.noise import PRESETS, find_preset
+from labelmend.noise import PRESETS, MarkovNoise, Preset, find_preset
+from labelmend.noise.segthor import SegthorNoise
 from labelmend.types import Grid, LabelMap
 
 
@@ -50,15 +51,62 @@ def test_a_chest_preset_refuses_other_classes_and_says_what_to_do() -> None:
         PRESETS["J1"].draw(np.random.default_rng(0), chest(("lung", "liver")))
 
 
-@pytest.mark.parametrize("name", ["J3", "B3", "I3"])
-def test_presets_that_cannot_be_drawn_yet_say_so(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"preset {name} is noise by dilation and erosion.*cannot draw yet"):
-        find_preset(name)
+@pytest.mark.parametrize(
+    ("name", "class_name", "low", "high"),
+    [
+        ("J3", "lung", 7, 9),
+        ("J3", "heart", 7, 9),
+        ("J3", "clavicle", 3, 5),
+        ("B3", "tumour", 3, 5),
+        ("I3", "lesion", 7, 9),
+    ],
+)
+def test_presets_by_dilation_move_a_face_by_the_whole_pixels_of_the_published_radius(
+    name: str, class_name: str, low: int, high: int
+) -> None:
+    noise = find_preset(name).settings((class_name,))[class_name]
+    mask = np.repeat((np.arange(60) < 30)[None], 2, axis=0)
+    rng = np.random.default_rng(0)
+    spacing = (0.5, 3.0)
+    steps = [
+        int(noise.apply_mask(mask, noise.draw_mask(rng, mask, spacing), spacing)[0].sum()) - 30
+        for _ in range(2000)
+    ]
+    # A radius r reaches the centres of pixels nearer than r: the whole part of r, each half of the time.
+    expected = [-high + 1, -low, low, high - 1]
+    assert set(steps) == set(expected)
+    assert np.abs([steps.count(step) - 500 for step in expected]).max() < 4 * (2000 * 3 / 16) ** 0.5
+
+
+def test_the_preset_of_adele_treats_all_classes_alike() -> None:
+    preset = find_preset("SegTHOR")
+    labels = chest(("oesophagus", "heart"))
+    params = json.loads(json.dumps(preset.draw(np.random.default_rng(0), labels)))
+    assert params["preset"] == "SegTHOR"
+    assert params["noise"] == "segthor"
+    assert (len(params["under"]), params["iterations"][0] in (2, 3, 4), params["area_px"]) == (1, True, 1000)
+    noisy = preset.apply(labels, params).array
+    assert np.array_equal(noisy[0], noisy[1])
+    assert not np.array_equal(noisy, labels.array)
+
+
+def test_a_preset_keeps_its_name_in_another_hand() -> None:
+    styled = find_preset("SegTHOR").styled(strength=0)
+    params = styled.draw(np.random.default_rng(0), chest())
+    assert params["preset"] == "SegTHOR"
+    assert np.array_equal(styled.apply(chest(), params).array, chest().array)
+
+
+def test_a_noise_of_whole_label_maps_cannot_stand_in_for_one_class() -> None:
+    preset = Preset("mixed", "none", SegthorNoise(), {"lung": MarkovNoise()})
+    with pytest.raises(ConfigError, match="preset mixed is for the classes lung, not for 'heart'"):
+        preset.draw(np.random.default_rng(0), chest(("lung", "heart")))
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match=r"no preset called 'X9': choose from J1, J2, J1-hard, B1, B2, I1, I2"
+        ConfigError,
+        match="no preset called 'X9': choose from J1, J2, J3, J1-hard, B1, B2, B3, I1, I2, I3, SegTHOR",
     ):
         find_preset("X9")
 

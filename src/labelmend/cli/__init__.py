@@ -14,6 +14,7 @@ VERBS = {
     "predict": "segment images with a finished run",
     "evaluate": "compare label folders: Dice, IoU, NSD, HD95, signed boundary bias",
     "simulate": "draw noisy masks from clean ones",
+    "fit-noise": "learn how masks are wrong, from clean ones or from several annotators",
     "demo": "the main job on drawn radiographs, no data needed",
 }
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"labelmend: no verb called {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"labelmend.cli.{verb}")
+    module = importlib.import_module(f"labelmend.cli.{verb.replace('-', '_')}")
     arguments = module.parser().parse_args(rest)
     try:
         return module.run(arguments)

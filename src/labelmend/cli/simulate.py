@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jsonargparse import Namespace
 from rich.console import Console
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars
 from labelmend.engine.simulate import mean_dice, simulate
-from labelmend.noise import NOISES, PRESETS, SEVERITIES
+from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
 
 
 def parser() -> ChoiceParser:
@@ -23,7 +25,10 @@ def parser() -> ChoiceParser:
     parser.add_argument("--preset", type=str | None, help=f"a published noise: {', '.join(PRESETS)}")
     parser.add_choice("noise", NOISES, default=None, help="a noise with settings of your own")
     parser.add_argument(
-        "--severity", type=str, default="medium", help=f"how strong: {', '.join(SEVERITIES)} (as set)"
+        "--severity",
+        type=str,
+        default="medium",
+        help=f"how strong, medium being as set: {', '.join(SEVERITIES)}",
     )
     parser.add_argument(
         "--raters",
@@ -73,6 +78,15 @@ def run(arguments: Namespace) -> int:
             on_case=bars.counting("simulating"),
         )
     n_cases = bars.done("simulating")
-    scores = ", ".join(f"{name} {value:.3f}" for name, value in mean_dice(out).items())
-    console.print(f"{out}: noisy masks of {n_cases} cases; mean Dice to clean: {scores}", markup=False)
+    n_raters = arguments.raters or 1
+    by = "" if arguments.raters is None else f" by {n_raters} raters"
+    cases = f"{n_cases // n_raters} cases{by}"
+    console.print(f"{out}: noisy masks of {cases}; mean Dice to clean: {_dice(out)}", markup=False)
+    for rater in draw_raters(n_raters, arguments.seed) if by else ():
+        style = f"strength {rater.strength:.2f}, bias {rater.bias:+.2f}"
+        console.print(f"{rater.name}: {style}; mean Dice to clean: {_dice(out, rater.name)}", markup=False)
     return 0
+
+
+def _dice(out: Path, rater: str | None = None) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in mean_dice(out, rater).items())

@@ -131,11 +131,16 @@ def simulate(
     return out
 
 
-def mean_dice(out: str | Path) -> dict[str, float]:
-    """Mean Dice of noisy to clean masks per class over a simulated folder; NaN where no case counts."""
+def mean_dice(out: str | Path, rater: str | None = None) -> dict[str, float]:
+    """Mean Dice of noisy to clean masks per class over a simulated folder; NaN where no case counts.
+
+    Args:
+        out: a folder that `simulate` wrote.
+        rater: name of one of its raters; None takes all masks.
+    """
     values: dict[str, list[float]] = {}
-    for row in _rows(Path(out)).values():
-        for name, value in row.extra["dice"].items():
+    for (_, drawn_by), row in _rows(Path(out)).items():
+        for name, value in row.extra["dice"].items() if rater in (None, drawn_by) else ():
             values.setdefault(name, []).extend([] if value is None else [value])
     return {name: float(np.mean(found)) if found else math.nan for name, found in values.items()}
 
