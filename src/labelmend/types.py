@@ -161,6 +161,7 @@ class Revision:
         displacement_mm: per class, mean signed displacement of the boundary from parent to revised labels,
             positive outward; NaN where a boundary is missing.
         confidence: in [0, 1], how far the method trusts this revision; the method says what it measures.
+        left_out: `(*space)` booleans, pixels that training on this version leaves out; None leaves out none.
     """
 
     case: str
@@ -170,6 +171,7 @@ class Revision:
     removed_vox: tuple[int, ...]
     displacement_mm: tuple[float, ...]
     confidence: float
+    left_out: BoolArray | None = None
 
 
 def class_index(classes: Sequence[str], name: str) -> int:

@@ -128,3 +128,16 @@ def test_a_refused_revision_is_not_kept(tmp_path):
     with pytest.raises(LabelValueError):
         store.commit(revision(revised([[0, 1, 1], [0, 2, 9]])), 1, GIVEN)
     assert not store.folder.exists()
+
+
+def test_pixels_to_leave_out_of_training_are_kept_beside_the_labels(store):
+    upper = np.array([[True] * 3, [False] * 3])
+    store.commit(dataclasses.replace(revision(SECOND), left_out=upper), 4, GIVEN)
+    assert [store.left_out("x", at) is None for at in (0, 1, 3)] == [True] * 3
+    assert np.array_equal(store.left_out("x", 4), upper)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 2), bool), np.zeros((2, 3), np.uint8)])
+def test_left_out_pixels_must_be_booleans_on_the_grid(wrong):
+    with pytest.raises(GeometryError, match=r"case x: left_out is .* booleans of shape \(2, 3\)"):
+        check_revision(dataclasses.replace(revision(SECOND), left_out=wrong), GIVEN)

@@ -19,13 +19,13 @@ from torch import nn
 import labelmend
 from drawn_data import AFFINE, ALWAYS, CASES, QUICK, TRAINING, contents, half_files
 from labelmend.api import train
-from labelmend.engine.config import NetworkConfig, TrainConfig
+from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
 from labelmend.engine.run import Tick
 from labelmend.errors import ConfigError, LabelmendError
 from labelmend.io import checksum, open_labels, read_image, read_manifest
-from labelmend.methods.base import Needs
+from labelmend.methods.base import Needs, revision
 from labelmend.methods.plain import Plain
 
 DEEPER = NetworkConfig("UNet", {"channels": [4, 8, 8], "strides": [2, 2]})
@@ -536,3 +536,94 @@ def test_another_precision_in_the_same_process_is_refused(pictures, tmp_path, fr
     with pytest.raises(ConfigError, match="mixed_precision bf16 with device cpu cannot be had"):
         go(pictures, tmp_path / "two", **more, method="plain", network=Pixelwise())
     assert not (tmp_path / "two").exists()
+
+
+# ---- a method that asks to revise between epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class Eraser(Plain):
+    """Erases all labels and leaves out the upper half of every picture after its second epoch.
+
+    Paper: none.
+    """
+
+    needs: ClassVar[Needs] = Needs(counts=("n_cases",))
+    seen: ClassVar[list[tuple[int, float, float]]] = []
+
+    def init(self, facts):
+        return {"n_cases": np.zeros(1), "totals": []}
+
+    def step(self, state, batch, nets):
+        upper = batch.valid[:, : batch.valid.shape[1] // 2]
+        self.seen.append((batch.epoch, float(batch.target.sum()), float(upper.float().mean())))
+        state = state | {"n_cases": state["n_cases"] + len(batch.cases)}
+        return (*super().step(state, batch, nets)[:2], state)
+
+    def epoch_end(self, state, epoch):
+        totals = [*state["totals"], float(state["n_cases"][0])]
+        return {"n_cases": np.zeros(1), "totals": totals}, epoch == 1
+
+    def revise(self, state, cases, clean):
+        return state, (self._erased(predicted) for predicted in cases)
+
+    def _erased(self, predicted):
+        upper = np.zeros(predicted.given.grid.shape, bool)
+        upper[: len(upper) // 2] = True
+        empty = revision(predicted, np.zeros_like(predicted.given.masks()), "erased", 1.0)
+        return dataclasses.replace(empty, left_out=upper)
+
+
+@pytest.fixture
+def erased(pictures, tmp_path) -> RunResult:
+    Eraser.seen.clear()
+    still = {"rotate_deg": 0.0, "scale": 0.0, "shift": 0.0, "intensity": 0.0}
+    return go(pictures, tmp_path / "run", method=Eraser(), epochs=4, augment=AugmentConfig(**still))
+
+
+def test_labels_revised_between_epochs_are_what_the_next_epoch_trains_on(erased):
+    before = [target for epoch, target, _ in Eraser.seen if epoch < 2]
+    after = [target for epoch, target, _ in Eraser.seen if epoch >= 2]
+    assert min(before) > 0
+    assert max(after) == 0
+    assert [row.get("n_revised") for row in rows(erased.folder)] == [None, len(CASES), None, None]
+
+
+def test_training_leaves_out_the_pixels_that_a_revision_names(erased):
+    assert {share for epoch, _, share in Eraser.seen if epoch < 2} == {1.0}
+    assert {share for epoch, _, share in Eraser.seen if epoch >= 2} == {0.0}
+
+
+def test_what_is_left_out_of_training_is_written_all_the_same(erased):
+    assert all(not np.asarray(Image.open(path)).any() for path in erased.labels.rglob("*.png"))
+
+
+def test_counts_are_handed_to_the_end_of_every_epoch(erased):
+    from labelmend.engine.checkpoint import load_checkpoint
+
+    saved = load_checkpoint(erased.folder / "checkpoint" / "state.pt")
+    shown = len([epoch for epoch, _, _ in Eraser.seen if epoch == 0]) * QUICK["batch_size"]
+    assert saved["state"]["totals"] == [shown] * 4
+    assert saved["version"] == 2
+
+
+def test_a_run_stopped_after_such_a_revision_ends_with_the_same_labels(pictures, tmp_path, monkeypatch):
+    from labelmend.engine import train as module
+
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY_S", -1.0)
+    whole_run = go(pictures, tmp_path / "whole", method=Eraser(), epochs=4)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(tick):
+        if tick.stage == "round 1" and tick.done > 2 * tick.total / 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        go(pictures, tmp_path / "halves", method=Eraser(), epochs=4, on_tick=stop)
+    halves = go(pictures, tmp_path / "halves", method=Eraser(), epochs=4)
+    assert contents(halves.labels) == contents(whole_run.labels)
+    assert (halves.folder / "model.safetensors").read_bytes() == (
+        whole_run.folder / "model.safetensors"
+    ).read_bytes()

@@ -17,7 +17,7 @@ from labelmend.engine.grid import normalise, pad_to_multiple, resample
 from labelmend.engine.network import PAD_MULTIPLE
 from labelmend.io import Image
 from labelmend.methods.base import Batch
-from labelmend.types import LabelMap
+from labelmend.types import BoolArray, LabelMap
 
 _WHOLE = 0.999
 """Share of a resampled pixel that must be annotated for it to count; one, but for rounding."""
@@ -51,11 +51,13 @@ class Source:
         cases: case ids, in order; trusted cases may be repeated.
         read_image: case id -> image.
         read_labels: case id -> the labels of this round.
+        read_left_out: case id -> `(*space)` booleans, pixels to train without; None if there are none.
     """
 
     cases: tuple[str, ...]
     read_image: Callable[[str], Image]
     read_labels: Callable[[str], LabelMap]
+    read_left_out: Callable[[str], BoolArray | None] = lambda case: None
 
 
 class CaseDataset(torch.utils.data.Dataset):
@@ -82,19 +84,26 @@ class CaseDataset(torch.utils.data.Dataset):
 
     def _decode(self, case: str) -> Sample:
         image, labels = self.source.read_image(case), self.source.read_labels(case)
-        sample = to_sample(case, image, labels, self.resize)
+        sample = to_sample(case, image, labels, self.resize, self.source.read_left_out(case))
         size = sum(t.numel() * t.element_size() for t in (sample.image, sample.masks, sample.valid))
         if size <= self._budget:
             self._cache[case], self._budget = sample, self._budget - size
         return sample
 
 
-def to_sample(case: str, image: Image, labels: LabelMap, resize: tuple[int, ...] | None) -> Sample:
-    """A case on the training grid; a pixel is valid only where nothing ignored reaches into it."""
+def to_sample(
+    case: str,
+    image: Image,
+    labels: LabelMap,
+    resize: tuple[int, ...] | None,
+    left_out: BoolArray | None = None,
+) -> Sample:
+    """A case on the training grid; a pixel is valid where nothing ignored or left out reaches into it."""
     shape = resize or image.grid.shape
     pixels = normalise(resample(torch.from_numpy(image.array).float(), shape))
     masks = resample(torch.from_numpy(labels.masks().astype(np.float32)), shape)
-    valid = (resample(torch.from_numpy(~labels.ignored()).float()[None], shape) > _WHOLE).float()
+    unsaid = labels.ignored() if left_out is None else labels.ignored() | left_out
+    valid = (resample(torch.from_numpy(~unsaid).float()[None], shape) > _WHOLE).float()
     spacing = tuple(s * n / m for s, n, m in zip(image.grid.spacing_mm, image.grid.shape, shape, strict=True))
     pixels, masks, valid = (pad_to_multiple(t, PAD_MULTIPLE) for t in (pixels, masks, valid))
     return Sample(case, pixels, masks, valid[0].bool(), spacing)

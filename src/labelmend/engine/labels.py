@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
 from labelmend.io import write_bytes
-from labelmend.types import LabelMap, Revision
+from labelmend.types import BoolArray, LabelMap, Revision
 
 
 class LabelStore:
@@ -47,9 +46,18 @@ class LabelStore:
         """Check a revision against the given labels and keep it, whole or not at all."""
         check_revision(revision, given)
         buffer = io.BytesIO()
-        note = {f.name: getattr(revision, f.name) for f in dataclasses.fields(revision) if f.name != "labels"}
-        np.savez_compressed(buffer, array=revision.labels.array, note=np.array(json.dumps(note)))
+        arrays: dict[str, Any] = {"array": revision.labels.array}
+        if revision.left_out is not None:
+            arrays["left_out"] = revision.left_out
+        names = [f.name for f in dataclasses.fields(revision) if f.name not in ("labels", "left_out")]
+        note = {name: getattr(revision, name) for name in names}
+        np.savez_compressed(buffer, **arrays, note=np.array(json.dumps(note)))
         write_bytes(self._file(revision.case, version), buffer.getvalue())
+
+    def left_out(self, case: str, at: int) -> BoolArray | None:
+        """`(*space)` booleans: pixels that training on version `at` leaves out; None if there are none."""
+        version = self.version_of(case, at)
+        return self._saved(case, version, "left_out", missing=None) if version else None
 
     def note(self, case: str, at: int) -> dict[str, Any] | None:
         """What the newest revision of a case said of itself (reason, counts), or None if never revised."""
@@ -58,11 +66,12 @@ class LabelStore:
             return None
         return {"version": version} | json.loads(str(self._saved(case, version, "note")))
 
-    def _saved(self, case: str, version: int, key: str) -> NDArray:
+    def _saved(self, case: str, version: int, key: str, **missing: Any) -> Any:
+        """An array of a version; `missing=` is what an array that may be absent reads as."""
         path = self._file(case, version)
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
-                return saved[key]
+                return missing["missing"] if missing and key not in saved else saved[key]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UnreadableFileError(
                 f"case {case}: {path} cannot be read ({error}): delete the run folder and start again"
@@ -83,6 +92,13 @@ def check_revision(revision: Revision, given: LabelMap) -> None:
     if new.classes != given.classes:
         raise LabelValueError(
             f"case {revision.case}: revised classes {new.classes} are not the given {given.classes}"
+        )
+    if revision.left_out is not None and (
+        revision.left_out.shape != given.grid.shape or revision.left_out.dtype != bool
+    ):
+        raise GeometryError(
+            f"case {revision.case}: left_out is {revision.left_out.dtype} {revision.left_out.shape}, "
+            f"booleans of shape {given.grid.shape} are expected"
         )
     ignored = given.ignored()
     if not np.array_equal(new.ignored(), ignored) or not np.array_equal(

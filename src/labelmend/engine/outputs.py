@@ -133,10 +133,10 @@ def _write_labels(run: Run) -> list[dict[str, Any]]:
     cases = []
     for done, case in enumerate(training.cases, start=1):
         given = training.read_labels(case)
-        note = run.store.note(case, run.rounds)
+        note = run.store.note(case, run.version)
         cases.append(_case_row(case, note, len(given.classes)))
         if not _is_written(written.get(case), run.folder):
-            files = training.labels.write(target, case, run.store.read(case, run.rounds, given))
+            files = training.labels.write(target, case, run.store.read(case, run.version, given))
             sources = training.labels.sources(case)
             row = ManifestRow(
                 case=case,

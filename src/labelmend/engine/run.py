@@ -51,6 +51,7 @@ class Run:
     on_tick: Callable[[Tick], None]
     state: State = field(default_factory=dict)
     round: int = 0
+    version: int = 0
     loss: float | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -101,6 +102,7 @@ def start(
         run.state = method.init(material.for_method(config.seed))
     else:
         run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
+        run.version = saved["version"]
         run.rows, run.notes = saved["rows"], saved["notes"]
         if saved["epoch"] is None:
             run.networks = new_networks(run)
@@ -215,6 +217,7 @@ def save_run(
         run.checkpoint,
         {
             "round": run.round,
+            "version": run.version,
             "epoch": epoch,
             "networks": [weights_of(net) for net in modules],
             "optimizer": optimizer.state_dict() if optimizer is not None else None,

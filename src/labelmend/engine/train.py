@@ -1,7 +1,7 @@
 """The loop: train, let the method revise the labels, train again, write the corrected labels.
 
     for each round:            fresh networks on the newest labels
-        for each epoch:        one pass, method.step on every batch
+        for each epoch:        one pass, method.step on every batch; method.epoch_end may ask to revise now
         method.revise          revised labels become the next version
 
 Everything random comes from (seed, round, epoch, batch), so a run that was killed and started again ends with
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import broadcast
+from numpy.typing import NDArray
 from torch import nn
 
 from labelmend.engine.config import TrainConfig
@@ -40,8 +41,8 @@ from labelmend.engine.run import (
 )
 from labelmend.errors import LabelmendError
 from labelmend.io import Dataset, Image
-from labelmend.methods.base import Method
-from labelmend.types import LabelMap, Predicted
+from labelmend.methods.base import Method, State
+from labelmend.types import BoolArray, LabelMap, Predicted
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a killed run may lose."""
@@ -120,6 +121,10 @@ def fit(run: Run) -> None:
         if held_out:
             best = _validate(run, modules, validation, epoch, row, best)
         run.loss = row["loss"]
+        run.state, wanted = run.method.epoch_end(_counted(run), epoch)
+        if wanted and epoch + 1 < config.epochs:
+            row["n_revised"] = new_version(run, modules[0], f"revising after epoch {epoch + 1}")
+            dataset = _dataset(run, cases)
         append_metrics(run.folder, row, accelerator.is_main_process)
         stop = bool(config.early_stop and epoch - best["epoch"] >= config.early_stop)
         if stop:
@@ -135,28 +140,48 @@ def fit(run: Run) -> None:
 
 
 def revise(run: Run) -> None:
-    """Let the method revise the labels with the networks of this round; every process takes its share."""
-    accelerator, training = run.accelerator, run.material.training
-    version = run.round + 1
-    mine = training.cases[accelerator.process_index :: accelerator.num_processes]
-    predictor = Predictor(run.card, run.networks[0], accelerator.device, run.config.average_shift)
-    clean = run.material.clean
-    seen_clean = run.config.clean_repeat and run.round > 0  # a bias measured on cases trained on is too small
-    if not seen_clean:
-        cases = _predictions(run, predictor, training.subset(mine), f"revising, round {run.round + 1}")
-        trusted = (
-            iter(()) if clean is None else _predictions(run, predictor, clean, "measuring on trusted cases")
+    """End of a round: let the method revise the labels with the networks of this round."""
+    # A bias measured on cases that were trained on is too small.
+    if not (run.config.clean_repeat and run.round > 0):
+        n_revised = new_version(
+            run, run.networks[0], f"revising, round {run.round + 1}", run.config.average_shift
         )
-        run.state, revisions = run.method.revise(run.state, cases, trusted)
-        for revision in revisions:
-            run.store.commit(revision, version, training.read_labels(revision.case))
-    accelerator.wait_for_everyone()
-    if not seen_clean:
-        n_revised = sum(run.store.version_of(case, version) == version for case in training.cases)
         found = run.method.findings(run.state)
-        run.rows.append({"round": version, "loss": run.loss, "bias": found, "n_revised": n_revised})
+        run.rows.append({"round": run.round + 1, "loss": run.loss, "bias": found, "n_revised": n_revised})
     run.round += 1
     save_run(run, run.networks, None, None, {})
+
+
+def new_version(run: Run, network: nn.Module, stage: str, average_shift: int = 0) -> int:
+    """Labels as the method revises them become the next version; every process takes its share of the cases.
+
+    Returns:
+        how many cases were revised, over all processes.
+    """
+    accelerator, training, clean = run.accelerator, run.material.training, run.material.clean
+    mine = training.cases[accelerator.process_index :: accelerator.num_processes]
+    predictor = Predictor(run.card, network, accelerator.device, average_shift)
+    cases = _predictions(run, predictor, training.subset(mine), stage)
+    trusted = iter(()) if clean is None else _predictions(run, predictor, clean, "measuring on trusted cases")
+    run.state, revisions = run.method.revise(run.state, cases, trusted)
+    for revision in revisions:
+        run.store.commit(revision, run.version + 1, training.read_labels(revision.case))
+    accelerator.wait_for_everyone()
+    run.version += 1
+    return sum(run.store.version_of(case, run.version) == run.version for case in training.cases)
+
+
+def _counted(run: Run) -> State:
+    """The state with the counts of all processes added up."""
+    names = run.method.needs.counts
+    if run.accelerator.num_processes == 1 or not names:
+        return run.state
+    device = run.accelerator.device
+
+    def total(array: NDArray) -> NDArray:
+        return run.accelerator.reduce(torch.as_tensor(array, device=device), "sum").cpu().numpy()
+
+    return run.state | {name: total(run.state[name]) for name in names if name in run.state}
 
 
 def _predictions(run: Run, predictor: Predictor, dataset: Dataset, stage: str) -> Iterator[Predicted]:
@@ -164,7 +189,7 @@ def _predictions(run: Run, predictor: Predictor, dataset: Dataset, stage: str) -
     trusted = dataset.labels.path != run.material.training.labels.path
     for done, case in enumerate(dataset.cases, start=1):
         given = dataset.read_labels(case)
-        current = given if trusted else run.store.read(case, run.round, given)
+        current = given if trusted else run.store.read(case, run.version, given)
         yield Predicted(case, given, current, predictor.probs(dataset.read_image(case)))
         run.tick(stage, done, len(dataset.cases), case)
 
@@ -223,13 +248,16 @@ class _Reader:
         trusted = self._trusted(case)
         return self.store.read(case, self.version) if trusted is None else trusted.read_labels(case)
 
+    def left_out(self, case: str) -> BoolArray | None:
+        return self.store.left_out(case, self.version) if self._trusted(case) is None else None
+
     def _trusted(self, case: str) -> Dataset | None:
         return self.clean if self.clean is not None and case in self.clean.cases else None
 
 
 def _dataset(run: Run, cases: Sequence[str]) -> CaseDataset:
-    reader = _Reader(run.material.training, run.material.clean, run.store, run.round)
-    source = Source(tuple(cases), reader.image, reader.labels)
+    reader = _Reader(run.material.training, run.material.clean, run.store, run.version)
+    source = Source(tuple(cases), reader.image, reader.labels, reader.left_out)
     return CaseDataset(source, run.card.resize, run.card.patch, run.config.cache_gib)
 
 

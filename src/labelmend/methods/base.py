@@ -1,8 +1,9 @@
-"""The protocol of every learning method: three verbs, and values that go in and come back.
+"""The protocol of every learning method: four verbs, and values that go in and come back.
 
     state = method.init(facts)                                   once a run
     loss, logits, state = method.step(state, batch, nets)        every batch
-    state, revisions = method.revise(state, cases, clean)        once a round
+    state, wanted = method.epoch_end(state, epoch)               every epoch; True asks to revise at once
+    state, revisions = method.revise(state, cases, clean)        once a round, and when asked for
 
 A method is a frozen dataclass whose fields are its hyper-parameters. It holds no changing attribute. A state
 is a plain dict of numbers, strings, lists and numpy arrays, so that the engine can save it without knowing
@@ -36,11 +37,14 @@ class Needs:
         networks: how many networks are trained side by side.
         clean: whether trusted cases are "required", "optional" or "unused".
         rounds: trainings from scratch, each followed by one `revise`, that the method asks for by default.
+        counts: entries of the state that `step` adds to; where several processes train, the engine adds up
+            theirs before every `epoch_end`, which takes them out again.
     """
 
     networks: int = 1
     clean: Literal["required", "optional", "unused"] = "unused"
     rounds: int = 1
+    counts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,19 @@ class Method:
         logits = nets[0](batch.image)
         return dice_ce_loss(logits, batch.target, valid=batch.valid), logits, state
 
+    def epoch_end(self, state: State, epoch: int) -> tuple[State, bool]:
+        """State after an epoch, and whether to `revise` now and go on training on the result. Default: no.
+
+        Args:
+            state: the method's state.
+            epoch: the epoch that ended, from 0 within the round.
+        """
+        return state, False
+
     def revise(
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
-        """Revised labels of the training cases at the end of a round. Default: none.
+        """Revised labels of the training cases, at the end of a round or of an epoch. Default: none.
 
         Args:
             state: the method's state.
