@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import labelmend
-from labelmend.cli import VERBS
+from labelmend.cli import VERBS, cli_module
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
@@ -70,7 +70,7 @@ def test_a_printed_command_can_be_typed(page, words, beside_a_run):
     assert verb in VERBS
     if "--help" in rest:
         return
-    arguments = importlib.import_module(f"labelmend.cli.{verb}").parser().parse_args(rest)
+    arguments = cli_module(verb).parser().parse_args(rest)
     if verb == "train":
         from labelmend.cli.train import config_of
 
@@ -106,7 +106,7 @@ def test_printed_python_compiles_and_uses_names_and_settings_that_exist(page):
 def test_flags_told_in_the_text_exist(page, capsys):
     known = set()
     for verb in VERBS:
-        parser = importlib.import_module(f"labelmend.cli.{verb}").parser()
+        parser = cli_module(verb).parser()
         with pytest.raises(SystemExit):
             parser.parse_args(["--help"])
         known |= set(re.findall(r"--[\w.]+", capsys.readouterr().out))

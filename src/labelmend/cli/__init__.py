@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from labelmend import __version__
 from labelmend.errors import LabelmendError
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"labelmend: no verb called {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"labelmend.cli.{verb.replace('-', '_')}")
+    module = cli_module(verb)
     arguments = module.parser().parse_args(rest)
     try:
         return module.run(arguments)
@@ -42,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"labelmend {verb}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def cli_module(verb: str) -> ModuleType:
+    """The module of a verb, with its `parser` and `run`; `fit-noise` lives in fit_noise.py."""
+    return importlib.import_module(f"labelmend.cli.{verb.replace('-', '_')}")
 
 
 def _usage() -> str:
