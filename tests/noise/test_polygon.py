@@ -254,7 +254,7 @@ def test_a_generous_hand_draws_more_and_a_strict_one_less() -> None:
         ({"vertices": 7.5}, "got 7.5"),
         ({"jitter_mm": -1}, "jitter_mm must be a number from 0 up"),
         ({"jitter_mm": float("nan")}, "jitter_mm"),
-        ({"offset_mm": float("inf")}, "offset_mm must be a number"),
+        ({"offset_mm": float("inf")}, "offset_mm must be a finite number"),
         ({"axis": 3}, "axis must be 0, 1, 2 or None"),
     ],
 )

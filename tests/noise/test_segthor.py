@@ -196,7 +196,7 @@ def test_strength_multiplies_iterations_and_bias_the_odds_of_too_large() -> None
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"fewest": -1}, "fewest must be a whole number from 0 to 1000, got -1"),
+        ({"fewest": -1}, "fewest must be a whole number from 0 to 1,000, got -1"),
         ({"most": 2.5}, "most must be a whole number"),
         ({"fewest": 5}, "fewest must not be above most, got 5 and 4"),
         ({"under": -0.1}, r"under must lie in \[0, 1\], got -0.1"),

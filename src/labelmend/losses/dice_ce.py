@@ -1,18 +1,33 @@
-"""Soft Dice plus cross-entropy, for exclusive and for overlapping classes, with ignored pixels."""
+"""Soft Dice, alone and with cross-entropy, for exclusive and for overlapping classes, with ignored pixels."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from labelmend.errors import GeometryError
+from labelmend.losses.base import (
+    Loss,
+    Reduction,
+    check,
+    class_mean,
+    foreground,
+    foreground_weight,
+    reduce_cases,
+)
+from labelmend.losses.cross_entropy import cross_entropy_loss
 
-_SMOOTH_VOX = 1.0
+SMOOTH_VOX = 1.0
 """Added to numerator and denominator of soft Dice: one pixel, so that an absent class costs nothing."""
 
 
-def dice_ce_loss(logits: Tensor, target: Tensor, *, valid: Tensor | None = None) -> Tensor:
+def dice_ce_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    valid: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
     """Mean cross-entropy plus one minus mean soft Dice, over valid pixels only.
 
     Args:
@@ -21,12 +36,15 @@ def dice_ce_loss(logits: Tensor, target: Tensor, *, valid: Tensor | None = None)
         target: `(b k *space)` floats in [0, 1] (overlapping: sigmoid and binary cross-entropy), or
             `(b *space)` integers in 0..k (exclusive: softmax and cross-entropy).
         valid: `(b *space)` booleans, False where the label is to be ignored; None means everywhere.
+        weight: `(C)` class weights, one a channel of the logits.
+        reduction: "mean": cross-entropy over all valid pixels, Dice over cases; "none": `(b)`, each case by
+            itself; "sum" of those.
 
     Returns:
-        A scalar; zero, with zero gradient, when no pixel is valid.
+        By default a scalar; zero, with zero gradient, when no pixel is valid.
 
     Raises:
-        GeometryError: shapes of logits and target do not belong together.
+        GeometryError: shapes do not belong together.
 
     >>> round(float(dice_ce_loss(torch.full((1, 1, 2), 50.0), torch.ones(1, 1, 2))), 6)
     0.0
@@ -34,40 +52,84 @@ def dice_ce_loss(logits: Tensor, target: Tensor, *, valid: Tensor | None = None)
     Paper: Milletari et al., "V-Net", 3DV 2016 (soft Dice). Soft Dice is taken per case and class, foreground
         classes only; cross-entropy weighs every valid pixel alike.
     """
-    overlapping = target.ndim == logits.ndim
-    space = logits.shape[2:]
-    expected = logits.shape if overlapping else (logits.shape[0], *space)
-    if tuple(target.shape) != tuple(expected):
-        raise GeometryError(
-            f"logits {tuple(logits.shape)} expect a target {tuple(expected)}, got {tuple(target.shape)}"
+    dice = dice_loss(logits, target, valid=valid, weight=weight, reduction=reduction)
+    if reduction == "mean":
+        return cross_entropy_loss(logits, target, valid=valid, weight=weight) + dice
+    entropies = [
+        cross_entropy_loss(
+            logits[i : i + 1],
+            target[i : i + 1],
+            valid=None if valid is None else valid[i : i + 1],
+            weight=weight,
         )
-    mask = (
-        torch.ones((logits.shape[0], *space), device=logits.device)
-        if valid is None
-        else valid.to(logits.dtype)
-    )
-    if overlapping:
-        truth = target.to(logits.dtype)
-        entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=1)
-        probs = logits.sigmoid()
-    else:
-        truth = F.one_hot(target.long(), logits.shape[1]).movedim(-1, 1).to(logits.dtype)[:, 1:]
-        entropy = F.cross_entropy(logits, target.long(), reduction="none")
-        probs = logits.softmax(dim=1)[:, 1:]
-    cross_entropy = (entropy * mask).sum() / mask.sum().clamp(min=1)
-    return cross_entropy + soft_dice_loss(probs, truth, mask)
+        for i in range(len(logits))
+    ]
+    return reduce_cases(torch.stack(entropies), reduction) + dice
 
 
-def soft_dice_loss(probs: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def dice_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    valid: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """One minus soft Dice of the foreground classes, over valid pixels only.
+
+    Args:
+        logits: `(b k *space)` for overlapping classes, `(b k+1 *space)` with background first for exclusive
+            ones.
+        target: `(b k *space)` floats in [0, 1], or `(b *space)` integers in 0..k.
+        valid: `(b *space)` booleans, False where the label is to be ignored; None means everywhere.
+        weight: `(C)` class weights, one a channel of the logits; that of the background is not used.
+        reduction: "mean" over cases, "sum", or "none": `(b)`, one value a case.
+
+    Raises:
+        GeometryError: shapes do not belong together.
+
+    Paper: Milletari et al., "V-Net", 3DV 2016.
+    Differs: the denominator is not squared, and one pixel is added above and below.
+    """
+    checked = check(logits, target, valid, weight)
+    probs, truth = foreground(checked)
+    return soft_dice_loss(probs, truth, checked.mask, weight=foreground_weight(checked), reduction=reduction)
+
+
+def soft_dice_loss(
+    probs: Tensor,
+    truth: Tensor,
+    mask: Tensor,
+    *,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
     """One minus soft Dice, mean over cases and classes.
 
     Args:
         probs: `(b k *space)` probabilities.
-        truth: `(b k *space)` floats in {0, 1}.
+        truth: `(b k *space)` floats in [0, 1].
         mask: `(b *space)` floats, 0 where pixels are to be ignored.
+        weight: `(k)` class weights.
+        reduction: "mean" over cases, "sum", or "none": `(b)`, one value a case.
     """
     space = tuple(range(2, probs.ndim))
-    weight = mask.unsqueeze(1)
-    overlap = (probs * truth * weight).sum(space)
-    total = ((probs + truth) * weight).sum(space)
-    return 1 - ((2 * overlap + _SMOOTH_VOX) / (total + _SMOOTH_VOX)).mean()
+    inside = mask.unsqueeze(1)
+    overlap = (probs * truth * inside).sum(space)
+    total = ((probs + truth) * inside).sum(space)
+    dice = (2 * overlap + SMOOTH_VOX) / (total + SMOOTH_VOX)
+    return reduce_cases(1 - class_mean(dice, weight), reduction)
+
+
+class DiceLoss(Loss):
+    """`dice_loss` with its settings, see there."""
+
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+        return dice_loss(logits, target, valid=valid, weight=self.weight, reduction=self.reduction)
+
+
+class DiceCELoss(Loss):
+    """`dice_ce_loss` with its settings, see there."""
+
+    def forward(self, logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+        return dice_ce_loss(logits, target, valid=valid, weight=self.weight, reduction=self.reduction)

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import signed_distance
-from labelmend.noise.base import MaskNoise, Params, check_size
+from labelmend.noise.base import MaskNoise, Params, box_around, check_number, check_size, check_style
 from labelmend.types import BoolArray, FloatArray
 
 # Structures are made at most this many times as large or as small, so that no number overflows.
@@ -57,12 +57,15 @@ def affine_noise(
     spacing = np.asarray(spacing_mm)
     centre_mm = np.array([index.mean() for index in np.nonzero(mask)]) * spacing
     inverse = math.exp(-log_scale) * _rotation(mask.ndim, rotation_deg, axis).T
-    # A pixel at y comes from centre + inverse (y - shift - centre), here in pixels.
+    # A pixel at y comes from centre + inverse (y - shift - centre), here in pixels of the box of the mask:
+    # beyond it is background as far as the image goes.
+    box = box_around(mask, 0.0, spacing_mm)
     offset_mm = centre_mm - inverse @ (centre_mm + np.asarray(shift_mm))
     warped = affine_transform(
-        signed_distance(mask),
+        signed_distance(mask[box]),
         inverse * spacing / spacing[:, None],
-        offset_mm / spacing,
+        offset_mm / spacing - [part.start for part in box],
+        output_shape=mask.shape,
         order=1,
         mode="nearest",
     )
@@ -101,9 +104,9 @@ class AffineNoise(MaskNoise):
     log_scale: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_size(self.name, shift_mm=self.shift_mm, rotation_deg=self.rotation_deg, scale=self.scale)
-        if not math.isfinite(self.log_scale):
-            raise ConfigError(f"affine noise: log_scale must be a finite number, got {self.log_scale}")
+        check_number(self.name, log_scale=self.log_scale)
 
     def draw_mask(
         self, rng: np.random.Generator, mask: BoolArray, spacing_mm: tuple[float, ...]
@@ -124,7 +127,7 @@ class AffineNoise(MaskNoise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> AffineNoise:
         """As many times the shift, angle and scale; the bias in standard deviations of the scale."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(
             self,
             shift_mm=self.shift_mm * strength,

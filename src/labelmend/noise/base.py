@@ -6,10 +6,11 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeGuard
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import signed_distance
@@ -17,8 +18,12 @@ from labelmend.types import BoolArray, LabelMap
 
 Params = Mapping[str, Any]
 
+Box = tuple[slice, ...]
+
 # Integers below this are exact in every JSON reader.
 SEED_LIMIT = 2**53
+# No length, angle or factor is larger: a million kilometres fit, and no sum or product of a few overflows.
+LARGEST = 1e9
 
 
 class Noise(ABC):
@@ -30,6 +35,12 @@ class Noise(ABC):
 
     name: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        """Numbers of NumPy become plain ones, as JSON can hold them; then a kind of noise checks its own."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
+
     @abstractmethod
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
         """Parameters of the noise of one case, as numbers, strings, lists and dicts that JSON can hold.
@@ -40,7 +51,7 @@ class Noise(ABC):
 
     @abstractmethod
     def apply(self, labels: LabelMap, params: Params) -> LabelMap:
-        """Noisy labels; pixels to be ignored stay as they are, and so do dtype, grid and class names."""
+        """Noisy labels in a new array; ignored pixels stay, and so do dtype, grid and class names."""
 
     @abstractmethod
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> Self:
@@ -50,6 +61,9 @@ class Noise(ABC):
             strength: how many times as large, or as frequent, the errors are; 0 or more.
             bias: how generous the hand is: the odds of outward to inward errors (of additions to omissions)
                 are multiplied by exp(bias). Kinds of error without direction pay no heed to it.
+
+        Raises:
+            ConfigError: a strength or bias that is no number or out of range, or that makes a setting so.
         """
 
 
@@ -111,14 +125,46 @@ def merge(labels: LabelMap, noisy: BoolArray) -> LabelMap:
     Args:
         labels: the clean labels.
         noisy: `(k *space)` booleans. Where exclusive classes overlap, the nearest clean region wins (signed
-            distance in mm, negative inside; the first class on a tie).
+            distance in mm, negative inside; the first class on a tie, and where no class has a clean region).
     """
-    if labels.overlapping or not (noisy.sum(axis=0) > 1).any():
+    if labels.overlapping:
         return labels.with_masks(noisy)
-    distance_mm = np.stack([signed_distance(mask, labels.grid.spacing_mm) for mask in labels.masks()])
-    winner = np.where(noisy, distance_mm, np.inf).argmin(axis=0)
-    order = np.arange(len(noisy)).reshape(-1, *[1] * (noisy.ndim - 1))
-    return labels.with_masks(noisy & (winner == order))
+    contested = noisy.sum(axis=0, dtype=np.int32) > 1
+    if not contested.any():
+        return labels.with_masks(noisy)
+    nearest_mm = np.full(contested.shape, np.inf)
+    winner = np.full(contested.shape, -1)
+    for j, clean in enumerate(labels.masks()):
+        claims = noisy[j] & contested
+        if claims.any():
+            # The nearest pixel of the other side lies in the box of the region or right beside it.
+            box = box_around(clean | claims, 0.0, labels.grid.spacing_mm)
+            distance_mm = signed_distance(clean[box], labels.grid.spacing_mm)
+            nearer = claims[box] & ((distance_mm < nearest_mm[box]) | (winner[box] < 0))
+            winner[box][nearer], nearest_mm[box][nearer] = j, distance_mm[nearer]
+    order = np.arange(len(noisy)).reshape(-1, *[1] * contested.ndim)
+    return labels.with_masks(np.where(contested, winner == order, noisy))
+
+
+def box_around(mask: BoolArray, reach_mm: float, spacing_mm: Sequence[float]) -> Box:
+    """The box of a mask and all that lies within reach of it, and a pixel more; it ends at the border.
+
+    Args:
+        mask: `(*space)` booleans, not empty.
+        reach_mm: 0 or more.
+        spacing_mm: per axis in mm.
+
+    Returns:
+        One slice an axis.
+
+    >>> box_around(np.array([[False, True, False, False, False, False]]), 2.0, (1.0, 1.0))
+    (slice(0, 1, None), slice(0, 5, None))
+    """
+    box = []
+    for found, s, n in zip(find_objects(mask.view(np.uint8))[0], spacing_mm, mask.shape, strict=True):
+        margin = min(math.ceil(reach_mm / s) + 1, n)
+        box.append(slice(max(found.start - margin, 0), min(found.stop + margin, n)))
+    return tuple(box)
 
 
 def shift_odds(probability: float, bias: float) -> float:
@@ -129,10 +175,15 @@ def shift_odds(probability: float, bias: float) -> float:
     """
     if probability in (0, 1) or bias == 0:
         return probability
-    return 1 / (1 + (1 - probability) / probability * math.exp(-bias))
+    return 1 / (1 + (1 - probability) / probability * limited_exp(-bias))
 
 
-def check_probability(noise: str, **values: float) -> None:
+def limited_exp(value: float) -> float:
+    """The exponential, of at most 700 so that it does not overflow."""
+    return math.exp(min(value, 700.0))
+
+
+def check_probability(noise: str, **values: object) -> None:
     """Raise a ConfigError for the first value outside [0, 1].
 
     >>> check_probability("missing", probability=1.5)
@@ -140,20 +191,85 @@ def check_probability(noise: str, **values: float) -> None:
     labelmend.errors.ConfigError: missing noise: probability must lie in [0, 1], got 1.5
     """
     for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"{noise} noise: {name} must lie in [0, 1], got {value}")
+        if not (is_number(value) and 0 <= value <= 1):
+            raise ConfigError(f"{noise} noise: {name} must lie in [0, 1], got {shown(value)}")
 
 
-def check_size(noise: str, **values: float) -> None:
-    """Raise a ConfigError for the first value that is negative, infinite or no number.
+def check_size(noise: str, **values: object) -> None:
+    """Raise a ConfigError for the first value that is negative, absurdly large or no number.
 
     >>> check_size("affine", shift_mm=-2)
     Traceback (most recent call last):
     labelmend.errors.ConfigError: affine noise: shift_mm must be a number from 0 up, got -2
     """
     for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{noise} noise: {name} must be a number from 0 up, got {value}")
+        if not (is_number(value) and 0 <= value <= LARGEST):
+            wanted = (
+                f"at most {LARGEST:,.0f}" if is_number(value) and value > LARGEST else "a number from 0 up"
+            )
+            raise ConfigError(f"{noise} noise: {name} must be {wanted}, got {shown(value)}")
+
+
+def check_number(noise: str, **values: object) -> None:
+    """Raise a ConfigError for the first value that is no number or absurdly far from 0.
+
+    >>> check_number("affine", log_scale=float("nan"))
+    Traceback (most recent call last):
+    labelmend.errors.ConfigError: affine noise: log_scale must be a finite number, got nan
+    """
+    for name, value in values.items():
+        if not (is_number(value) and abs(value) <= LARGEST):
+            far = is_number(value) and math.isfinite(value)
+            wanted = f"at most {LARGEST:,.0f} from 0" if far else "a finite number"
+            raise ConfigError(f"{noise} noise: {name} must be {wanted}, got {shown(value)}")
+
+
+def check_whole(noise: str, least: int, most: int, /, **values: object) -> None:
+    """Raise a ConfigError for the first value that is no whole number from `least` to `most`.
+
+    >>> check_whole("polygon", 3, 10**6, vertices=2)
+    Traceback (most recent call last):
+    labelmend.errors.ConfigError: polygon noise: vertices must be a whole number from 3 to 1,000,000, got 2
+    """
+    for name, value in values.items():
+        if not (is_whole(value) and least <= value <= most):
+            raise ConfigError(
+                f"{noise} noise: {name} must be a whole number from {least} to {most:,}, got {shown(value)}"
+            )
+
+
+def check_flag(noise: str, **values: object) -> None:
+    """Raise a ConfigError for the first value that is neither true nor false."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ConfigError(f"{noise} noise: {name} must be true or false, got {shown(value)}")
+
+
+def check_axis(noise: str, axis: object) -> None:
+    """Raise a ConfigError for what is no array axis of a volume, nor None."""
+    if axis is not None and not (is_whole(axis) and 0 <= axis <= 2):
+        raise ConfigError(f"{noise} noise: axis must be 0, 1, 2 or None, got {shown(axis)}")
+
+
+def check_style(noise: str, *, strength: object, bias: object) -> None:
+    """Raise a ConfigError for a style that `Noise.styled` cannot take."""
+    check_size(noise, strength=strength)
+    check_number(noise, bias=bias)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """True for what counts as a number in settings; true and false do not."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """True for a whole number that is written as one; true, false and 2.0 are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def shown(value: object) -> str:
+    """How a refused value is quoted: text in quotes, numbers of NumPy like any other."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def case_generator(seed: int, *ids: str) -> np.random.Generator:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, Params, check_probability
+from labelmend.noise.base import Noise, Params, check_probability, check_size, check_style, shown
 from labelmend.types import LabelMap
 
-Part = Noise | Mapping[str, Any]
+Part = Noise | str | Mapping[str, Any]
 
 
-def make_noise(settings: Noise | str | Mapping[str, Any]) -> Noise:
+def make_noise(settings: Part) -> Noise:
     """A noise from its name, or from a mapping with its name and settings.
 
     Args:
@@ -31,9 +31,13 @@ def make_noise(settings: Noise | str | Mapping[str, Any]) -> Noise:
 
     if isinstance(settings, Noise):
         return settings
+    if not isinstance(settings, str | Mapping):
+        raise ConfigError(
+            f"a noise is given by its name, or by {{name: markov, steps: 50}}, got {shown(settings)}"
+        )
     fields = {"name": settings} if isinstance(settings, str) else dict(settings)
     name = fields.pop("name", None)
-    if name not in NOISES:
+    if not isinstance(name, str) or name not in NOISES:
         raise ConfigError(f"no noise called {name!r}: choose from {', '.join(NOISES)}")
     try:
         return NOISES[name](**fields)
@@ -60,6 +64,7 @@ class Compose(Noise):
     probability: float | Sequence[float] = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "parts", _parts(self.name, self.parts))
         for chance in self.chances:
             check_probability(self.name, probability=chance)
@@ -92,12 +97,14 @@ class Compose(Noise):
 
     def apply(self, labels: LabelMap, params: Params) -> LabelMap:
         """Labels after all parts that were drawn."""
+        labels = replace(labels, array=labels.array.copy())
         for noise, drawn in zip(self.noises, params["parts"], strict=True):
             labels = labels if drawn is None else noise.apply(labels, drawn)
         return labels
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> Compose:
         """Every part in that hand; how often a part occurs stays."""
+        check_style(self.name, strength=strength, bias=bias)
         return replace(self, parts=[noise.styled(strength=strength, bias=bias) for noise in self.noises])
 
 
@@ -116,14 +123,20 @@ class OneOf(Noise):
     weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "parts", _parts(self.name, self.parts))
-        weights = self.weights if self.weights is not None else (1.0,) * len(self.parts)
-        if len(weights) != len(self.parts):
-            raise ConfigError(f"one_of noise: {len(self.parts)} parts but {len(weights)} weights")
-        if not (np.isfinite(weights).all() and min(weights) >= 0 and sum(weights) > 0):
+        if self.weights is None:
+            return
+        if not isinstance(self.weights, Sequence | np.ndarray):
             raise ConfigError(
-                f"one_of noise: weights must be numbers from 0 up, not all 0, got {list(weights)}"
+                f"one_of noise: weights must be a list, one number a part, got {shown(self.weights)}"
             )
+        for weight in self.weights:
+            check_size(self.name, weights=weight)
+        if len(self.weights) != len(self.parts):
+            raise ConfigError(f"one_of noise: {len(self.parts)} parts but {len(self.weights)} weights")
+        if not sum(self.weights) > 0:
+            raise ConfigError(f"one_of noise: weights must be not all 0, got {list(self.weights)}")
 
     @property
     def noises(self) -> tuple[Noise, ...]:
@@ -142,12 +155,14 @@ class OneOf(Noise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> OneOf:
         """Every part in that hand."""
+        check_style(self.name, strength=strength, bias=bias)
         return replace(self, parts=[noise.styled(strength=strength, bias=bias) for noise in self.noises])
 
 
 def _parts(name: str, parts: Sequence[Part]) -> tuple[Noise, ...]:
-    if isinstance(parts, str | Mapping) or not parts:
+    if isinstance(parts, str) or not isinstance(parts, Sequence) or not parts:
         raise ConfigError(
-            f"{name} noise needs a list of parts, such as [{{name: markov, steps: 50}}, polygon], got {parts}"
+            f"{name} noise needs a list of parts, such as [{{name: markov, steps: 50}}, polygon], "
+            f"got {shown(parts)}"
         )
     return tuple(make_noise(part) for part in parts)

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import find_objects, label
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import SEED_LIMIT, Noise, Params, case_generator, check_probability, check_size
+from labelmend.noise.base import (
+    SEED_LIMIT,
+    Noise,
+    Params,
+    case_generator,
+    check_probability,
+    check_style,
+    shown,
+)
 from labelmend.types import LabelMap, class_index
 
 
@@ -33,7 +41,16 @@ class ConfusionNoise(Noise):
     pairs: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_probability(self.name, probability=self.probability)
+        if self.pairs is not None and not (
+            isinstance(self.pairs, Mapping)
+            and all(isinstance(name, str) for pair in self.pairs.items() for name in pair)
+        ):
+            raise ConfigError(
+                f"confusion noise: pairs must be class names by class name, such as {{left: right}}, "
+                f"or None, got {shown(self.pairs)}"
+            )
         for true, taken_for in (self.pairs or {}).items():
             if true == taken_for:
                 raise ConfigError(f"confusion noise: pairs takes class {true!r} for itself")
@@ -71,13 +88,15 @@ class ConfusionNoise(Noise):
         for name, confused in params["classes"].items():
             j = class_index(labels.classes, name)
             objects, _ = label(clean[j])
+            boxes = find_objects(objects) if confused else []
             for number, taken_for in confused:
-                thing = objects == number
-                kept[j] &= ~thing
-                given[class_index(labels.classes, taken_for)] |= thing
+                box = boxes[number - 1]
+                thing = objects[box] == number
+                kept[j][box] &= ~thing
+                given[class_index(labels.classes, taken_for)][box] |= thing
         return labels.with_masks(kept | given)
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> ConfusionNoise:
         """So many times the probability, at most 1; confusion has no direction, `bias` changes nothing."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(self, probability=min(1.0, self.probability * strength))

@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.ndimage import find_objects, map_coordinates
+from scipy.ndimage import map_coordinates
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import signed_distance
-from labelmend.noise.base import SEED_LIMIT, Noise, Params, check_size
+from labelmend.noise.base import (
+    SEED_LIMIT,
+    Box,
+    Noise,
+    Params,
+    box_around,
+    check_number,
+    check_size,
+    check_style,
+)
 from labelmend.types import BoolArray, FloatArray, LabelMap
-
-Box = tuple[slice, ...]
 
 # A Gaussian is negligible beyond this many standard deviations: of the field, and of its kernel.
 REACH_SD, KERNEL_SD = 6.0, 4.0
@@ -57,7 +64,8 @@ def smooth_field(
 
 def _weights(n: int, spacing: float, length: float) -> FloatArray:
     """Weight of every lattice node for every pixel along an axis, `(n nodes)`; rows of unit length."""
-    width = length / math.sqrt(2)  # a kernel of this width correlates with itself over `length`
+    # A kernel of this width correlates with itself over `length`; far below a pixel it is a pixel's own.
+    width = max(length / math.sqrt(2), spacing / 1000)
     # At 0.8 widths the sum of squared weights ripples by less than 1e-6; nodes between pixels gain nothing.
     step = max(0.8 * width, spacing)
     reach = math.ceil(KERNEL_SD * width / step)
@@ -100,11 +108,11 @@ class DeformationNoise(Noise):
     offset_mm: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_size(self.name, sd_mm=self.sd_mm, length_mm=self.length_mm)
         if self.length_mm == 0:
             raise ConfigError("deformation noise: length_mm must be above 0, got 0")
-        if not math.isfinite(self.offset_mm):
-            raise ConfigError(f"deformation noise: offset_mm must be a finite number, got {self.offset_mm}")
+        check_number(self.name, offset_mm=self.offset_mm)
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
         """A seed of the field, with the settings beside it."""
@@ -117,19 +125,19 @@ class DeformationNoise(Noise):
         drawn = np.logical_or.reduce(clean)
         if drawn.any():
             reach_mm = REACH_SD * params["sd_mm"] + abs(params["offset_mm"])
-            box = _around(drawn, reach_mm, spacing)
+            box = box_around(drawn, reach_mm, spacing)
             rng = np.random.default_rng(params["seed"])
             field = smooth_field(rng, drawn.shape, spacing, params["length_mm"], box)
             field *= params["sd_mm"] / np.reshape(spacing, (-1, *[1] * drawn.ndim))
             field += np.indices(field.shape[1:])
             noisy[(slice(None), *box)] = _warped(
-                clean[(slice(None), *box)], field, spacing, params["offset_mm"], labels.overlapping
+                clean[(slice(None), *box)], field, spacing, params["offset_mm"], reach_mm, labels.overlapping
             )
         return labels.with_masks(noisy)
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> DeformationNoise:
         """As many times the displacement and offset; the bias in standard deviations of the displacement."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(
             self,
             sd_mm=self.sd_mm * strength,
@@ -137,35 +145,39 @@ class DeformationNoise(Noise):
         )
 
 
-def _around(mask: BoolArray, reach_mm: float, spacing: Sequence[float]) -> Box:
-    """The box of a mask and all that lies within reach of it, and a pixel more; it ends at the border."""
-    box = []
-    for found, s, n in zip(find_objects(mask.astype(np.uint8))[0], spacing, mask.shape, strict=True):
-        margin = min(math.ceil(reach_mm / s) + 1, n)
-        box.append(slice(max(found.start - margin, 0), min(found.stop + margin, n)))
-    return tuple(box)
-
-
 def _warped(
-    clean: BoolArray, source: FloatArray, spacing: Sequence[float], offset_mm: float, overlapping: bool
+    clean: BoolArray,
+    source: FloatArray,
+    spacing: Sequence[float],
+    offset_mm: float,
+    reach_mm: float,
+    overlapping: bool,
 ) -> BoolArray:
     """Masks read at the places they come from, `(ndim *space)` in pixels, and moved outward by the offset."""
 
-    def outside(mask: BoolArray) -> FloatArray:
+    def outside(mask: BoolArray, here: Box) -> FloatArray:
+        """Distance to a mask at the places that the pixels of a box come from, positive outside."""
+        near = box_around(mask, 2 * reach_mm, spacing)
         # Counted in pixels, or a thick last slice would end nearer where an edge in the plane is close.
-        distance = signed_distance(mask)
+        distance = signed_distance(mask[near])
         if offset_mm != 0:
-            distance = distance * (1 - offset_mm / signed_distance(mask, spacing))
+            distance = distance * (1 - offset_mm / signed_distance(mask[near], spacing))
         distance = np.clip(distance, -FAR_PX, FAR_PX)
-        return np.asarray(map_coordinates(distance, source, order=1, mode="nearest"))
+        start = np.reshape([part.start for part in near], (-1, *[1] * mask.ndim))
+        places = source[(slice(None), *here)] - start
+        return np.asarray(map_coordinates(distance, places, order=1, mode="nearest"))
 
-    if overlapping:
-        return np.stack([outside(mask) < 0 for mask in clean])
-    best = -outside(np.logical_or.reduce(clean))
+    noisy = np.zeros_like(clean)
+    anywhere = (slice(None),) * (clean.ndim - 1)
+    best = np.zeros(clean.shape[1:]) if overlapping else -outside(np.logical_or.reduce(clean), anywhere)
     winner = np.full(best.shape, -1)
     for j, mask in enumerate(clean):
         if mask.any():
-            here = outside(mask)
-            nearer = here < best
-            winner[nearer], best[nearer] = j, here[nearer]
-    return np.stack([winner == j for j in range(len(clean))])
+            here = box_around(mask, reach_mm, spacing)
+            distance = outside(mask, here)
+            if overlapping:
+                noisy[j][here] = distance < 0
+            else:
+                nearer = distance < best[here]
+                winner[here][nearer], best[here][nearer] = j, distance[nearer]
+    return noisy if overlapping else winner == np.arange(len(clean)).reshape(-1, *[1] * best.ndim)

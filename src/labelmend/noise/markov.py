@@ -10,7 +10,17 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import SEED_LIMIT, MaskNoise, Params, check_size, shift_odds
+from labelmend.noise.base import (
+    SEED_LIMIT,
+    MaskNoise,
+    Params,
+    check_flag,
+    check_style,
+    is_number,
+    is_whole,
+    shift_odds,
+    shown,
+)
 from labelmend.types import BoolArray
 
 MAX_STEPS = 10**6
@@ -82,14 +92,17 @@ def _smoothed(mask: BoolArray) -> BoolArray:
     return gaussian_filter(values, sigma=1.0, mode="nearest") > 0.5
 
 
-def check_parameters(*, steps: int, expand: float, flip: float, speckle: float) -> None:
+def check_parameters(*, steps: object, expand: object, flip: object, speckle: object) -> None:
     """Raise a ConfigError for the first parameter out of its range."""
-    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
-    if not whole or not 0 <= steps <= MAX_STEPS:
-        raise ConfigError(f"noise steps must be a whole number from 0 to {MAX_STEPS:,}, got {steps}")
+    if not (is_whole(steps) and 0 <= steps <= MAX_STEPS):
+        raise ConfigError(
+            f"markov noise steps must be a whole number from 0 to {MAX_STEPS:,}, got {shown(steps)}"
+        )
     for name, value in {"expand": expand, "flip": flip, "speckle": speckle}.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"noise {name} is a probability and must lie in [0, 1], got {value}")
+        if not (is_number(value) and 0 <= value <= 1):
+            raise ConfigError(
+                f"markov noise {name} is a probability and must lie in [0, 1], got {shown(value)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,9 @@ class MarkovNoise(MaskNoise):
     smooth: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_parameters(steps=self.steps, expand=self.expand, flip=self.flip, speckle=self.speckle)
+        check_flag(self.name, smooth=self.smooth)
 
     def draw_mask(
         self, rng: np.random.Generator, mask: BoolArray, spacing_mm: tuple[float, ...]
@@ -127,7 +142,16 @@ class MarkovNoise(MaskNoise):
         return markov_noise(mask, np.random.default_rng(settings.pop("seed")), **settings)
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> MarkovNoise:
-        """As many times the steps; the odds of an expansion step shifted."""
-        check_size(self.name, strength=strength)
-        steps = min(round(self.steps * strength), MAX_STEPS)
-        return dataclasses.replace(self, steps=steps, expand=shift_odds(self.expand, bias))
+        """As many times the steps; the odds of an expansion step shifted.
+
+        Below 1 the strength takes speckle away too; above 1 it adds none, for smoothing would leave it in.
+        Strength 0 leaves smoothing out, which is an error by itself where masks are thin.
+        """
+        check_style(self.name, strength=strength, bias=bias)
+        return dataclasses.replace(
+            self,
+            steps=round(min(self.steps * strength, MAX_STEPS)),
+            expand=shift_odds(self.expand, bias),
+            speckle=self.speckle * min(strength, 1.0),
+            smooth=self.smooth and strength > 0,
+        )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import MaskNoise, Params, check_probability, check_size, shift_odds
+from labelmend.noise.base import MaskNoise, Params, check_probability, check_size, check_style, shift_odds
 from labelmend.types import BoolArray, FloatArray
 
 
@@ -34,11 +34,12 @@ class MissingNoise(MaskNoise):
     halving_mm: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_probability(self.name, probability=self.probability)
-        if self.halving_mm is not None and not 0 < self.halving_mm < math.inf:
-            raise ConfigError(
-                f"missing noise: halving_mm must be a positive number or None, got {self.halving_mm}"
-            )
+        if self.halving_mm is not None:
+            check_size(self.name, halving_mm=self.halving_mm)
+            if self.halving_mm == 0:
+                raise ConfigError("missing noise: halving_mm must be a positive number or None, got 0")
 
     def draw_mask(
         self, rng: np.random.Generator, mask: BoolArray, spacing_mm: tuple[float, ...]
@@ -48,7 +49,8 @@ class MissingNoise(MaskNoise):
         probability = np.full(count, self.probability)
         if self.halving_mm is not None:
             sizes = np.bincount(objects.ravel(), minlength=count + 1)[1:]
-            probability = probability * 0.5 ** (diameters(sizes, spacing_mm) / self.halving_mm)
+            with np.errstate(over="ignore"):  # infinitely often halved is never
+                probability *= 0.5 ** (diameters(sizes, spacing_mm) / self.halving_mm)
         return {"objects": (1 + np.flatnonzero(rng.random(count) < probability)).tolist()}
 
     def apply_mask(self, mask: BoolArray, params: Params, spacing_mm: tuple[float, ...]) -> BoolArray:
@@ -60,7 +62,7 @@ class MissingNoise(MaskNoise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> MissingNoise:
         """So many times the probability, at most 1; a generous hand overlooks less."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         probability = shift_odds(min(1.0, self.probability * strength), -bias)
         return dataclasses.replace(self, probability=probability)
 

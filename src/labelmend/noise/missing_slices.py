@@ -17,8 +17,10 @@ from labelmend.noise.base import (
     Noise,
     Params,
     case_generator,
+    check_axis,
     check_probability,
-    check_size,
+    check_style,
+    check_whole,
     merge,
     shift_odds,
 )
@@ -50,15 +52,10 @@ class MissingSlicesNoise(Noise):
     axis: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_probability(self.name, probability=self.probability, extend=self.extend)
-        whole = isinstance(self.end_slices, int | np.integer)
-        if not whole or not 0 <= self.end_slices <= MAX_SLICES:
-            raise ConfigError(
-                f"missing_slices noise: end_slices must be a whole number from 0 to {MAX_SLICES:,}, "
-                f"got {self.end_slices}"
-            )
-        if self.axis not in (None, 0, 1, 2):
-            raise ConfigError(f"missing_slices noise: axis must be 0, 1, 2 or None, got {self.axis}")
+        check_whole(self.name, 0, MAX_SLICES, end_slices=self.end_slices)
+        check_axis(self.name, self.axis)
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
         """The slices to be left out; by class and object, in array order, slices added at its two ends.
@@ -97,7 +94,7 @@ class MissingSlicesNoise(Noise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> MissingSlicesNoise:
         """So many times the probability and the slices; a generous hand skips less and extends more."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(
             self,
             probability=shift_odds(min(1.0, self.probability * strength), -bias),

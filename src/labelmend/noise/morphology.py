@@ -10,7 +10,16 @@ import numpy as np
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import signed_distance
-from labelmend.noise.base import MaskNoise, Params, check_probability, check_size, shift_odds
+from labelmend.noise.base import (
+    MaskNoise,
+    Params,
+    box_around,
+    check_flag,
+    check_probability,
+    check_size,
+    check_style,
+    shift_odds,
+)
 from labelmend.types import BoolArray
 
 
@@ -49,8 +58,10 @@ class MorphologyNoise(MaskNoise):
     in_pixels: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_size(self.name, low_mm=self.low_mm, high_mm=self.high_mm)
         check_probability(self.name, dilate=self.dilate)
+        check_flag(self.name, in_pixels=self.in_pixels)
         if self.low_mm > self.high_mm:
             raise ConfigError(
                 f"morphology noise: low_mm must not be above high_mm, got {self.low_mm} and {self.high_mm}"
@@ -68,12 +79,18 @@ class MorphologyNoise(MaskNoise):
 
     def apply_mask(self, mask: BoolArray, params: Params, spacing_mm: tuple[float, ...]) -> BoolArray:
         """The mask with its outline moved; an empty or full mask has none and comes back."""
-        distance = signed_distance(mask, None if params["in_pixels"] else spacing_mm)
-        return distance < params["radius"] if params["dilate"] else distance <= -params["radius"]
+        noisy = mask.copy()
+        if mask.any() and not mask.all():
+            radius, dilate = params["radius"], params["dilate"]
+            spacing = (1.0,) * mask.ndim if params["in_pixels"] else spacing_mm
+            box = box_around(mask, radius if dilate else 0.0, spacing)
+            distance = signed_distance(mask[box], spacing)
+            noisy[box] = distance < radius if dilate else distance <= -radius
+        return noisy
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> MorphologyNoise:
         """As many times the radii; the odds of a dilation shifted."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(
             self,
             low_mm=self.low_mm * strength,

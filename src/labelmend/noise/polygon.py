@@ -11,10 +11,18 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from labelmend.errors import ConfigError
 from labelmend.geometry import outlines, paging_axis, rasterise
 from labelmend.geometry.outlines import Corner
-from labelmend.noise.base import SEED_LIMIT, MaskNoise, Params, check_size
+from labelmend.noise.base import (
+    SEED_LIMIT,
+    MaskNoise,
+    Params,
+    check_axis,
+    check_number,
+    check_size,
+    check_style,
+    check_whole,
+)
 from labelmend.types import BoolArray, FloatArray
 
 MAX_VERTICES = 10**6
@@ -53,17 +61,11 @@ class PolygonNoise(MaskNoise):
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.vertices, int | np.integer)
-        if not whole or not 3 <= self.vertices <= MAX_VERTICES:
-            raise ConfigError(
-                f"polygon noise: vertices must be a whole number from 3 to {MAX_VERTICES:,}, "
-                f"got {self.vertices}"
-            )
+        super().__post_init__()
+        check_whole(self.name, 3, MAX_VERTICES, vertices=self.vertices)
         check_size(self.name, jitter_mm=self.jitter_mm)
-        if not math.isfinite(self.offset_mm):
-            raise ConfigError(f"polygon noise: offset_mm must be a number, got {self.offset_mm}")
-        if self.axis not in (None, 0, 1, 2):
-            raise ConfigError(f"polygon noise: axis must be 0, 1, 2 or None, got {self.axis}")
+        check_number(self.name, offset_mm=self.offset_mm)
+        check_axis(self.name, self.axis)
 
     def draw_mask(
         self, rng: np.random.Generator, mask: BoolArray, spacing_mm: tuple[float, ...]
@@ -84,7 +86,7 @@ class PolygonNoise(MaskNoise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> PolygonNoise:
         """So many times fewer vertices and larger errors; the aim moves outward by `bias * jitter_mm`."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         jitter_mm = self.jitter_mm * strength
         wanted = self.vertices / strength if strength > 0 else math.inf
         return dataclasses.replace(

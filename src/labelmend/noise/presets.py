@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import MaskNoise, Noise, Params, apply_by_class, draw_by_class
+from labelmend.noise.base import MaskNoise, Noise, Params, apply_by_class, check_style, draw_by_class
 from labelmend.noise.markov import MarkovNoise
 from labelmend.noise.morphology import MorphologyNoise
 from labelmend.noise.segthor import SegthorNoise
@@ -57,6 +57,7 @@ class Preset(Noise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> Preset:
         """Every noise of the preset in that hand."""
+        check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(
             self,
             noise=self.noise and self.noise.styled(strength=strength, bias=bias),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, case_generator, check_size
+from labelmend.noise.base import Noise, case_generator, check_size, is_whole, shown
 
 N = TypeVar("N", bound=Noise)
 
@@ -45,15 +45,17 @@ def draw_raters(
         bias_spread: sd of their biases, whose mean is 0.
 
     Raises:
-        ConfigError: a count below 1, a negative spread.
+        ConfigError: a count below 1, a negative spread, a seed that is no whole number.
 
     >>> [rater.name for rater in draw_raters(2)]
     ['rater_1', 'rater_2']
     >>> draw_raters(2)[1] == draw_raters(3)[1]
     True
     """
-    if count < 1:
-        raise ConfigError(f"the number of raters must be 1 or more, got {count}")
+    if not is_whole(count) or count < 1:
+        raise ConfigError(f"the number of raters must be 1 or more, got {shown(count)}")
+    if not is_whole(seed):
+        raise ConfigError(f"the raters' seed must be a whole number, got {shown(seed)}")
     check_size("raters'", strength_spread=strength_spread, bias_spread=bias_spread)
     raters = []
     for number in range(1, count + 1):

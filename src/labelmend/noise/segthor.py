@@ -12,7 +12,16 @@ import numpy as np
 from scipy.ndimage import affine_transform, binary_dilation, binary_erosion, find_objects, label
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, Params, check_probability, check_size, shift_odds
+from labelmend.noise.base import (
+    Noise,
+    Params,
+    check_probability,
+    check_style,
+    check_whole,
+    is_number,
+    shift_odds,
+    shown,
+)
 from labelmend.types import BoolArray, LabelMap
 
 SQUARE = np.ones((3, 3), bool)
@@ -111,19 +120,17 @@ class SegthorNoise(Noise):
     area_px: float = 1000.0
 
     def __post_init__(self) -> None:
-        for name, value in {"fewest": self.fewest, "most": self.most}.items():
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_ITERATIONS:
-                raise ConfigError(
-                    f"segthor noise: {name} must be a whole number from 0 to {MOST_ITERATIONS}, got {value}"
-                )
+        super().__post_init__()
+        check_whole(self.name, 0, MOST_ITERATIONS, fewest=self.fewest, most=self.most)
         if self.fewest > self.most:
             raise ConfigError(
                 f"segthor noise: fewest must not be above most, got {self.fewest} and {self.most}"
             )
         check_probability(self.name, under=self.under)
-        if not 1 <= self.area_px <= MOST_AREA_PX:
+        if not (is_number(self.area_px) and 1 <= self.area_px <= MOST_AREA_PX):
             raise ConfigError(
-                f"segthor noise: area_px must lie from 1 to {MOST_AREA_PX:,} pixels, got {self.area_px}"
+                f"segthor noise: area_px must lie from 1 to {MOST_AREA_PX:,} pixels, "
+                f"got {shown(self.area_px)}"
             )
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
@@ -157,6 +164,6 @@ class SegthorNoise(Noise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> SegthorNoise:
         """As many times the iterations; the odds of too large to too small shifted."""
-        check_size(self.name, strength=strength)
-        fewest, most = (min(round(n * strength), MOST_ITERATIONS) for n in (self.fewest, self.most))
+        check_style(self.name, strength=strength, bias=bias)
+        fewest, most = (round(min(n * strength, MOST_ITERATIONS)) for n in (self.fewest, self.most))
         return dataclasses.replace(self, fewest=fewest, most=most, under=shift_odds(self.under, -bias))

@@ -10,7 +10,15 @@ import numpy as np
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import paging_axis
-from labelmend.noise.base import SEED_LIMIT, MaskNoise, Params, check_size
+from labelmend.noise.base import (
+    SEED_LIMIT,
+    MaskNoise,
+    Params,
+    check_axis,
+    check_size,
+    check_style,
+    check_whole,
+)
 from labelmend.types import BoolArray, FloatArray
 
 MAX_EVERY = 10**6
@@ -38,14 +46,10 @@ class SliceStepsNoise(MaskNoise):
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.every, int | np.integer)
-        if not whole or not 1 <= self.every <= MAX_EVERY:
-            raise ConfigError(
-                f"slice_steps noise: every must be a whole number from 1 to {MAX_EVERY:,}, got {self.every}"
-            )
+        super().__post_init__()
+        check_whole(self.name, 1, MAX_EVERY, every=self.every)
         check_size(self.name, shift_mm=self.shift_mm)
-        if self.axis not in (None, 0, 1, 2):
-            raise ConfigError(f"slice_steps noise: axis must be 0, 1, 2 or None, got {self.axis}")
+        check_axis(self.name, self.axis)
 
     def draw_mask(
         self, rng: np.random.Generator, mask: BoolArray, spacing_mm: tuple[float, ...]
@@ -85,7 +89,7 @@ class SliceStepsNoise(MaskNoise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> SliceStepsNoise:
         """So many times the slices left out between two drawn ones and the shift; `bias` changes nothing."""
-        check_size(self.name, strength=strength)
+        check_style(self.name, strength=strength, bias=bias)
         every = 1 + round(min((self.every - 1) * strength, MAX_EVERY - 1))
         return dataclasses.replace(self, every=every, shift_mm=self.shift_mm * strength)
 

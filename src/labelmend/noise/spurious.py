@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, find_objects, label
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import MaskNoise, Params, check_probability, check_size
+from labelmend.noise.base import MaskNoise, Params, check_probability, check_size, check_style, limited_exp
 from labelmend.types import BoolArray
 
 MAX_COUNT = 1_000
@@ -45,6 +44,7 @@ class SpuriousNoise(MaskNoise):
     radius_mm: float = 10.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_size(self.name, count=self.count, radius_mm=self.radius_mm)
         check_probability(self.name, scale_low=self.scale_low, scale_high=self.scale_high)
         if self.count > MAX_COUNT:
@@ -88,8 +88,9 @@ class SpuriousNoise(MaskNoise):
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> SpuriousNoise:
         """So many times `exp(bias)` as many objects."""
-        check_size(self.name, strength=strength)
-        return dataclasses.replace(self, count=min(self.count * strength * math.exp(bias), MAX_COUNT))
+        check_style(self.name, strength=strength, bias=bias)
+        count = min(self.count * strength * limited_exp(bias), MAX_COUNT)
+        return dataclasses.replace(self, count=count)
 
 
 def _original(
