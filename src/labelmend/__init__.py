@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from labelmend.api import train as train
     from labelmend.engine.evaluate import evaluate as evaluate
+    from labelmend.engine.fit_noise import fit_noise as fit_noise
     from labelmend.engine.predict import load_predictor as load_predictor
     from labelmend.engine.simulate import simulate as simulate
     from labelmend.geometry import boundary_bias as boundary_bias
@@ -31,6 +32,7 @@ _HOME = {
     "SpatialCorrection": "methods.spatial_correction",
     "boundary_bias": "geometry",
     "evaluate": "engine.evaluate",
+    "fit_noise": "engine.fit_noise",
     "load_predictor": "engine.predict",
     "markov_noise": "noise",
     "signed_distance": "geometry",

@@ -13,8 +13,8 @@ from labelmend.cli.evaluate import class_values
 from labelmend.cli.screen import Bars, table
 from labelmend.engine.fit_noise import ClassNoise, NoiseFit, RatersFit, fit_noise, fit_rater_noise
 from labelmend.errors import ConfigError
-from labelmend.noise.fit import flags
-from labelmend.noise.intervals import Interval
+from labelmend.fitting.intervals import Interval
+from labelmend.fitting.markov import flags
 
 
 def parser() -> ArgumentParser:

@@ -110,13 +110,13 @@ def evaluate(
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
-    ours, theirs = _open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm)
+    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm)
     scores: list[Score] = []
     units: dict[str, str] = {}
     for case in sorted(ours.cases):
         evaluated, truth = ours.read(case), theirs.read(case)
         files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
-        grid = _common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
+        grid = common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
         units[case] = grid.unit
         scores += score_case(case, evaluated, truth, tolerance_mm=tolerance_mm, spacing_mm=grid.spacing_mm)
         on_case(case, len(ours.cases))
@@ -124,14 +124,14 @@ def evaluate(
         labels=Path(labels),
         reference=Path(reference),
         classes=theirs.classes,
-        unit=_common_unit(units),
+        unit=common_unit(units),
         tolerance_mm=tolerance_mm,
         scores=tuple(scores),
         not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))),
     )
 
 
-def _open_pair(
+def open_pair(
     labels: Path,
     reference: Path,
     classes: Mapping[str, int] | None,
@@ -184,7 +184,7 @@ def _unnamed(folder: LabelFolder) -> bool:
     return folder.classes == tuple(map(str, folder.values or ()))
 
 
-def _common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:
+def common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:
     """The grid of a pair, from the file that stores its geometry; an error where the two disagree."""
     difference = grid_difference(ours, theirs)
     if difference:
@@ -192,7 +192,7 @@ def _common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:
     return ours if theirs.affine is None else theirs
 
 
-def _common_unit(units: Mapping[str, str]) -> str:
+def common_unit(units: Mapping[str, str]) -> str:
     """The unit of all cases, or an error: pixels and millimetres cannot be averaged."""
     without = [case for case, unit in units.items() if unit == "px"]
     if without and len(without) < len(units):

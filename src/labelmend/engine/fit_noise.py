@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.engine.evaluate import _common_grid, _common_unit, _open_pair
+from labelmend.engine.evaluate import common_grid, common_unit, open_pair
 from labelmend.errors import ConfigError, MissingDataError, OutputError
+from labelmend.fitting.displacement import Displacement, Pair
+from labelmend.fitting.intervals import Interval
+from labelmend.fitting.markov import MarkovFit, fit_markov, flags, summarise_displacements
+from labelmend.fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
 from labelmend.io import LabelFolder, open_labels, write_json
-from labelmend.noise.displacement import Displacement, Pair
-from labelmend.noise.fit import MarkovFit, fit_markov, flags, summarise_displacements
-from labelmend.noise.intervals import Interval
-from labelmend.noise.rater_fit import Comparisons, RaterFit, compare_raters, fit_raters, gather
 from labelmend.types import BoolArray, Grid, LabelMap
 
 RESULT, PAGE = "fit.json", "fit.html"
@@ -175,7 +175,7 @@ def fit_noise(
     """
     given, clean = Path(given), Path(clean)
     check_out(out, (given, clean))
-    ours, theirs = _open_pair(given, clean, classes, ignore, spacing_mm)
+    ours, theirs = open_pair(given, clean, classes, ignore, spacing_mm)
     names, units = theirs.classes, {}
     pairs: dict[str, list[Pair]] = {name: [] for name in names}
     measured: dict[str, list[Displacement]] = {name: [] for name in names}
@@ -190,7 +190,7 @@ def fit_noise(
             pairs[name].append(pair)
             measured[name].append(pair.against_clean(pair.given))
         on_case(case, len(ours.cases))
-    unit = _common_unit(units)
+    unit = common_unit(units)
     more = (flip / 2, min(2 * flip, 1.0)) if flips is None else tuple(flips)
     found = []
     for name in names:
@@ -276,7 +276,7 @@ def fit_rater_noise(
     fits = {
         name: fit_raters(gather(found[name]), raters, n_boot=n_boot, level=level, seed=seed) for name in names
     }
-    result = RatersFit(paths, _common_unit(units), level, len(cases), fits)
+    result = RatersFit(paths, common_unit(units), level, len(cases), fits)
     if out is not None:
         write_json(Path(out) / RESULT, result.as_dict())
     return result
@@ -328,7 +328,7 @@ def _open_shared(
 
 def _grid(one: LabelMap, other: LabelMap, ours: LabelFolder, theirs: LabelFolder, case: str) -> Grid:
     files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
-    return _common_grid(one.grid, other.grid, f"case {case}: {files}")
+    return common_grid(one.grid, other.grid, f"case {case}: {files}")
 
 
 def _one_grid(labels: Sequence[LabelMap | None], holders: Sequence[LabelFolder | None], case: str) -> Grid:
@@ -337,7 +337,7 @@ def _one_grid(labels: Sequence[LabelMap | None], holders: Sequence[LabelFolder |
     grid = there[0][0].grid
     for other, folder in there[1:]:
         files = f"{there[0][1].sources(case)[0]} and {folder.sources(case)[0]}"
-        grid = _common_grid(grid, other.grid, f"case {case}: {files}")
+        grid = common_grid(grid, other.grid, f"case {case}: {files}")
     return grid
 
 
