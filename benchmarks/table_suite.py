@@ -111,9 +111,10 @@ def main() -> None:
     lines = [
         f"# Which method for which error: {name}",
         "",
-        f"Made by `python benchmarks/run_suite.py {options.suite}` and `table_suite.py`; mean ± standard deviation over",
-        f"seeds, {suite['n_test']} test cases never trained on, native grid. Settings of all: {settings}.",
-        f"Every method runs with the defaults of its file. Plain training on clean masks: mean test Dice {clean}.",
+        f"Made by `run_suite.py {options.suite}` and `table_suite.py` in benchmarks/; mean ± standard deviation",
+        f"over seeds, {suite['n_test']} test cases never trained on, native grid.",
+        f"Settings of all: {settings}. Every method runs with the defaults of its file.",
+        f"Plain training on clean masks: mean test Dice {clean}.",
         "",
         *(f"- **{noise}**: {setting['about']}" for noise, setting in suite["noise"].items()),
         "",
