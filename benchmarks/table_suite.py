@@ -111,7 +111,7 @@ def main() -> None:
     lines = [
         f"# Which method for which error: {name}",
         "",
-        f"Made by `run_suite.py {options.suite}` and `table_suite.py` in benchmarks/; mean ± standard deviation",
+        f"Made by `run_suite.py {options.suite}` and `table_suite.py` in benchmarks/; mean ± sd",
         f"over seeds, {suite['n_test']} test cases never trained on, native grid.",
         f"Settings of all: {settings}. Every method runs with the defaults of its file.",
         f"Plain training on clean masks: mean test Dice {clean}.",

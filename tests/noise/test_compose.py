@@ -88,3 +88,10 @@ def test_a_style_reaches_every_part() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make_noise(settings)
+
+
+def test_labels_that_no_part_changes_come_back_in_an_array_of_their_own() -> None:
+    labels, noise = square(), Compose(parts=[GROW], probability=0.0)
+    noisy = noise.apply(labels, noise.draw(np.random.default_rng(0), labels))
+    assert np.array_equal(noisy.array, labels.array)
+    assert not np.shares_memory(noisy.array, labels.array)

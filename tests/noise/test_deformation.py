@@ -220,3 +220,9 @@ def test_strength_multiplies_displacement_and_offset_and_bias_is_in_deviations()
 def test_settings_out_of_range_are_refused(setting: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DeformationNoise(**setting)
+
+
+def test_a_length_of_nearly_nothing_makes_pixels_independent_and_warns_of_nothing() -> None:
+    fields = [smooth_field(np.random.default_rng(2), (4, 5), (1.0, 9.0), n) for n in (1e-6, 1e-300, 5e-324)]
+    assert np.array_equal(fields[0], fields[1])
+    assert np.array_equal(fields[0], fields[2])

@@ -1,8 +1,16 @@
-"""One generator a case."""
+"""One generator a case; pixels that several classes claim; odds."""
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelmend.geometry import signed_distance
 from labelmend.noise import case_generator
+from labelmend.noise.base import merge, shift_odds
+from labelmend.types import Grid, LabelMap
 
 
 def first(*names: str, seed: int = 0) -> int:
@@ -19,3 +27,37 @@ def test_seed_and_case_both_matter() -> None:
 
 def test_the_numbers_are_pinned_so_that_old_manifests_can_be_drawn_again() -> None:
     assert first("JPCLN001", "lung", seed=7) == 809416196587752800
+
+
+@settings(max_examples=100, deadline=None, database=None, derandomize=True)
+@given(st.sampled_from([(1, 7), (6, 6), (3, 4, 5)]), st.sampled_from([1.0, 2.6]), st.integers(0, 2**32 - 1))
+def test_a_contested_pixel_goes_to_the_nearest_clean_region(
+    shape: tuple[int, ...], thick: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    spacing = (thick, *(1.0,) * (len(shape) - 1))
+    labels = LabelMap(rng.choice(5, shape, p=rng.dirichlet(np.ones(5))), Grid(shape, spacing), tuple("abcd"))
+    claims = rng.random((4, *shape)) < 0.5
+    merged = merge(labels, claims).array
+    distance = np.stack([signed_distance(mask, spacing) for mask in labels.masks()])
+    for pixel in np.ndindex(*shape):
+        claimants = [j for j in range(4) if claims[(j, *pixel)]]
+        nearest = min((distance[(j, *pixel)] for j in claimants), default=None)
+        if nearest is None:
+            assert merged[pixel] == 0
+        else:
+            # Of regions equally near, one may be measured to another pixel of the same distance in mm.
+            assert merged[pixel] - 1 in claimants
+            assert distance[(merged[pixel] - 1, *pixel)] <= nearest + (0.5 * thick if thick != 1 else 0)
+
+
+def test_classes_without_a_clean_region_keep_what_they_claim() -> None:
+    # Both claim the middle, and are infinitely far from it: the first of them has it, not background.
+    labels = LabelMap(np.array([[1, 0, 0]]), Grid((1, 3), (1.0, 1.0)), ("a", "b", "c"))
+    claims = np.array([[[1, 0, 0]], [[0, 1, 0]], [[0, 1, 1]]], bool)
+    assert merge(labels, claims).array.tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(("probability", "bias"), [(0.5, 1e9), (0.5, -1e9), (5e-324, 1e9), (5e-324, -1e9)])
+def test_a_huge_bias_makes_sure_and_does_not_overflow(probability: float, bias: float) -> None:
+    assert shift_odds(probability, bias) == pytest.approx(1.0 if bias > 0 else 0.0, abs=1e-9)

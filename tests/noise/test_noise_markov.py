@@ -355,3 +355,10 @@ def test_another_setting_does_not_agree_with_the_published_masks(
 ) -> None:
     wrong = dataclasses.replace(PRESETS["J1"].per_class["lung"], **change)  # type: ignore[arg-type]
     assert np.abs(compare(jsrt, "lung", wrong)).max() > 4
+
+
+def test_without_strength_there_is_neither_speckle_nor_smoothing() -> None:
+    noise = MarkovNoise(steps=9, speckle=0.2, smooth=True)
+    assert noise.styled(strength=0) == MarkovNoise(steps=0, speckle=0.0, smooth=False)
+    assert noise.styled(strength=0.5) == MarkovNoise(steps=4, speckle=0.1, smooth=True)
+    assert noise.styled(strength=2) == MarkovNoise(steps=18, speckle=0.2, smooth=True)

@@ -2,9 +2,11 @@
 
 from labelmend.noise.affine import AffineNoise
 from labelmend.noise.base import MaskNoise, Noise, Params, case_generator
+from labelmend.noise.class_flip import ClassFlipNoise
 from labelmend.noise.compose import Compose, OneOf, make_noise
 from labelmend.noise.confusion import ConfusionNoise
 from labelmend.noise.deformation import DeformationNoise
+from labelmend.noise.instance import InstanceFlipNoise
 from labelmend.noise.markov import MarkovNoise, markov_noise
 from labelmend.noise.missing import MissingNoise
 from labelmend.noise.missing_slices import MissingSlicesNoise
@@ -41,9 +43,11 @@ __all__ = [
     "PRESETS",
     "SEVERITIES",
     "AffineNoise",
+    "ClassFlipNoise",
     "Compose",
     "ConfusionNoise",
     "DeformationNoise",
+    "InstanceFlipNoise",
     "MarkovNoise",
     "MaskNoise",
     "MissingNoise",

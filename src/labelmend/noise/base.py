@@ -175,7 +175,8 @@ def shift_odds(probability: float, bias: float) -> float:
     """
     if probability in (0, 1) or bias == 0:
         return probability
-    return 1 / (1 + (1 - probability) / probability * limited_exp(-bias))
+    against = min((1 - probability) / probability, 1e308)  # infinity times 0 is no number
+    return 1 / (1 + against * limited_exp(-bias))
 
 
 def limited_exp(value: float) -> float:
