@@ -17,6 +17,8 @@ TORCH_FREE = (
     "labelmend.phantom",
     "labelmend.metrics",
     "labelmend.noise",
+    "labelmend.theory",
+    "labelmend.fitting",
     "labelmend.io",
     "labelmend.methods.spatial_correction",
     "labelmend.audit",
