@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from labelmend.errors import GeometryError
-from labelmend.losses import dice_ce_loss
+from labelmend.losses import cross_entropy_loss, dice_ce_loss, dice_loss, soft_dice_loss
 
 LOG2 = math.log(2)
 
@@ -75,3 +75,24 @@ def test_the_loss_agrees_with_monai_where_they_mean_the_same():
 def test_shapes_that_do_not_belong_together_are_named():
     with pytest.raises(GeometryError, match=r"\(1, 4, 4\).*\(1, 5, 5\)"):
         dice_ce_loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 5, 5))
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_dice_ce_is_dice_and_cross_entropy(overlapping):
+    torch.manual_seed(3)
+    logits = torch.randn(2, 3, 4, 5)
+    target = (torch.rand(2, 3, 4, 5) > 0.5).float() if overlapping else torch.randint(0, 3, (2, 4, 5))
+    settings = {"valid": torch.rand(2, 4, 5) > 0.3, "weight": torch.tensor([0.5, 1.0, 3.0])}
+    parts = dice_loss(logits, target, **settings) + cross_entropy_loss(logits, target, **settings)
+    torch.testing.assert_close(dice_ce_loss(logits, target, **settings), parts)
+
+
+def test_the_background_is_no_class_of_dice():
+    torch.manual_seed(4)
+    logits, target = torch.randn(1, 3, 4, 5), torch.randint(0, 3, (1, 4, 5))
+    heavy, light = (torch.tensor([w, 1.0, 2.0]) for w in (100.0, 0.0))
+    one, other = dice_loss(logits, target, weight=heavy), dice_loss(logits, target, weight=light)
+    torch.testing.assert_close(one, other)
+    probs, truth = logits.softmax(1), torch.stack([target == c for c in range(3)], 1).float()
+    alone = [soft_dice_loss(probs[:, c : c + 1], truth[:, c : c + 1], torch.ones(1, 4, 5)) for c in (1, 2)]
+    torch.testing.assert_close(one, (alone[0] + 2 * alone[1]) / 3)
