@@ -16,7 +16,7 @@ import pytest
 import labelmend
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("audit", "fitting", "geometry", "io", "losses", "metrics", "noise", "theory")
+PACKAGES = ("audit", "fitting", "geometry", "io", "losses", "metrics", "noise", "tabular", "theory")
 """Packages that list public names; the other packages are imported module by module and list none."""
 
 MOST_PARAMETERS_WITHOUT_ARGS = 2

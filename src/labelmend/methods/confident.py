@@ -1,0 +1,236 @@
+"""Confident learning: pixels whose label a confident network contradicts are left out of the next training.
+
+The network need not be right to be useful here. It must be surer of another class than it usually is of
+pixels that carry that class; "usually" is the mean over the data set, one number a class, so that a class of
+which the network is never sure (a thin one) is not pruned away for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import ConfigError, MissingExtraError
+from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State, revision
+from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Backend = Literal["own", "cleanlab"]
+
+ROUNDING = 1e-6
+"""Below a threshold by less than this counts as reaching it: all pixels alike have exactly their mean."""
+
+
+def tasks(labels: LabelMap, probs: FloatArray) -> list[tuple[NDArray, FloatArray]]:
+    """The labelling tasks of a case, each with its given labels and probabilities, class 0 being the rest.
+
+    Exclusive classes are one task with k + 1 labels; overlapping ones are k tasks with two labels each.
+
+    Args:
+        labels: the given labels.
+        probs: `(k *space)` sigmoid outputs, or `(k+1 *space)` softmax outputs with background first.
+
+    Returns:
+        pairs of `(*space)` integers and `(C *space)` probabilities.
+    """
+    masks = labels.masks()
+    if labels.overlapping:
+        return [(mask.astype(int), np.stack([1 - p, p])) for mask, p in zip(masks, probs, strict=True)]
+    return [(np.where(masks.any(0), masks.argmax(0) + 1, 0), probs)]
+
+
+def masks_of(answers: Sequence[NDArray], n_classes: int, *, overlapping: bool) -> BoolArray:
+    """`(k *space)` masks from the integers of each of the `tasks`."""
+    if overlapping:
+        return np.stack(answers) > 0
+    return np.stack([answers[0] == index for index in range(1, n_classes + 1)])
+
+
+def flat_tasks(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities and labels of a batch by task, `(m C n)` each, for m `tasks` of C labels and n pixels.
+
+    Args:
+        logits: `(b k *space)` for overlapping classes, `(b k+1 *space)` for exclusive ones.
+        target: `(b k *space)` floats (shares of a pixel), or `(b *space)` integers.
+    """
+    import torch
+
+    channels = logits.detach().float().movedim(1, 0).flatten(1)
+    if target.ndim == logits.ndim:
+        probs, truth = channels.sigmoid(), target.float().movedim(1, 0).flatten(1)
+        return torch.stack([1 - probs, probs], dim=1), torch.stack([1 - truth, truth], dim=1)
+    truth = torch.nn.functional.one_hot(target.long().flatten(), len(channels)).T.float()
+    return channels.softmax(dim=0)[None], truth[None]
+
+
+def mean_self_confidence(given: NDArray, probs: FloatArray, counted: BoolArray | None = None) -> FloatArray:
+    """Per class, the mean probability of that class over the pixels given as it; NaN where none is.
+
+    Args:
+        given: `(*space)` integers in 0..C-1.
+        probs: `(C *space)` probabilities.
+        counted: `(*space)` booleans, pixels that count; None means all.
+
+    >>> probs = np.array([[0.9, 0.7, 0.6], [0.1, 0.3, 0.4]])
+    >>> mean_self_confidence(np.array([0, 0, 1]), probs)
+    array([0.8, 0.4])
+    """
+    of_class = [given == index for index in range(len(probs))]
+    if counted is not None:
+        of_class = [chosen & counted for chosen in of_class]
+    return np.array([p[chosen].mean() if chosen.any() else np.nan for p, chosen in zip(probs, of_class)])
+
+
+def label_errors(given: NDArray, probs: FloatArray, thresholds: FloatArray) -> BoolArray:
+    """Pixels off the diagonal of the confident joint: the likeliest class is another, and likely enough.
+
+    Args:
+        given: `(*space)` integers in 0..C-1.
+        probs: `(C *space)` probabilities.
+        thresholds: per class, the probability from which on the network is sure; NaN flags nothing as it.
+
+    >>> probs = np.array([[0.9, 0.3, 0.45], [0.1, 0.7, 0.55]])
+    >>> label_errors(np.array([0, 0, 0]), probs, np.array([0.8, 0.6]))
+    array([False,  True, False])
+    """
+    guess = probs.argmax(axis=0)
+    return (guess != given) & (probs.max(axis=0) >= thresholds[guess] - ROUNDING)
+
+
+def cleanlab_errors(given: NDArray, probs: FloatArray, counted: BoolArray) -> BoolArray:
+    """What `cleanlab.segmentation` flags among the counted pixels of one case, shapes as in `label_errors`.
+
+    Raises:
+        MissingExtraError: cleanlab is not installed.
+    """
+    _require_cleanlab()
+    from cleanlab.segmentation.filter import find_label_issues
+
+    found = np.zeros(given.shape, bool)
+    if counted.any():
+        # A picture one pixel high: cleanlab knows no ignored pixels, and looks at each pixel by itself.
+        labels, likely = given[counted][None, None], probs[:, counted][None, :, None].astype(float)
+        issues = find_label_issues(labels, likely / likely.sum(axis=1), n_jobs=1, verbose=False)
+        found[counted] = np.asarray(issues).ravel()
+    return found
+
+
+def _require_cleanlab() -> None:
+    if importlib.util.find_spec("cleanlab") is None:
+        raise MissingExtraError(
+            'backend "cleanlab" needs cleanlab: pip install "labelmend[cleanlab]", or take backend "own"'
+        )
+
+
+@dataclass(frozen=True)
+class Confident(Method):
+    """Train, find the pixels whose label a confident network contradicts, train again without them.
+
+    The labels handed back hold the network's class at these pixels, after every round. Training sees the data
+    it is judged on: in-sample probabilities are too sure of the given labels, so errors that the network has
+    learned by heart are not found. The paper predicts out of sample (K folds), which would cost K trainings;
+    few epochs or early stopping help here. In the second round flagged pixels are out of sample.
+
+    Args:
+        replace: train the next round on the network's class at flagged pixels, instead of leaving them out.
+        backend: "own" takes thresholds over the data set and flags what `cleanlab.filter` does with
+            filter_by="confident_learning"; "cleanlab" asks `cleanlab.segmentation` case by case, which finds
+            thresholds in the case alone and then flags as many pixels of lowest self-confidence. It needs the
+            extra of that name.
+
+    Paper: Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR
+        2021; for pixels Lad, Mueller, "Estimating label quality and errors in semantic segmentation data via
+        any model", 2023.
+    Differs: thresholds are means over the last epoch's training batches, augmented and with the network as it
+        was at each of them, since cases come by once and are not kept; after a first round borrowed from
+        another run there are none, and each case has its own. Every pixel off the diagonal of the confident
+        joint is flagged whose likeliest class also differs from the given one (as cleanlab does); no pruning
+        by count. A pixel flagged for one of several overlapping classes is left out for all. Training is
+        Dice-CE.
+    """
+
+    replace: bool = False
+    backend: Backend = "own"
+
+    needs: ClassVar[Needs] = Needs(rounds=2, counts=("confidence",))
+
+    def __post_init__(self) -> None:
+        if self.backend not in ("own", "cleanlab"):
+            raise ConfigError(f'backend must be "own" or "cleanlab", got {self.backend!r}')
+
+    def init(self, facts: Facts) -> State:
+        if self.backend == "cleanlab":
+            _require_cleanlab()
+        k = len(facts.classes)
+        shape = (k, 2) if facts.overlapping else (1, k + 1)
+        return {
+            "classes": list(facts.classes),
+            "confidence": np.zeros((2, *shape)),  # sum of self-confidence and number of pixels, by task
+            "thresholds": np.full(shape, np.nan),
+        }
+
+    def step(self, state: State, batch: Batch, nets: Nets) -> tuple[Tensor, Tensor, State]:
+        import torch
+
+        loss, logits, state = super().step(state, batch, nets)
+        probs, truth = flat_tasks(logits, batch.target)
+        weight = truth * batch.valid.flatten()
+        found = torch.stack([(probs * weight).sum(-1), weight.sum(-1)]).double().cpu().numpy()
+        return loss, logits, state | {"confidence": state["confidence"] + found}
+
+    def epoch_end(self, state: State, epoch: int) -> tuple[State, bool]:
+        total, count = state["confidence"]
+        thresholds = np.where(count > 0, total / np.maximum(count, 1e-9), state["thresholds"])
+        return state | {"thresholds": thresholds, "confidence": np.zeros_like(state["confidence"])}, False
+
+    def revise(
+        self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
+    ) -> tuple[State, Iterator[Revision]]:
+        proposals = (self._revised(predicted, state.get("thresholds")) for predicted in cases)
+        return state, (revised for revised in proposals if revised is not None)
+
+    def findings(self, state: State) -> list[dict[str, Any]]:
+        names, thresholds = state["classes"], state["thresholds"]
+        of_class = thresholds[:, 1] if len(thresholds) == len(names) else thresholds[0, 1:]
+        return [
+            {
+                "class": name,
+                "threshold": None if np.isnan(value) else float(value),
+                "why": "the threshold of each case by itself"
+                if np.isnan(value)
+                else f"pixels given otherwise are flagged where it is likeliest, with {value:.2f} or more",
+            }
+            for name, value in zip(names, of_class, strict=True)
+        ]
+
+    def _revised(self, predicted: Predicted, thresholds: FloatArray | None) -> Revision | None:
+        """The given labels with the network's class where they are flagged; None where nothing changes."""
+        labels = predicted.given
+        answers, flagged = [], np.zeros(labels.grid.shape, bool)
+        for index, (given, probs) in enumerate(tasks(labels, predicted.probs)):
+            known = None if thresholds is None else thresholds[index]
+            errors = self._errors(given, probs, ~labels.ignored(), known)
+            answers.append(np.where(errors, probs.argmax(axis=0), given))
+            flagged |= errors
+        if not flagged.any() and np.array_equal(predicted.current.array, labels.array):
+            return None
+        masks = masks_of(answers, len(labels.classes), overlapping=labels.overlapping)
+        reason = f"{flagged.sum()} pixels whose label the network contradicts with confidence"
+        proposal = revision(predicted, masks, reason)
+        return proposal if self.replace else replace(proposal, left_out=flagged)
+
+    def _errors(
+        self, given: NDArray, probs: FloatArray, counted: BoolArray, thresholds: FloatArray | None
+    ) -> BoolArray:
+        if self.backend == "cleanlab":
+            return cleanlab_errors(given, probs, counted)
+        of_case = mean_self_confidence(given, probs, counted)
+        limits = of_case if thresholds is None else np.where(np.isnan(thresholds), of_case, thresholds)
+        return label_errors(given, probs, limits) & counted
