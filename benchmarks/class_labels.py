@@ -178,14 +178,15 @@ def run(name: str) -> None:
 
 
 def rows() -> list[dict[str, Any]]:
-    """What has been measured; a line that was cut off is passed over."""
-    found = []
+    """What has been measured, each piece once; a line that was cut off is passed over."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line in ROWS.read_text(encoding="utf-8").splitlines() if ROWS.is_file() else ():
         try:
-            found.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             continue
-    return found
+        found[key(row)] = row
+    return list(found.values())
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -208,9 +209,9 @@ def table() -> None:
         size = (
             "1 347 training and 450 test cases"
             if name == "digits"
-            else f"{N_FASHION} of 60 000 training cases"
+            else "10 000 of 60 000 training and 10 000 test cases"
         )
-        lines += [f"## {name}: {size}, {SETTINGS[name]['epochs']} epochs, up to {n_seeds} seeds", ""]
+        lines += [f"## {name}: {size}, {SETTINGS[name]['epochs']} epochs, {n_seeds} seeds", ""]
         for noise, rates in RATES.items():
             lines += [f"### {noise}", "", "| method | " + " | ".join(f"{rate:g}" for rate in rates) + " |"]
             lines.append("|---|" + "---|" * len(rates))

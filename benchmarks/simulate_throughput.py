@@ -23,7 +23,7 @@ from labelmend.noise import MarkovNoise
 from labelmend.phantom import PHANTOM_CLASSES, draw_phantom
 
 RESULT = Path(__file__).parent / "results" / "simulate_throughput.md"
-CASES, SIZE, REPEATS = 300, 256, 5
+CASES, SIZE, REPEATS = 1000, 256, 3
 MANY = 20_000
 
 
@@ -32,7 +32,7 @@ def draw_cases(folder: Path) -> None:
         _, masks = draw_phantom(np.random.default_rng(number), SIZE)
         for name, mask in zip(PHANTOM_CLASSES, masks, strict=True):
             (folder / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(mask.astype(np.uint8) * 255).save(folder / name / f"case_{number:03}.png")
+            Image.fromarray(mask.astype(np.uint8) * 255).save(folder / name / f"case_{number:04}.png")
 
 
 def seconds(clean: Path, out: Path, jobs: int) -> float:

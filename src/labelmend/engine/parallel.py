@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 BACKENDS = ("loky", "ray")
 # Items handed out at a time, per job: enough to keep all jobs busy, little enough to do again.
-CHUNK = 64
+CHUNK = 512
 # How often a chunk is begun before its workers' deaths are taken for its own fault.
 ATTEMPTS = 4
 
@@ -74,13 +74,19 @@ def _survived(
     jobs: int,
     backend: str,
     deaths: tuple[type[BaseException], ...],
-) -> list[Result | LabelmendError]:
-    from joblib import Parallel, delayed, parallel_config
+) -> Iterator[Result | LabelmendError]:
+    from joblib import Parallel, delayed
 
+    n_done = 0
     for attempt in itertools.count(1):
+        # Ray's backend hands over results only when all of them are there.
+        return_as = "generator" if backend == "loky" else "list"
+        parallel = Parallel(_workers(jobs, backend), backend=backend, return_as=return_as)
         try:
-            with parallel_config(backend=backend, n_jobs=_workers(jobs, backend)):
-                return Parallel()(delayed(_outcome)(function, item) for item in chunk)
+            for outcome in parallel(delayed(_outcome)(function, item) for item in chunk[n_done:]):
+                n_done += 1
+                yield outcome
+            return
         except deaths as error:
             if attempt == ATTEMPTS:
                 raise WorkerError(
@@ -88,7 +94,6 @@ def _survived(
                     f"({type(error).__name__}): give them more memory, or ask for fewer jobs; "
                     f"what was finished is kept"
                 ) from error
-    raise AssertionError("the loop ends by returning or raising")
 
 
 def _workers(jobs: int, backend: str) -> int:
