@@ -17,6 +17,7 @@ TESTED_ELSEWHERE = {
 NO_MODULE_OF_THEIR_OWN = {
     "cli/test_cli.py": "the dispatch in cli/__init__.py and __main__.py",
     "engine/test_resume.py": "runs that are killed and started again",
+    "engine/test_two_processes.py": "every method on two processes",
     "methods/test_contract.py": "every method",
     "noise/test_noise_fuzz.py": "every kind of error in masks",
     "test_bad_input.py": "the sentence and the exit code of every kind of bad input",
