@@ -52,6 +52,10 @@ bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow || test $$? -eq 5
 	$(BIN)/python benchmarks/run_jsrt.py --minutes 1e6
 	$(BIN)/python benchmarks/table_jsrt.py
+	$(BIN)/python benchmarks/run_suite.py jsrt --minutes 1e6
+	$(BIN)/python benchmarks/table_suite.py jsrt
+	$(BIN)/python benchmarks/markov_speed.py
+	$(BIN)/python benchmarks/simulate_throughput.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ PER_PIXEL = {
     "gce": losses.gce_loss,
     "sce": losses.sce_loss,
     "forward_ce": forward_ce,
+    "confidence_regularised": partial(losses.confidence_regularised_loss, beta=1.0),
 }
 PER_CASE = {
     "dice": losses.dice_loss,
@@ -54,6 +57,12 @@ def drawn(space, overlapping, seed=0, dtype=torch.float):
         else torch.randint(0, 3, (2, *space), generator=g)
     )
     return logits, target, torch.rand(2, *space, generator=g) > 0.3
+
+
+def test_every_loss_that_is_exported_is_looked_at_here():
+    exported = {name for name in losses.__all__ if name.endswith("_loss")}
+    other_arguments = {"jensen_shannon_loss", "soft_dice_loss"}
+    assert exported - other_arguments == {name if name.endswith("_loss") else f"{name}_loss" for name in ALL}
 
 
 @every_loss

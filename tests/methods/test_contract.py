@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import io
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -222,6 +223,20 @@ def test_stop_save_load_and_go_on_equals_uninterrupted(name):
     again, loss_again, _, _ = trained(method, kind, 2, state, modules)
     assert float(loss.detach()) == float(loss_again.detach())
     assert repr(again) == repr(whole)
+
+
+def test_the_state_stays_small_however_many_epochs(name):
+    """A few bytes a pixel at most, and no more than some numbers a class and epoch on top."""
+    method, kind = METHODS[name](), KINDS["2-D, four classes, exclusive"]
+    modules, sizes = nets(method, *kind), []
+    state = method.init(facts(*kind))
+    for epoch in range(24):
+        one = dataclasses.replace(batch(*kind), epoch=epoch)
+        _, _, state = method.step(state, one, modules)
+        state, _ = method.epoch_end(state, epoch)
+        sizes.append(len(pickle.dumps(state)))
+    assert sizes[-1] <= 4 * 2 * np.prod(shape_of(2)) + 16384  # pixels of the data, and tables of the classes
+    assert sizes[-1] - sizes[3] <= 20 * 4 * 32
 
 
 def test_findings_can_be_written_as_json(name):
