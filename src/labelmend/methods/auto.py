@@ -1,0 +1,118 @@
+"""Train plainly once, look at how the labels are wrong, and go on with the method that is made for it.
+
+Two symptoms decide, and both can be measured. A bias of the predicted outlines on trusted cases: all
+annotators draw them too wide, or too tight, and the labels alone cannot tell. Labels that are wrong deep
+inside structures, where the network is surest: objects that nobody annotated, confused classes, specks; they
+err alike wherever they lie, so that a transition matrix describes them. Where neither shows, errors gather at
+outlines and differ from case to case: they average out in the network by themselves, and the labels are left
+alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from labelmend.errors import ConfigError
+from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State
+from labelmend.methods.forward_t import ForwardT
+from labelmend.methods.spatial_correction import SpatialCorrection
+from labelmend.types import FloatArray, Predicted, Revision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BIASED, WRONG_INSIDE, NEITHER = "spatial_correction", "forward_t", "plain"
+
+
+@dataclass(frozen=True)
+class Auto(Method):
+    """Choose Spatial Correction, forward correction or plain training by measured symptoms, and say why.
+
+    The first round is plain training. Where the choice is plain, the second one repeats it.
+
+    Args:
+        wrong_inside: share of a class's surest pixels that must be given as another class for the labels to
+            count as wrong inside, in (0, 1). Not measured after a first round borrowed from another run.
+
+    Paper: none; a rule over Yao et al., ICLR 2023, and Patrini et al., CVPR 2017, whose methods it runs with
+        their defaults.
+    """
+
+    wrong_inside: float = 0.05
+
+    needs: ClassVar[Needs] = Needs(clean="optional", rounds=2, counts=ForwardT.needs.counts)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.wrong_inside < 1:
+            raise ConfigError(f"wrong_inside must be in (0, 1), got {self.wrong_inside}")
+
+    def init(self, facts: Facts) -> State:
+        return ForwardT().init(facts) | {"chosen": ""}
+
+    def step(self, state: State, batch: Batch, nets: Nets) -> tuple[Tensor, Tensor, State]:
+        return self._method(state).step(state, batch, nets)
+
+    def epoch_end(self, state: State, epoch: int) -> tuple[State, bool]:
+        return self._method(state).epoch_end(state, epoch)
+
+    def revise(
+        self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
+    ) -> tuple[State, Iterator[Revision]]:
+        if not state["chosen"]:
+            return self._choose(state, cases, clean)
+        # Trusted cases are for the bias; the matrix comes from the anchors of the first round.
+        return self._method(state).revise(state, cases, clean if state["chosen"] == BIASED else ())
+
+    def findings(self, state: State) -> list[dict[str, Any]]:
+        rows = SpatialCorrection().findings(state)
+        if state["chosen"] != BIASED:
+            inside = dict(zip(state["classes"], wrong_inside(state["transition"], len(state["classes"]))))
+            biases = {row["class"]: f"; {row['why']}" for row in rows}
+            rows = [
+                {
+                    "class": name,
+                    "why": f"{share:.1%} of its surest pixels are given wrong{biases.get(name, '')}",
+                }
+                for name, share in inside.items()
+            ]
+        return [{**row, "why": f"{state['chosen']}: {row['why']}"} for row in rows]
+
+    def _choose(
+        self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
+    ) -> tuple[State, Iterator[Revision]]:
+        """The first symptom that shows, and what its method makes of the labels."""
+        trusted = iter(clean)
+        first = next(trusted, None)
+        if first is not None:
+            state, revisions = SpatialCorrection().revise(state, cases, itertools.chain([first], trusted))
+            if any(row["moved"] for row in state["bias"]):
+                return state | {"chosen": BIASED}, revisions
+        if max(wrong_inside(state["transition"], len(state["classes"]))) <= self.wrong_inside:
+            return state | {"chosen": NEITHER}, iter(())
+        state, revisions = ForwardT().revise(state, cases, ()) if state["epochs"] else (state, iter(()))
+        return state | {"chosen": WRONG_INSIDE}, revisions
+
+    def _method(self, state: State) -> Method:
+        """Who trains: before the choice forward correction, whose first round is plain and counts anchors."""
+        return {BIASED: SpatialCorrection(), NEITHER: Method()}.get(state["chosen"], ForwardT())
+
+
+def wrong_inside(transition: FloatArray, n_classes: int) -> list[float]:
+    """Per foreground class, the share of its surest pixels that are given as something else.
+
+    Args:
+        transition: `(k 2 2)` for overlapping classes, `(1 k+1 k+1)` for exclusive ones, rows are true
+            classes; a row of the identity where nothing is known.
+        n_classes: k.
+
+    >>> wrong_inside(np.array([[[0.9, 0.1], [0.3, 0.7]]]), 1)
+    [0.3]
+    """
+    apart = len(transition) == n_classes and transition.shape[-1] == 2
+    kept = transition[:, 1, 1] if apart else np.diagonal(transition[0])[1:]
+    return (1 - kept).round(12).tolist()
