@@ -51,8 +51,15 @@ def test_a_bias_on_trusted_cases_is_undone_by_spatial_correction() -> None:
     assert all(r.added_vox == (0,) and r.removed_vox[0] > 100 for r in revisions)
 
 
-def test_the_bias_comes_first_where_both_symptoms_show() -> None:
-    assert chosen(trained(0.3), TOO_LARGE)[0]["chosen"] == "spatial_correction"
+def test_labels_wrong_inside_come_first_where_both_symptoms_show() -> None:
+    assert chosen(trained(0.3), TOO_LARGE)[0]["chosen"] == "forward_t"
+
+
+def test_one_thin_class_of_three_does_not_decide() -> None:
+    facts = Facts(("thin", "b", "c"), overlapping=True, ndim=2, n_cases=4, class_frequency=(0.1,) * 3)
+    state = Auto().init(facts) | {"epochs": 10}
+    state["transition"][0] = [[1.0, 0.0], [0.24, 0.76]]
+    assert Auto().revise(state, iter(()), iter(()))[0]["chosen"] == "plain"
 
 
 @pytest.mark.parametrize("clean", [[], RIGHT], ids=["no trusted case", "no bias on them"])

@@ -1,11 +1,12 @@
 """Train plainly once, look at how the labels are wrong, and go on with the method that is made for it.
 
-Two symptoms decide, and both can be measured. A bias of the predicted outlines on trusted cases: all
-annotators draw them too wide, or too tight, and the labels alone cannot tell. Labels that are wrong deep
-inside structures, where the network is surest: objects that nobody annotated, confused classes, specks; they
-err alike wherever they lie, so that a transition matrix describes them. Where neither shows, errors gather at
-outlines and differ from case to case: they average out in the network by themselves, and the labels are left
-alone.
+Two symptoms decide, and both can be measured. Labels that are wrong deep inside most structures, where the
+network is surest: objects that nobody annotated, confused classes, specks; they err alike wherever they
+lie, so that a transition matrix describes them. A bias of the predicted outlines on trusted cases: all
+annotators draw them too wide, or too tight, and the labels alone cannot tell. The first comes first, since
+objects left out pull outlines inward, too; and it asks for most classes, since a thin structure drawn too
+tight is left out in parts. Where neither shows, errors gather at outlines and differ from case to case:
+they average out in the network by themselves, and the labels are left alone.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class Auto(Method):
     The first round is plain training. Where the choice is plain, the second one repeats it.
 
     Args:
-        wrong_inside: share of a class's surest pixels that must be given as another class for the labels to
-            count as wrong inside, in (0, 1). Not measured after a first round borrowed from another run.
+        wrong_inside: share of a class's surest pixels that must be given as another class, in the median over
+            classes, for the labels to count as wrong inside, in (0, 1). Not measured after a first round
+            borrowed from another run.
 
     Paper: none; a rule over Yao et al., ICLR 2023, and Patrini et al., CVPR 2017, whose methods it runs with
         their defaults.
@@ -86,16 +88,16 @@ class Auto(Method):
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
         """The first symptom that shows, and what its method makes of the labels."""
+        if np.median(wrong_inside(state["transition"], len(state["classes"]))) > self.wrong_inside:
+            state, revisions = ForwardT().revise(state, cases, ())
+            return state | {"chosen": WRONG_INSIDE}, revisions
         trusted = iter(clean)
         first = next(trusted, None)
         if first is not None:
             state, revisions = SpatialCorrection().revise(state, cases, itertools.chain([first], trusted))
             if any(row["moved"] for row in state["bias"]):
                 return state | {"chosen": BIASED}, revisions
-        if max(wrong_inside(state["transition"], len(state["classes"]))) <= self.wrong_inside:
-            return state | {"chosen": NEITHER}, iter(())
-        state, revisions = ForwardT().revise(state, cases, ()) if state["epochs"] else (state, iter(()))
-        return state | {"chosen": WRONG_INSIDE}, revisions
+        return state | {"chosen": NEITHER}, iter(())
 
     def _method(self, state: State) -> Method:
         """Who trains: before the choice forward correction, whose first round is plain and counts anchors."""
