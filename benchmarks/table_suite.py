@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from run_suite import pieces
+
 HERE = Path(__file__).parent
 Row = dict[str, Any]
 NONE = "–"
@@ -115,6 +117,7 @@ def main() -> None:
         f"over seeds, {suite['n_test']} test cases never trained on, native grid.",
         f"Settings of all: {settings}. Every method runs with the defaults of its file.",
         f"Plain training on clean masks: mean test Dice {clean}.",
+        f"{len(rows)} of {len(list(pieces(suite)))} runs are in; one seed ranks nothing.",
         "",
         *(f"- **{noise}**: {setting['about']}" for noise, setting in suite["noise"].items()),
         "",
