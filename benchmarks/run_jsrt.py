@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from labelmend.engine.simulate import simulate
 from labelmend.io import open_dataset, open_labels
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.metrics import dice
+from run_suite import data_root
 
 HERE = Path(__file__).parent
 SUITE = tomllib.loads((HERE / "suites" / "jsrt_spatial.toml").read_text())
@@ -45,13 +45,6 @@ class Piece:
     after: str | None = None
     fine_tunes: str | None = None
     corrected_prediction: bool = False
-
-
-def data_root() -> Path:
-    for base in (os.environ.get("LABELMEND_DATA"), HERE.parents[1] / "shared" / "data"):
-        if base and (Path(base) / "jsrt").is_dir():
-            return Path(base) / "jsrt"
-    raise SystemExit("JSRT is not here: set LABELMEND_DATA to the folder that holds jsrt/")
 
 
 def pieces(jsrt: Path, out: Path) -> Iterator[Piece]:
@@ -180,7 +173,7 @@ def main(clock: Callable[[], float] = time.monotonic) -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    began, jsrt, out = clock(), data_root(), options.out.resolve()
+    began, jsrt, out = clock(), data_root("jsrt"), options.out.resolve()
     prepare(jsrt, out)
     RESULTS.parent.mkdir(exist_ok=True)
     rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()

@@ -32,6 +32,8 @@ from labelmend.noise.walk import (
     OUTSIDE,
     WALL,
     _frontier_places,
+    _gap_scale,
+    _listed,
     _step,
 )
 from labelmend.theory import expected_bias_mm, front_drift_vox, front_level_vox, front_spread_vox
@@ -127,17 +129,8 @@ def _walk_and_count(  # type: ignore[no-untyped-def]
     state, neighbours, places, rng, grows, flip, inner, outer, chosen, bins, counts, stops, seen
 ):
     """`labelmend.noise.walk`, with the directions of the steps given and every flip counted in its bin."""
-    n_inner, n_outer = 0, 0
-    for place in places:
-        if state[place] == INSIDE:
-            state[place] |= IN_INNER
-            inner[n_inner] = place
-            n_inner += 1
-        elif state[place] == OUTSIDE:
-            state[place] |= IN_OUTER
-            outer[n_outer] = place
-            n_outer += 1
-    scale = min(-1.0 / np.log1p(-flip), 1e15) if flip < 1 else 0.0
+    n_inner, n_outer = _listed(state, places, inner, outer)
+    scale = _gap_scale(flip)
     stop = 0
     for t in range(len(grows)):
         if grows[t]:

@@ -6,15 +6,12 @@ import torch
 
 from labelmend.errors import ConfigError, MissingExtraError
 from labelmend.methods import confident
-from labelmend.methods.base import Batch, Facts
+from labelmend.methods.base import Batch, Facts, flat_tasks, masks_of, tasks
 from labelmend.methods.confident import (
     Confident,
     cleanlab_errors,
-    flat_tasks,
     label_errors,
-    masks_of,
     mean_self_confidence,
-    tasks,
 )
 from labelmend.types import Grid, LabelMap, Predicted
 

@@ -4,8 +4,7 @@ import torch
 
 from labelmend.errors import ConfigError
 from labelmend.losses import dice_ce_loss
-from labelmend.methods.base import Batch, Facts
-from labelmend.methods.confident import flat_tasks
+from labelmend.methods.base import Batch, Facts, flat_tasks
 from labelmend.methods.forward_t import (
     CORRECTED,
     DONE,

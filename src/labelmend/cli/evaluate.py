@@ -35,6 +35,15 @@ def parser() -> ArgumentParser:
     add("--json", type=str | None, default=None, help="write summary and scores to this JSON file")
     add("--csv", type=str | None, default=None, help="write one row a case and class to this CSV file")
     add("--tolerance_mm", type=float, default=2.0, help="NSD counts boundaries this close as right")
+    add_label_flags(new)
+    add("--per_case", type=bool, nargs="?", const=True, default=False, help="also print every case and class")
+    add("--worst", type=int, default=5, help="how many of the lowest Dice scores to list")
+    return new
+
+
+def add_label_flags(parser: ArgumentParser) -> None:
+    """How label folders are read: class values, the value to ignore, and spacing."""
+    add = parser.add_argument
     add(
         "--classes",
         type=dict[str, int] | str | None,
@@ -48,9 +57,6 @@ def parser() -> ArgumentParser:
         default=None,
         help="for pictures, which store none: 1.4 or [1.4, 0.7]; without it lengths are in pixels",
     )
-    add("--per_case", type=bool, nargs="?", const=True, default=False, help="also print every case and class")
-    add("--worst", type=int, default=5, help="how many of the lowest Dice scores to list")
-    return new
 
 
 def run(arguments: Namespace) -> int:

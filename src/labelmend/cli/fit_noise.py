@@ -9,7 +9,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from labelmend.audit.noise_fit import write_noise_page
-from labelmend.cli.evaluate import class_values
+from labelmend.cli.evaluate import add_label_flags, class_values
 from labelmend.cli.screen import Bars, table
 from labelmend.engine.fit_noise import ClassNoise, NoiseFit, RatersFit, fit_noise, fit_rater_noise
 from labelmend.errors import ConfigError
@@ -39,19 +39,7 @@ def parser() -> ArgumentParser:
     )
     add("--speckle", type=float | None, default=None, help="take it as given instead of estimating it")
     add("--smooth", type=bool | None, default=None, help="take it as given instead of finding out")
-    add(
-        "--classes",
-        type=dict[str, int] | str | None,
-        default=None,
-        help="class values in integer maps: lung=1,heart=2 or a mapping",
-    )
-    add("--ignore", type=int | None, default=None, help="value that marks ignored pixels in integer maps")
-    add(
-        "--spacing_mm",
-        type=float | list[float] | None,
-        default=None,
-        help="for pictures, which store none: 1.4 or [1.4, 0.7]; without it lengths are in pixels",
-    )
+    add_label_flags(new)
     add("--n_boot", type=int, default=500, help="how many times the cases are drawn for intervals")
     add("--level", type=float, default=0.95, help="of the intervals")
     add("--max_cases", type=int, default=200, help="simulate on at most so many cases a class")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import Namespace
 from rich.console import Console
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars
-from labelmend.engine.simulate import mean_dice, simulate
+from labelmend.engine.simulate import mean_dice_by_rater, simulate
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
 
 
@@ -81,12 +79,13 @@ def run(arguments: Namespace) -> int:
     n_raters = arguments.raters or 1
     by = "" if arguments.raters is None else f" by {n_raters} raters"
     cases = f"{n_cases // n_raters} cases{by}"
-    console.print(f"{out}: noisy masks of {cases}; mean Dice to clean: {_dice(out)}", markup=False)
+    dice = mean_dice_by_rater(out)
+    console.print(f"{out}: noisy masks of {cases}; mean Dice to clean: {_told(dice[''])}", markup=False)
     for rater in draw_raters(n_raters, arguments.seed) if by else ():
         style = f"strength {rater.strength:.2f}, bias {rater.bias:+.2f}"
-        console.print(f"{rater.name}: {style}; mean Dice to clean: {_dice(out, rater.name)}", markup=False)
+        console.print(f"{rater.name}: {style}; mean Dice to clean: {_told(dice[rater.name])}", markup=False)
     return 0
 
 
-def _dice(out: Path, rater: str | None = None) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in mean_dice(out, rater).items())
+def _told(dice: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in dice.items())

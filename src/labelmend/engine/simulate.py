@@ -131,18 +131,22 @@ def simulate(
     return out
 
 
-def mean_dice(out: str | Path, rater: str | None = None) -> dict[str, float]:
-    """Mean Dice of noisy to clean masks per class over a simulated folder; NaN where no case counts.
+def mean_dice(out: str | Path) -> dict[str, float]:
+    """Mean Dice of noisy to clean masks per class over a simulated folder; NaN where no case counts."""
+    return mean_dice_by_rater(out)[""]
 
-    Args:
-        out: a folder that `simulate` wrote.
-        rater: name of one of its raters; None takes all masks.
-    """
-    values: dict[str, list[float]] = {}
-    for (_, drawn_by), row in _rows(Path(out)).items():
-        for name, value in row.extra["dice"].items() if rater in (None, drawn_by) else ():
-            values.setdefault(name, []).extend([] if value is None else [value])
-    return {name: float(np.mean(found)) if found else math.nan for name, found in values.items()}
+
+def mean_dice_by_rater(out: str | Path) -> dict[str, dict[str, float]]:
+    """`mean_dice` of all masks under "", and that of each rater under the rater's name."""
+    values: dict[str, dict[str, list[float]]] = {"": {}}
+    for (_, rater), row in _rows(Path(out)).items():
+        for of in dict.fromkeys(("", rater)):
+            for name, value in row.extra["dice"].items():
+                values.setdefault(of, {}).setdefault(name, []).extend([] if value is None else [value])
+    return {
+        of: {name: float(np.mean(found)) if found else math.nan for name, found in classes.items()}
+        for of, classes in values.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelmend.geometry import boundary_bias
 from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
@@ -160,6 +161,48 @@ def revision(
 def foreground_probs(probs: FloatArray, labels: LabelMap) -> FloatArray:
     """`(k *space)` probabilities of the foreground classes, whichever way the classes are annotated."""
     return probs if labels.overlapping else probs[1:]
+
+
+def tasks(labels: LabelMap, probs: FloatArray) -> list[tuple[NDArray, FloatArray]]:
+    """The labelling tasks of a case, each with its given labels and probabilities, class 0 being the rest.
+
+    Exclusive classes are one task with k + 1 labels; overlapping ones are k tasks with two labels each.
+
+    Args:
+        labels: the given labels.
+        probs: `(k *space)` sigmoid outputs, or `(k+1 *space)` softmax outputs with background first.
+
+    Returns:
+        pairs of `(*space)` integers and `(C *space)` probabilities.
+    """
+    masks = labels.masks()
+    if labels.overlapping:
+        return [(mask.astype(int), np.stack([1 - p, p])) for mask, p in zip(masks, probs, strict=True)]
+    return [(np.where(masks.any(0), masks.argmax(0) + 1, 0), probs)]
+
+
+def masks_of(answers: Sequence[NDArray], n_classes: int, *, overlapping: bool) -> BoolArray:
+    """`(k *space)` masks from the integers of each of the `tasks`."""
+    if overlapping:
+        return np.stack(answers) > 0
+    return np.stack([answers[0] == index for index in range(1, n_classes + 1)])
+
+
+def flat_tasks(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities and labels of a batch by task, `(m C n)` each, for m `tasks` of C labels and n pixels.
+
+    Args:
+        logits: `(b k *space)` for overlapping classes, `(b k+1 *space)` for exclusive ones.
+        target: `(b k *space)` floats (shares of a pixel), or `(b *space)` integers.
+    """
+    import torch
+
+    channels = logits.detach().float().movedim(1, 0).flatten(1)
+    if target.ndim == logits.ndim:
+        probs, truth = channels.sigmoid(), target.float().movedim(1, 0).flatten(1)
+        return torch.stack([1 - probs, probs], dim=1), torch.stack([1 - truth, truth], dim=1)
+    truth = torch.nn.functional.one_hot(target.long().flatten(), len(channels)).T.float()
+    return channels.softmax(dim=0)[None], truth[None]
 
 
 def _agreement(probs: FloatArray, given: LabelMap, after: BoolArray) -> float:

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
-from labelmend.methods.base import Batch, Method, Needs, Nets, State, revision
-from labelmend.methods.confident import masks_of, tasks
+from labelmend.methods.base import Batch, Method, Needs, Nets, State, masks_of, revision, tasks
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:

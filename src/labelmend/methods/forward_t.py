@@ -17,8 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
-from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State, revision
-from labelmend.methods.confident import flat_tasks, masks_of, tasks
+from labelmend.methods.base import (
+    Batch,
+    Facts,
+    Method,
+    Needs,
+    Nets,
+    State,
+    flat_tasks,
+    masks_of,
+    revision,
+    tasks,
+)
 from labelmend.types import FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:

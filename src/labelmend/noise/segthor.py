@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import affine_transform, binary_dilation, binary_erosion, find_objects, label
 
 from labelmend.errors import ConfigError
+from labelmend.geometry import paging_axis
 from labelmend.noise.base import (
     Noise,
     Params,
@@ -135,7 +136,7 @@ class SegthorNoise(Noise):
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
         """Under or over and the iterations of each slice, and the axis across which slices lie."""
-        axis = int(np.argmax(labels.grid.spacing_mm)) if labels.grid.ndim == 3 else None
+        axis = paging_axis(labels.grid.spacing_mm) if labels.grid.ndim == 3 else None
         n_slices = 1 if axis is None else labels.grid.shape[axis]
         return {
             "noise": self.name,

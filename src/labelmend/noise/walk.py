@@ -66,19 +66,8 @@ def _frontier_places(state: NDArray[np.uint8], neighbours: tuple[int, ...]) -> N
 @njit(cache=True)
 def _walk(state, neighbours, places, rng, steps, expand, flip, inner, outer, chosen):  # type: ignore[no-untyped-def]
     """Walk in place; returns the numbers of flips and of list entries looked at."""
-    n_inner, n_outer = 0, 0
-    for place in places:
-        if state[place] == INSIDE:
-            state[place] |= IN_INNER
-            inner[n_inner] = place
-            n_inner += 1
-        elif state[place] == OUTSIDE:
-            state[place] |= IN_OUTER
-            outer[n_outer] = place
-            n_outer += 1
-    # An exponential variable of this scale, rounded down, is the number of coins before the next flip.
-    # The cap keeps gaps within 64 bits; no walk of a million steps would see a flip below it.
-    scale = min(-1.0 / np.log1p(-flip), 1e15) if flip < 1 else 0.0
+    n_inner, n_outer = _listed(state, places, inner, outer)
+    scale = _gap_scale(flip)
     flips, looks = 0, 0
     for _ in range(steps):
         if rng.random() < expand:
@@ -94,6 +83,29 @@ def _walk(state, neighbours, places, rng, steps, expand, flip, inner, outer, cho
         flips += flipped
         looks += looked
     return flips, looks
+
+
+@njit(cache=True)
+def _listed(state, places, inner, outer):  # type: ignore[no-untyped-def]
+    """Put the frontiers before the first step on their lists; returns the lengths of the two."""
+    n_inner, n_outer = 0, 0
+    for place in places:
+        if state[place] == INSIDE:
+            state[place] |= IN_INNER
+            inner[n_inner] = place
+            n_inner += 1
+        elif state[place] == OUTSIDE:
+            state[place] |= IN_OUTER
+            outer[n_outer] = place
+            n_outer += 1
+    return n_inner, n_outer
+
+
+@njit(cache=True)
+def _gap_scale(flip):  # type: ignore[no-untyped-def]
+    """An exponential variable of this scale, rounded down, is the number of coins before the next flip."""
+    # The cap keeps gaps within 64 bits; no walk of a million steps would see a flip below it.
+    return min(-1.0 / np.log1p(-flip), 1e15) if flip < 1 else 0.0
 
 
 @njit(cache=True, inline="always")

@@ -108,10 +108,9 @@ def front_drift_vox(*, steps: int, expand: float, flip: float, ndim: int) -> Est
     _check(steps, expand, flip, ndim)
     table, sign, lean = _table(ndim), math.copysign(1, expand - 0.5), abs(2 * expand - 1)
 
-    def drift(travel: float) -> float:
-        return travel * lean * table.read("gain", travel, lean, flip)
-
-    return table.estimate("drift", drift, steps * flip, lean, flip, sign)
+    return table.estimate(
+        "drift", lambda travel: table.drift(travel, lean, flip), steps * flip, lean, flip, sign
+    )
 
 
 def front_level_vox(*, steps: int, expand: float, flip: float, ndim: int) -> Estimate:
@@ -133,8 +132,7 @@ def front_level_vox(*, steps: int, expand: float, flip: float, ndim: int) -> Est
     table, sign, lean = _table(ndim), math.copysign(1, expand - 0.5), abs(2 * expand - 1)
 
     def level(travel: float) -> float:
-        drift = travel * lean * table.read("gain", travel, lean, flip)
-        return max(0.0, drift + table.read("lead", travel, lean, flip))
+        return max(0.0, table.drift(travel, lean, flip) + table.read("lead", travel, lean, flip))
 
     lead = table.read("lead", steps * flip, lean, flip)
     unsure = (UNSURE_STEEP if lean < 0.05 else UNSURE_LEAD) * abs(lead)
@@ -285,6 +283,10 @@ class _Table:
         """A measured field; beyond the longest travel, its last value."""
         place = (flip, lean, math.log1p(min(travel, self.travels[-1])))
         return float(np.ravel(self.fields[name](place))[0])
+
+    def drift(self, travel: float, lean: float, flip: float) -> float:
+        """The mean displacement: the naive one times its gain."""
+        return travel * lean * self.read("gain", travel, lean, flip)
 
     def estimate(
         self,
