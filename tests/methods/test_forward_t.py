@@ -56,6 +56,18 @@ def test_the_anchors_of_a_class_are_counted_by_what_they_are_given_as():
     assert ignored.sum() == 5
 
 
+def test_speckle_averaged_away_on_a_coarser_grid_is_found_all_the_same(rng):
+    """A fifth of the pixels is flipped; the network sees means over two by two of them."""
+    flipped = torch.tensor(rng.random((4, 20_000)) < 0.2).double().mean(dim=0)
+    truth = torch.arange(20_000) % 2
+    shares = torch.where(truth == 1, 1 - flipped, flipped)
+    probs = torch.where(truth == 1, 0.99, 0.01)
+    counts = anchor_counts(
+        *(torch.stack([1 - x, x])[None] for x in (probs, shares)), torch.ones(20_000, dtype=torch.bool)
+    )
+    np.testing.assert_allclose(transition_from_anchors(counts, 0.5)[0], [[0.8, 0.2], [0.2, 0.8]], atol=0.01)
+
+
 def test_a_known_matrix_is_found_from_anchors_of_a_network_that_knows_the_truth(rng):
     matrix = np.array([[0.95, 0.03, 0.02], [0.2, 0.8, 0.0], [0.1, 0.2, 0.7]])
     truth = rng.integers(0, 3, 30_000)

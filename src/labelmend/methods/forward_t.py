@@ -45,9 +45,12 @@ ESTIMATING, CORRECTED, DONE = 0, 1, 2
 def anchor_counts(probs: Tensor, given: Tensor, counted: Tensor) -> FloatArray:
     """Pixels by task, predicted class, how sure the network is of it, and given class.
 
+    A pixel of the training grid whose labels differ counts by its shares: their mean is the matrix of the
+    labels as given, on their own grid, whereas a majority would outvote single wrong pixels.
+
     Args:
         probs: `(m C n)` probabilities.
-        given: `(m C n)` shares; the largest is the given class.
+        given: `(m C n)` shares.
         counted: `(n)` booleans.
 
     Returns:
@@ -61,9 +64,10 @@ def anchor_counts(probs: Tensor, given: Tensor, counted: Tensor) -> FloatArray:
     step = (top.double().logit(eps=1e-9) - low) * (LOGIT_BINS / (high - low))
     place = torch.arange(m, device=probs.device)[:, None] * n_classes + predicted
     place = place * LOGIT_BINS + step.long().clamp(0, LOGIT_BINS - 1)
-    place = place * n_classes + given.argmax(dim=1)
-    counts = torch.bincount(place[:, counted].flatten(), minlength=m * n_classes**2 * LOGIT_BINS)
-    return counts.reshape(m, n_classes, LOGIT_BINS, n_classes).double().cpu().numpy()
+    cells, size = place[:, counted].flatten(), m * n_classes * LOGIT_BINS
+    shares = given[:, :, counted].double().movedim(1, 0).flatten(1)
+    counts = torch.stack([torch.bincount(cells, weights, minlength=size) for weights in shares], dim=-1)
+    return counts.reshape(m, n_classes, LOGIT_BINS, n_classes).cpu().numpy()
 
 
 def transition_from_anchors(counts: FloatArray, share: float) -> FloatArray:
