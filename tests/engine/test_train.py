@@ -407,6 +407,31 @@ def test_a_bias_is_not_measured_on_trusted_cases_that_were_trained_on(pictures, 
     assert {row["version"] for row in result.summary["cases"]} == {1}
 
 
+@dataclasses.dataclass(frozen=True)
+class Content(Plain):
+    """Asks for three rounds and has enough after the second."""
+
+    needs: ClassVar[Needs] = Needs(rounds=3)
+
+    def init(self, facts):
+        return {"revised": 0}
+
+    def revise(self, state, cases, clean):
+        return {"revised": state["revised"] + 1}, iter(())
+
+    def finished(self, state):
+        return state["revised"] == 2
+
+
+def test_rounds_that_would_change_nothing_are_left_out(pictures, tmp_path):
+    result = go(pictures, tmp_path, method=Content())
+    assert [row["round"] for row in rows(tmp_path)] == [1] * QUICK["epochs"] + [2] * QUICK["epochs"]
+    assert len(result.summary["rounds"]) == 2
+    before = contents(tmp_path)
+    go(pictures, tmp_path, method=Content())
+    assert contents(tmp_path) == before
+
+
 def test_steps_of_an_epoch_may_be_set(pictures, tmp_path, seen):
     more = {"steps_per_epoch": 5, "epochs": 1, "rounds": 1}
     go(pictures, tmp_path / "run", **more, method=Spy(), network=Pixelwise())

@@ -47,6 +47,7 @@ RIGHT = [case(f"t{r}", disc(r), disc(r)) for r in (9, 10, 11)]
 def test_a_bias_on_trusted_cases_is_undone_by_spatial_correction() -> None:
     state, revisions = chosen(trained(0.0), TOO_LARGE)
     assert state["chosen"] == "spatial_correction"
+    assert not Auto().finished(state)
     assert [r.case for r in revisions] == ["c1", "c2"]
     assert all(r.added_vox == (0,) and r.removed_vox[0] > 100 for r in revisions)
 
@@ -76,6 +77,7 @@ def test_labels_that_are_wrong_inside_go_to_forward_correction(clean: list[Predi
 def test_without_symptoms_the_labels_stay(clean: list[Predicted]) -> None:
     state, revisions = chosen(trained(0.04), clean)
     assert (state["chosen"], revisions) == ("plain", [])
+    assert Auto().finished(state)
     assert list(Auto().revise(state, iter([case("c", disc(5), disc(12))]), iter(clean))[1]) == []
 
 

@@ -118,7 +118,7 @@ def write_outputs(run: Run) -> RunResult:
 
 def _final_correction(run: Run) -> Correction | None:
     """Per class, what undoes the bias of the last network; None if it was not measured on cases new to it."""
-    if not run.rows or run.rows[-1]["round"] != run.rounds or not run.rows[-1]["bias"]:
+    if not run.rows or run.rows[-1]["round"] != run.round or not run.rows[-1]["bias"]:
         return None
     measured = (row for row in run.rows[-1]["bias"] if row.get("moved") and "shift_mm" in row)
     found = {row["class"]: (row.get("level", 0.0), row["shift_mm"]) for row in measured}

@@ -66,6 +66,11 @@ class Run:
         return self.config.rounds or self.method.needs.rounds
 
     @property
+    def over(self) -> bool:
+        """Whether no round is left, or none that would change anything."""
+        return self.round >= self.rounds or (self.round > 0 and self.method.finished(self.state))
+
+    @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint" / "state.pt"
 

@@ -75,7 +75,7 @@ def train(
         LabelmendError: bad input or settings, before training starts where it can be known.
     """
     run = start(config, method, network, on_tick)
-    while run.round < run.rounds:
+    while not run.over:
         fit(run)
         revise(run)
     return write_outputs(run)

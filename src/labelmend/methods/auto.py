@@ -34,7 +34,7 @@ BIASED, WRONG_INSIDE, NEITHER = "spatial_correction", "forward_t", "plain"
 class Auto(Method):
     """Choose Spatial Correction, forward correction or plain training by measured symptoms, and say why.
 
-    The first round is plain training. Where the choice is plain, the second one repeats it.
+    The first round is plain training. Where the choice is plain, it is the only one.
 
     Args:
         wrong_inside: share of a class's surest pixels that must be given as another class, in the median over
@@ -69,6 +69,9 @@ class Auto(Method):
             return self._choose(state, cases, clean)
         # Trusted cases are for the bias; the matrix comes from the anchors of the first round.
         return self._method(state).revise(state, cases, clean if state["chosen"] == BIASED else ())
+
+    def finished(self, state: State) -> bool:
+        return state["chosen"] == NEITHER
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         rows = SpatialCorrection().findings(state)

@@ -1,9 +1,10 @@
-"""The protocol of every learning method: four verbs, and values that go in and come back.
+"""The protocol of every learning method: five verbs, and values that go in and come back.
 
     state = method.init(facts)                                   once a run
     loss, logits, state = method.step(state, batch, nets)        every batch
     state, wanted = method.epoch_end(state, epoch)               every epoch; True asks to revise at once
     state, revisions = method.revise(state, cases, clean)        once a round, and when asked for
+    method.finished(state)                                       after a round; True leaves out those to come
 
 A method is a frozen dataclass whose fields are its hyper-parameters. It holds no changing attribute. A state
 is a plain dict of numbers, strings, lists and numpy arrays, so that the engine can save it without knowing
@@ -125,6 +126,10 @@ class Method:
             clean: trusted cases, their `given` labels being the truth; empty if there are none.
         """
         return state, iter(())
+
+    def finished(self, state: State) -> bool:
+        """Whether a further round would change nothing, asked after `revise`. Default: no."""
+        return False
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         """What the last `revise` measured: rows with at least `class` and `why`. Default: none."""
