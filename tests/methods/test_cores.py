@@ -14,7 +14,8 @@ from labelmend.methods.cores import Cores
 from labelmend.types import Grid, LabelMap, Predicted
 
 KINDS = pytest.mark.parametrize("overlapping", [False, True])
-ALONE = Cores(consistency=0.0, min_kept=0.0)
+PAPER = {"beta": 1.0, "eps": 1e-8, "rule": "mean_logit", "min_kept": 0.1}
+ALONE = Cores(**PAPER | {"consistency": 0.0, "min_kept": 0.0})
 
 
 def facts(overlapping: bool, frequency: tuple[float, ...] = (0.3, 0.3)) -> Facts:
@@ -45,7 +46,7 @@ def step(method: Cores, one: Batch, logits: torch.Tensor, overlapping: bool):
 @KINDS
 def test_it_starts_as_plain_dice_and_cross_entropy(overlapping):
     one, logits = batch(overlapping, epoch=0), drawn_logits(overlapping)
-    loss, out, _ = step(Cores(), one, logits, overlapping)
+    loss, out, _ = step(Cores(**PAPER), one, logits, overlapping)
     assert out is logits
     assert float(loss) == pytest.approx(float(dice_ce_loss(logits, one.target, valid=one.valid)), rel=1e-5)
 
@@ -53,7 +54,7 @@ def test_it_starts_as_plain_dice_and_cross_entropy(overlapping):
 @KINDS
 def test_before_the_sieve_the_published_loss_is_the_regularised_one_on_all_valid_pixels(overlapping):
     one, logits = batch(overlapping, epoch=10), drawn_logits(overlapping)
-    method = Cores(base="ce", beta=1.2)
+    method = Cores(**PAPER | {"base": "ce", "beta": 1.2})
     assert method.beta_at(10) == pytest.approx(0.6)
     loss, _, state = step(method, one, logits, overlapping)
     by_hand = confidence_regularised_loss(logits, one.target, beta=0.6, valid=one.valid)
@@ -134,11 +135,11 @@ class Net(torch.nn.Module):
 @KINDS
 def test_consistency_is_asked_of_removed_pixels_and_only_once_the_sieve_is_on(overlapping):
     early, late = batch(overlapping, epoch=15), batch(overlapping, epoch=16)
-    state = Cores().init(facts(overlapping))
+    state = Cores(**PAPER).init(facts(overlapping))
     losses = {}
     for weight in (0.0, 1.0, 2.0):
         net = Net(2 + (not overlapping))
-        method = Cores(min_kept=0.0, consistency=weight)
+        method = Cores(**PAPER | {"min_kept": 0.0}, consistency=weight)
         method.step(state, early, [net])
         assert len(net.shown) == 1
         loss, _, _ = method.step(state, late, [net])
@@ -158,10 +159,10 @@ def test_consistency_asks_nothing_where_the_picture_is_not_perturbed_or_only_mir
             return torch.cat([image, -image, 2 * image][: 2 + (not overlapping)], dim=1)
 
     one = batch(overlapping, epoch=16)
-    state = Cores().init(facts(overlapping))
+    state = Cores(**PAPER).init(facts(overlapping))
     losses = [
         float(
-            Cores(min_kept=0.0, perturb=0.0, consistency=weight, flip_axes=axes).step(
+            Cores(**PAPER | {"min_kept": 0.0}, perturb=0.0, consistency=weight, flip_axes=axes).step(
                 state, one, [Pointwise()]
             )[0]
         )
@@ -175,7 +176,7 @@ def test_the_second_pass_is_drawn_from_seed_epoch_and_cases():
     def shown(seed: int, one: Batch) -> torch.Tensor:
         net = Net(3)
         torch.manual_seed(int(np.random.default_rng().integers(1000)))
-        Cores().step(Cores().init(dataclasses.replace(facts(False), seed=seed)), one, [net])
+        Cores(**PAPER).step(Cores(**PAPER).init(dataclasses.replace(facts(False), seed=seed)), one, [net])
         return net.shown[1]
 
     one = batch(False, epoch=20)
@@ -217,7 +218,7 @@ def test_sieved_labels_come_back_as_the_prediction_and_all_others_as_they_were()
         ]
     )
     # The fourth pixel is taken away; the fifth stays, for 0.4 is over the geometric mean of 0.5, 0.1 and 0.4.
-    _, revisions = Cores().revise({}, [Predicted("x", given, given, probs.astype(np.float32))], [])
+    _, revisions = Cores(**PAPER).revise({}, [Predicted("x", given, given, probs.astype(np.float32))], [])
     (revised,) = revisions
     assert revised.labels.array.tolist() == [[0, 1, 2, 0, 2, 255]]
     assert revised.removed_vox == (1, 0)
@@ -232,7 +233,7 @@ def test_sieved_labels_come_back_as_the_prediction_and_all_others_as_they_were()
 def test_overlapping_labels_come_back_as_the_prediction_itself():
     given = labelled([[[1, 1, 0, 0]], [[1, 1, 1, 0]]], overlapping=True)
     probs = np.array([[[0.9, 0.4, 0.6, 0.1]], [[0.9, 0.9, 0.9, 0.0]]], np.float32)
-    _, revisions = Cores().revise({}, [Predicted("x", given, given, probs)], [])
+    _, revisions = Cores(**PAPER).revise({}, [Predicted("x", given, given, probs)], [])
     (revised,) = revisions
     assert revised.labels.array.astype(int).tolist() == [[[1, 0, 1, 0]], [[1, 1, 1, 0]]]
     assert (revised.added_vox, revised.removed_vox) == ((1, 0), (1, 0))
@@ -249,8 +250,8 @@ def test_a_class_that_is_not_predicted_at_all_is_not_taken_from_the_labels(overl
             [[[0.9, 0.1, 0.9, 0.9]], [[0.06, 0.8, 0.06, 0.06]], [[0.04, 0.1, 0.04, 0.04]]], np.float32
         )
     cases = [Predicted("x", given, given, probs)]
-    assert list(Cores().revise({}, cases, [])[1]) == []
-    (revised,) = Cores(min_kept=0.0).revise({}, cases, [])[1]
+    assert list(Cores(**PAPER).revise({}, cases, [])[1]) == []
+    (revised,) = Cores(**PAPER | {"min_kept": 0.0}).revise({}, cases, [])[1]
     assert not revised.labels.masks()[1].any()
 
 
@@ -260,7 +261,7 @@ def test_pixel_shares_as_prior_are_refused_where_they_invert_and_used_where_they
     with pytest.raises(ConfigError, match="uniform prior"):
         Cores(beta=2.0, prior="empirical").init(facts(False, (0.05,)))
     Cores(beta=2.0).init(facts(False, (0.05,)))
-    method = Cores(prior="empirical", base="ce", consistency=0.0)
+    method = Cores(**PAPER, prior="empirical", base="ce", consistency=0.0)
     for overlapping, prior in ((False, [0.4, 0.3, 0.3]), (True, [0.3, 0.3])):
         one, logits = batch(overlapping, epoch=15), drawn_logits(overlapping)
         loss, _, _ = step(method, one, logits, overlapping)
@@ -280,6 +281,7 @@ def test_pixel_shares_as_prior_are_refused_where_they_invert_and_used_where_they
         {"perturb": float("nan")},
         {"warm_up": 15},
         {"min_kept": 1.5},
+        {"eps": 1.0},
     ],
     ids=str,
 )
