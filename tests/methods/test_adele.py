@@ -138,7 +138,7 @@ def test_the_temperature_of_voc_takes_logits_divided_by_three():
 
 def test_presets_hold_what_the_programs_did_and_fields_win_over_them():
     assert {name: Adele(preset=name).rules.tau for name in PRESETS} == {
-        "robust": 0.8,
+        "robust": 0.95,
         "paper": 0.8,
         "segthor": 0.7,
         "voc": 0.8,
@@ -276,6 +276,8 @@ def test_counts_of_overlapping_classes_take_half_a_pixel_as_the_boundary():
 
 # ---- epoch_end: triggers, latch, schedule ----
 
+EARLY = Adele(slope_drop=0.8, tau=0.8, every=10)
+
 
 def run_epochs(method: Adele, curves: np.ndarray, first: int = 0, state=None, last: int | None = None):
     """Feed IoU curves `(epochs k)` as counts; the state, and what is due after which epochs from 1."""
@@ -318,13 +320,13 @@ def test_voc_forces_all_classes_after_16_epochs_and_revises_after_each_one():
 
 def test_classes_join_in_their_own_time_and_never_leave():
     curves = np.stack([learnt(1.0), learnt(0.15), np.zeros(40)], 1)
-    state, asked = run_epochs(Adele(), curves)
+    state, asked = run_epochs(EARLY, curves)
     fast, slow, never = state["since"]
     assert 5 <= fast <= 8 < 17 <= slow <= 24
     assert never == 0
     assert asked == {fast: [0], slow: [1]} | {n: [0] if n < slow else [0, 1] for n in (10, 20, 30, 40)}
     collapsed = np.concatenate([curves, np.zeros((10, 3))])
-    assert run_epochs(Adele(), collapsed)[0]["since"] == [fast, slow, 0]
+    assert run_epochs(EARLY, collapsed)[0]["since"] == [fast, slow, 0]
 
 
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been():
@@ -374,14 +376,14 @@ def test_an_epoch_without_the_class_has_no_point():
 
 
 def test_only_active_classes_are_corrected_and_no_case_is_revised_without_need():
-    method = Adele()
+    method = EARLY
     assert revised(method, state_with(method, 0, 0), case(LABELS, sure(FOUND))) == []
     new = revised(method, state_with(method, 4, 0), case(LABELS, sure(FOUND)), case(LABELS, sure(LABELS)))
     assert new == [[1, 0, 2, 1, 2, 0]]
 
 
 def test_from_the_given_labels_a_revision_twice_is_a_revision_once():
-    method = Adele()
+    method = EARLY
     state, probs = state_with(method, 4, 4), sure(FOUND)
     once = revised(method, state, case(LABELS, probs))[0]
     assert revised(method, state, case(LABELS, probs, current=once)) == []
@@ -402,7 +404,7 @@ def test_overlapping_classes_are_binary_problems_each():
     masks = np.array([[[1, 1, 0, 0, 0]], [[1, 1, 0, 0, 0]], [[0, 0, 0, 0, 0]]], bool)
     given = LabelMap(masks, Grid((1, 5), (1.0, 1.0)), ("a", "b", "c"))
     probs = np.array([[[0.95, 0.1, 0.9, 0.7, 0.75]]] * 3)
-    method = Adele()
+    method = EARLY
     state = method.init(Facts(("a", "b", "c"), True, 2, 1, (0.1,) * 3)) | {"since": [3, 0, 3]}
     (found,) = method.revise(state, [Predicted("x", given, given, probs)], [])[1]
     np.testing.assert_array_equal(found.labels.masks()[0], [[1, 0, 1, 0, 0]])

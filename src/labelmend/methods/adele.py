@@ -63,7 +63,7 @@ class Rules:
 
 
 PRESETS: dict[str, Rules] = {
-    "robust": Rules(0.8, 0.8, 10, "given", "dice_ce", tempered=False, guard="class"),
+    "robust": Rules(0.95, 0.95, 5, "given", "dice_ce", tempered=False, guard="class"),
     "paper": Rules(0.9, 0.8, 1, "current", "ce"),
     "segthor": Rules(0.9, 0.7, 10, "current", "ce", floor=1e-3),
     "voc": Rules(0.9, 0.8, 1, "given", "ce", tempered_probs=True, floor=1e-3, any_label=True, guard="area"),
@@ -192,9 +192,9 @@ class Adele(Method):
         preset: which rules. "robust": ours, triggers where a curve has surely bent, whatever an epoch is, and
             no class vanishes from an image. "paper": the slope against that after the first epoch. "segthor"
             and "voc": as the two released programs, which differ, do it. The five fields that are None follow
-            it: `slope_drop` 0.8 in robust, 0.9 in the others; `tau` 0.8, segthor 0.7; `every` 10 in robust
-            and segthor, else 1; `base` given in robust and voc, else current; `loss` dice_ce in robust, else
-            ce.
+            it: `slope_drop` 0.95 in robust, 0.9 in the others; `tau` 0.95 in robust, 0.7 in segthor, else
+            0.8; `every` 5 in robust, 10 in segthor, else 1; `base` given in robust and voc, else current;
+            `loss` dice_ce in robust, else ce.
         slope_drop: share of its slope that a curve has lost at its trigger (r of the paper); against its mean
             slope so far in robust, against that after one epoch in the others.
         tau: probability over which a prediction replaces a label.
@@ -219,8 +219,9 @@ class Adele(Method):
         halves; corners are not aligned. Ignored pixels count nowhere and are never filled in. Overlapping
         classes are binary problems each, with a trigger, a confidence and a background of their own. At the
         end of a round, all active classes are corrected. "robust" trains with Dice too, since cross-entropy
-        alone is slow to find thin structures, and without the temperature; at the end of each of several
-        rounds curves begin again.
+        alone is slow to find thin structures, and without the temperature; Dice makes networks sure of
+        themselves, so that a `tau` of 0.8 would copy whole predictions, bias and all. At the end of each of
+        several rounds curves begin again.
     """
 
     preset: Preset = "robust"
