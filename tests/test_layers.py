@@ -18,15 +18,19 @@ TORCH_FREE = (
     "labelmend.metrics",
     "labelmend.noise",
     "labelmend.theory",
+    "labelmend.transition",
     "labelmend.fitting",
     "labelmend.io",
     "labelmend.methods.spatial_correction",
     "labelmend.audit",
     "labelmend.engine.simulate",
+    "labelmend.audit.transition",
     "labelmend.engine.evaluate",
+    "labelmend.engine.estimate",
     "labelmend.cli",
     "labelmend.cli.simulate",
     "labelmend.cli.evaluate",
+    "labelmend.cli.estimate",
 )
 MAY_USE_THE_PUBLIC_FACE = ("__main__.py", "api.py", "cli/")
 

@@ -1,6 +1,7 @@
-"""Images, label folders and manifests on disk: the only layer that opens data files."""
+"""Images, label folders, manifests and tables on disk: the only layer that opens data files."""
 
 from labelmend.io import nifti, png, tiff  # each enters its formats into FORMATS
+from labelmend.io.arrays import read_arrays
 from labelmend.io.atomic import append_line, read_lines, whole_file, write_bytes, write_json, write_text
 from labelmend.io.base import (
     FORMATS,
@@ -18,6 +19,8 @@ from labelmend.io.layout import Dataset, open_dataset
 from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest, write_manifest
 from labelmend.io.new_labels import new_label_name, write_new_labels
 from labelmend.io.picture import write_picture
+from labelmend.io.table import read_table, write_csv
+from labelmend.io.table_base import Table
 
 __all__ = [
     "FORMATS",
@@ -27,6 +30,7 @@ __all__ = [
     "Image",
     "LabelFolder",
     "ManifestRow",
+    "Table",
     "append_line",
     "append_row",
     "case_id",
@@ -39,14 +43,17 @@ __all__ = [
     "open_images",
     "open_labels",
     "png",
+    "read_arrays",
     "read_case_list",
     "read_image",
     "read_label_array",
     "read_lines",
     "read_manifest",
+    "read_table",
     "tiff",
     "whole_file",
     "write_bytes",
+    "write_csv",
     "write_json",
     "write_label_array",
     "write_manifest",

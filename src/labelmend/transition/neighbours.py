@@ -1,0 +1,232 @@
+"""The nearest rows of each row: exact, without itself, ties drawn by lot, groups kept apart.
+
+Two things go wrong in other programs, and both spoil estimates of label noise. Where rows repeat, a row that
+is left out because it is the first at distance zero is often another one, so that a row stays its own
+neighbour. And all rows of a set of duplicates share the same few neighbours, so that few labels are looked at
+many times.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingExtraError
+from labelmend.types import FloatArray
+
+Metric = Literal["euclidean", "cosine"]
+Backend = Literal["exact", "pynndescent", "faiss"]
+IntArray = NDArray[np.integer]
+
+BLOCK_BYTES = 64e6
+"""Memory that the distances of one block of rows take, copies counted."""
+
+TIE = 1e-11
+"""Squared distances closer than this, relative to the squared length of a row, count as equal."""
+
+SPARE = 32
+"""Candidates beyond k that an approximate search is asked for, to draw ties from."""
+
+
+def nearest(
+    F: ArrayLike,
+    k: int,
+    *,
+    rng: np.random.Generator,
+    metric: Metric = "euclidean",
+    groups: ArrayLike | None = None,
+    rows: ArrayLike | None = None,
+    backend: Backend = "exact",
+    block_rows: int | None = None,
+) -> IntArray:
+    """The k nearest other rows of each row, nearest first.
+
+    Args:
+        F: `(n f)` features, finite.
+        k: number of neighbours, 1 or more.
+        rng: draws the order of rows at the same distance, anew for each row.
+        metric: "euclidean", or "cosine": one minus the cosine of the angle; a row of zeros is at right angles
+            to every row.
+        groups: `(n)` author, image or patient of each row: no neighbour comes from a row's own group.
+        rows: `(q)` numbers of the rows whose neighbours are asked for; None: all.
+        backend: "exact" compares all rows, in blocks. "pynndescent" and "faiss" are approximate and for many
+            rows; they draw ties only among the nearest k + 32.
+        block_rows: rows that are compared with all others at once; None: as many as take 64 MB.
+
+    Returns:
+        `(q k)` numbers of rows.
+
+    Raises:
+        ConfigError: fewer than k rows are left for a row. GeometryError: a shape. LabelValueError: NaN or
+            infinity. MissingExtraError: the backend is not installed.
+
+    >>> nearest([[0.0], [1.0], [3.0], [3.5]], 2, rng=np.random.default_rng(0)).tolist()
+    [[1, 2], [0, 2], [3, 1], [2, 1]]
+    """
+    points = _checked(F)
+    own = None if groups is None else _checked_groups(groups, len(points))
+    asked = np.arange(len(points)) if rows is None else np.asarray(rows, np.intp)
+    if metric not in ("euclidean", "cosine"):
+        raise ConfigError(f'metric must be "euclidean" or "cosine", got {metric!r}')
+    _check_enough(len(points), k, own)
+    points = _centred(points) if metric == "euclidean" else _unit(points)
+    if backend == "exact":
+        return _exact(points, asked, k, rng=rng, groups=own, block_rows=block_rows)
+    if backend not in ("pynndescent", "faiss"):
+        raise ConfigError(f'backend must be "exact", "pynndescent" or "faiss", got {backend!r}')
+    return _approximate(points, asked, k, rng=rng, groups=own, backend=backend)
+
+
+def _checked(F: ArrayLike) -> FloatArray:
+    points = np.asarray(F, np.float64)
+    if points.ndim != 2:
+        raise GeometryError(f"features (n f) expected, got shape {points.shape}")
+    if not np.isfinite(points).all():
+        raise LabelValueError("features must be finite, got NaN or infinity: drop or fill those rows")
+    return points
+
+
+def _checked_groups(groups: ArrayLike, n: int) -> IntArray:
+    own = np.asarray(groups)
+    if own.shape != (n,):
+        raise GeometryError(f"groups must name one group a row, ({n},) expected, got shape {own.shape}")
+    return np.unique(own, return_inverse=True)[1].reshape(-1)
+
+
+def _check_enough(n: int, k: int, groups: IntArray | None) -> None:
+    if k < 1:
+        raise ConfigError(f"the number of neighbours must be 1 or more, got {k}")
+    left = n - (1 if groups is None else int(np.bincount(groups).max(initial=0)))
+    if left < k:
+        whose = "other rows" if groups is None else "rows of other groups for the largest group"
+        raise ConfigError(
+            f"{k} neighbours asked for, but {n} rows leave {max(left, 0)} {whose}: "
+            "ask for fewer neighbours or give more rows"
+        )
+
+
+def _centred(points: FloatArray) -> FloatArray:
+    """Points about their median, largest coordinate 1: small numbers lose least in a matrix product."""
+    largest = np.abs(points).max(initial=0)
+    if largest > 0:
+        points = points / largest
+    points = points - np.median(points, axis=0)
+    spread = np.abs(points).max(initial=0)
+    return points / spread if spread > 0 else points
+
+
+def _unit(points: FloatArray) -> FloatArray:
+    """Rows of length one; rows that are zero but for rounding become zero."""
+    largest = np.abs(points).max(axis=1, initial=0)
+    zero = largest <= 1e-12 * largest.max(initial=0)
+    points = np.where(zero[:, None], 0, points / np.where(zero, 1, largest)[:, None])
+    return points / np.where(zero, 1, np.linalg.norm(points, axis=1))[:, None]
+
+
+def _exact(
+    points: FloatArray,
+    asked: IntArray,
+    k: int,
+    *,
+    rng: np.random.Generator,
+    groups: IntArray | None,
+    block_rows: int | None,
+) -> IntArray:
+    size = block_rows or max(1, int(BLOCK_BYTES // (4 * points.itemsize * len(points))))
+    squares = np.einsum("nf,nf->n", points, points)
+    typical = float(np.median(squares)) or float(squares.mean()) or 1.0
+    found = np.empty((len(asked), k), np.intp)
+    for start in range(0, len(asked), size):
+        block = asked[start : start + size]
+        gaps = points[block] @ points.T
+        gaps *= -2
+        gaps += squares
+        gaps += squares[block, None]
+        unit = TIE * np.maximum(squares[block], typical)[:, None]
+        _draw_ties(gaps, unit, rng)
+        gaps[np.arange(len(block)), block] = np.inf
+        if groups is not None:
+            gaps[groups[block, None] == groups] = np.inf
+        found[start : start + size] = _smallest(gaps, k)
+    return found
+
+
+def _draw_ties(gaps: FloatArray, unit: FloatArray, rng: np.random.Generator) -> None:
+    """Round squared distances to units and add less than half a unit by lot, in place."""
+    gaps /= unit
+    np.rint(gaps, out=gaps)
+    gaps += rng.random(gaps.shape, dtype=np.float32) / 2
+
+
+def _smallest(gaps: FloatArray, k: int) -> IntArray:
+    """Columns of the k smallest values of each row, smallest first."""
+    columns = np.argpartition(gaps, k - 1, axis=1)[:, :k]
+    order = np.take_along_axis(gaps, columns, axis=1).argsort(axis=1)
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def _approximate(
+    points: FloatArray,
+    asked: IntArray,
+    k: int,
+    *,
+    rng: np.random.Generator,
+    groups: IntArray | None,
+    backend: Backend,
+) -> IntArray:
+    n = len(points)
+    # Handed over in an order drawn by lot, and taken back: ties then do not go to the rows that come first.
+    order = rng.permutation(n)
+    search = _pynndescent if backend == "pynndescent" else _faiss
+    shuffled, gaps = search(points[order], points[asked], min(n, k + 1 + SPARE), rng)
+    columns = np.where(shuffled >= 0, order[shuffled], asked[:, None])
+    gaps = gaps.astype(np.float64)
+    _draw_ties(gaps, np.full((len(asked), 1), 1e-6 * max(float(np.median(gaps)), 1e-30)), rng)
+    barred = columns == asked[:, None]
+    if groups is not None:
+        barred |= groups[columns] == groups[asked, None]
+    gaps[barred] = np.inf
+    chosen = _smallest(gaps, k)
+    found = np.take_along_axis(columns, chosen, axis=1)
+    short = np.isinf(np.take_along_axis(gaps, chosen, axis=1)).any(axis=1)
+    if short.any():
+        found[short] = _exact(points, asked[short], k, rng=rng, groups=groups, block_rows=None)
+    return found
+
+
+def _pynndescent(
+    points: FloatArray, queries: FloatArray, k: int, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Numbers and distances of about the k nearest points of each query; -1 where fewer were found."""
+    module = _extra("pynndescent")
+    index = module.NNDescent(
+        points.astype(np.float32), n_neighbors=k, random_state=int(rng.integers(2**31 - 1))
+    )
+    return index.query(queries.astype(np.float32), k=k)
+
+
+def _faiss(
+    points: FloatArray, queries: FloatArray, k: int, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Numbers and squared distances of about the k nearest points of each query; -1 where none was found."""
+    module = _extra("faiss")
+    index = module.IndexHNSWFlat(points.shape[1], 32)
+    index.hnsw.efConstruction = 100
+    index.hnsw.efSearch = max(100, 2 * k)
+    index.add(np.ascontiguousarray(points, np.float32))
+    gaps, columns = index.search(np.ascontiguousarray(queries, np.float32), k)
+    return columns, gaps
+
+
+def _extra(name: Backend) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = "faiss-cpu" if name == "faiss" else "'labelmend[neighbours]'"
+        raise MissingExtraError(
+            f'backend "{name}" needs {name}, which is not installed: pip install {package}, '
+            'or take backend "exact"'
+        ) from error
