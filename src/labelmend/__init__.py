@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from labelmend.api import train as train
+    from labelmend.engine.estimate import estimate as estimate
     from labelmend.engine.evaluate import evaluate as evaluate
     from labelmend.engine.fit_noise import fit_noise as fit_noise
     from labelmend.engine.predict import load_predictor as load_predictor
@@ -31,6 +32,7 @@ _HOME = {
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
     "boundary_bias": "geometry",
+    "estimate": "engine.estimate",
     "evaluate": "engine.evaluate",
     "fit_noise": "engine.fit_noise",
     "load_predictor": "engine.predict",

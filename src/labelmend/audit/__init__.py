@@ -3,5 +3,6 @@
 from labelmend.audit.figures import before_after
 from labelmend.audit.report import write_report
 from labelmend.audit.summary import RunSummary, read_summary
+from labelmend.audit.transition import write_transition_page
 
-__all__ = ["RunSummary", "before_after", "read_summary", "write_report"]
+__all__ = ["RunSummary", "before_after", "read_summary", "write_report", "write_transition_page"]

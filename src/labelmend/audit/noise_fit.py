@@ -144,13 +144,16 @@ def histogram(
     return Histogram(title, bars, "".join(steps), _ticks(low, high, across), zero)
 
 
-def dots(rows: Sequence[tuple[str, Mapping[str, float | None]]], unit: str, *, signed: bool) -> Dots:
+def dots(
+    rows: Sequence[tuple[str, Mapping[str, float | None]]], unit: str, *, signed: bool, digits: int = 2
+) -> Dots:
     """A chart of estimates with intervals, zero on its axis.
 
     Args:
         rows: (name, interval) each; an interval has value, low and high, None where unknown.
         unit: for the text beside them.
         signed: write a plus before positive values.
+        digits: decimals of the text.
     """
     every = [v for _, row in rows for v in row.values() if v is not None]
     low, high = min([0.0, *every]), max([0.0, *every])
@@ -166,7 +169,7 @@ def dots(rows: Sequence[tuple[str, Mapping[str, float | None]]], unit: str, *, s
         if value is None:
             continue
         places = [None if end is None else across(end) for end in ends]
-        made.append((name, across(value), *places, f"{interval_text(row, signed=signed)} {unit}"))
+        made.append((name, across(value), *places, f"{interval_text(row, digits, signed=signed)} {unit}"))
     return Dots(tuple(made), _ticks(low, high, across), across(0.0), 26.0 * len(made) + 8)  # type: ignore[arg-type]
 
 

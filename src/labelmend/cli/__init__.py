@@ -16,6 +16,7 @@ VERBS = {
     "evaluate": "compare label folders: Dice, IoU, NSD, HD95, signed boundary bias",
     "simulate": "draw noisy masks from clean ones",
     "fit-noise": "learn how masks are wrong, from clean ones or from several annotators",
+    "estimate": "how often class labels of a table are wrong, and which rows to look at",
     "demo": "the main job on drawn radiographs, no data needed",
 }
 

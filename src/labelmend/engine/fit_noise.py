@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from labelmend.engine.evaluate import common_grid, common_unit, open_pair
-from labelmend.errors import ConfigError, MissingDataError, OutputError
+from labelmend.engine.result_folder import check_result_folder
+from labelmend.errors import ConfigError, MissingDataError
 from labelmend.fitting.displacement import Displacement, Pair
 from labelmend.fitting.intervals import Interval
 from labelmend.fitting.markov import MarkovFit, fit_markov, flags, summarise_displacements
@@ -294,18 +295,7 @@ def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def check_out(out: str | Path | None, sources: Sequence[Path]) -> None:
     """Raise an OutputError unless `out` is new, empty, or holds nothing but an earlier fit."""
-    if out is None:
-        return
-    out = Path(out)
-    for source in sources:
-        if source.resolve() in (out.resolve(), *out.resolve().parents):
-            raise OutputError(f"{out} lies in the label folder {source}: choose another folder")
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: name a folder to write to")
-    strange = sorted(p.name for p in out.iterdir() if p.name not in (RESULT, PAGE)) if out.exists() else []
-    strange = [name for name in strange if not name.startswith(".part-fit.")]
-    if strange:
-        raise OutputError(f"{out} already holds {strange[0]}: choose a new or empty folder")
+    check_result_folder(out, (RESULT, PAGE), folders=sources)
 
 
 def _open_shared(
