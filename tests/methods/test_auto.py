@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from labelmend.errors import ConfigError
-from labelmend.methods.auto import Auto, wrong_inside
+from labelmend.methods.auto import Auto, wrong_inside, wrong_outside
 from labelmend.methods.base import Batch, Facts, Method
 from labelmend.methods.forward_t import ForwardT
 from labelmend.types import Grid, LabelMap, Predicted
@@ -54,6 +54,13 @@ def test_a_bias_on_trusted_cases_is_undone_by_spatial_correction() -> None:
 
 def test_labels_wrong_inside_come_first_where_both_symptoms_show() -> None:
     assert chosen(trained(0.3), TOO_LARGE)[0]["chosen"] == "forward_t"
+
+
+def test_single_pixels_wrong_on_both_sides_average_out_and_leave_the_bias_to_be_undone() -> None:
+    state = trained(0.2)
+    state["transition"][0, 0] = [0.8, 0.2]
+    assert chosen(state, TOO_LARGE)[0]["chosen"] == "spatial_correction"
+    assert [chosen(state, clean)[0]["chosen"] for clean in ([], RIGHT)] == ["forward_t"] * 2
 
 
 def test_one_thin_class_of_three_does_not_decide() -> None:
@@ -124,6 +131,7 @@ def test_the_first_round_is_plain_and_counts_anchors() -> None:
 def test_shares_of_exclusive_classes_leave_the_background_out() -> None:
     matrix = np.array([[[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]]])
     assert wrong_inside(matrix, 2) == [0.2, 0.0]
+    assert wrong_outside(matrix, 2) == [0.3, 0.2]
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 2])

@@ -1,12 +1,13 @@
 """Train plainly once, look at how the labels are wrong, and go on with the method that is made for it.
 
-Two symptoms decide, and both can be measured. Labels that are wrong deep inside most structures, where the
-network is surest: objects that nobody annotated, confused classes, specks; they err alike wherever they
-lie, so that a transition matrix describes them. A bias of the predicted outlines on trusted cases: all
-annotators draw them too wide, or too tight, and the labels alone cannot tell. The first comes first, since
-objects left out pull outlines inward, too; and it asks for most classes, since a thin structure drawn too
-tight is left out in parts. Where neither shows, errors gather at outlines and differ from case to case:
-they average out in the network by themselves, and the labels are left alone.
+Three symptoms decide, and all can be measured. Labels that are wrong deep inside most structures, where the
+network is surest, and right outside of them: objects that nobody annotated, confused classes; they err alike
+wherever they lie, so that a transition matrix describes them. A bias of the predicted outlines on trusted
+cases: all annotators draw them too wide, or too tight, and the labels alone cannot tell. The first comes
+first, since objects left out pull outlines inward, too; and it asks for most classes, since a thin structure
+drawn too tight is left out in parts. Labels wrong inside and outside alike: single pixels, which average out
+in the network, so that trusted cases serve best where there are any, and the matrix otherwise. Where nothing
+shows, errors gather at outlines and differ from case to case: the labels are left alone.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ class Auto(Method):
 
     Args:
         wrong_inside: share of a class's surest pixels that must be given as another class, in the median over
-            classes, for the labels to count as wrong inside, in (0, 1). Not measured after a first round
-            borrowed from another run.
+            classes, for the labels to count as wrong inside, in (0, 1); the same share of the surest pixels
+            beside it, given as the class, for them to count as wrong outside. Not measured after a first
+            round borrowed from another run.
 
     Paper: none; a rule over Yao et al., ICLR 2023, and Patrini et al., CVPR 2017, whose methods it runs with
         their defaults.
@@ -91,16 +93,23 @@ class Auto(Method):
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
         """The first symptom that shows, and what its method makes of the labels."""
-        if np.median(wrong_inside(state["transition"], len(state["classes"]))) > self.wrong_inside:
-            state, revisions = ForwardT().revise(state, cases, ())
-            return state | {"chosen": WRONG_INSIDE}, revisions
+        inside, outside = (
+            np.median(wrong(state["transition"], len(state["classes"]))) > self.wrong_inside
+            for wrong in (wrong_inside, wrong_outside)
+        )
+        if inside and not outside:
+            return self._forward(state, cases)
         trusted = iter(clean)
         first = next(trusted, None)
         if first is not None:
             state, revisions = SpatialCorrection().revise(state, cases, itertools.chain([first], trusted))
             if any(row["moved"] for row in state["bias"]):
                 return state | {"chosen": BIASED}, revisions
-        return state | {"chosen": NEITHER}, iter(())
+        return self._forward(state, cases) if inside else (state | {"chosen": NEITHER}, iter(()))
+
+    def _forward(self, state: State, cases: Iterable[Predicted]) -> tuple[State, Iterator[Revision]]:
+        state, revisions = ForwardT().revise(state, cases, ())
+        return state | {"chosen": WRONG_INSIDE}, revisions
 
     def _method(self, state: State) -> Method:
         """Who trains: before the choice forward correction, whose first round is plain and counts anchors."""
@@ -121,3 +130,17 @@ def wrong_inside(transition: FloatArray, n_classes: int) -> list[float]:
     apart = len(transition) == n_classes and transition.shape[-1] == 2
     kept = transition[:, 1, 1] if apart else np.diagonal(transition[0])[1:]
     return (1 - kept).round(12).tolist()
+
+
+def wrong_outside(transition: FloatArray, n_classes: int) -> list[float]:
+    """Per foreground class, the share of the surest pixels beside it that are given as it.
+
+    Args:
+        transition: see `wrong_inside`.
+        n_classes: k.
+
+    >>> wrong_outside(np.array([[[0.9, 0.1], [0.3, 0.7]]]), 1)
+    [0.1]
+    """
+    apart = len(transition) == n_classes and transition.shape[-1] == 2
+    return (transition[:, 0, 1] if apart else transition[0, 0, 1:]).round(12).tolist()
