@@ -16,7 +16,7 @@ Algorithms need not care: `LabelMap.masks()` gives `(k *space)` booleans for bot
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -140,12 +140,15 @@ class Predicted:
             revision in later ones.
         probs: float32, on the native grid of `given`: `(k *space)` sigmoid outputs for overlapping classes,
             `(k+1 *space)` softmax outputs with background first for exclusive classes.
+        features: of pixels of the network that gave the probabilities: from `(n)` numbers of pixels, in array
+            order on the native grid, to `(n f)` float32. Costs a pass when it is called, and nothing before.
     """
 
     case: str
     given: LabelMap
     current: LabelMap
     probs: FloatArray
+    features: Callable[[NDArray[np.integer]], FloatArray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

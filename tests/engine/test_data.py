@@ -431,3 +431,8 @@ def test_patches_of_one_batch_are_cut_in_different_places():
         batches(dataset, [["a"] * 4], seeds=[0], epoch=0, overlapping=True, augment=None, device=CPU)
     )
     assert len({tuple(image.flatten().tolist()) for image in batch.image}) > 1
+
+
+def test_a_batch_knows_the_spacing_of_each_case_on_its_grid():
+    first, _ = run_batches(Reader(overlapping=True))
+    assert first.spacing_mm == ((1.0, 1.0), (1.0, 1.0))

@@ -178,6 +178,75 @@ def test_a_run_that_measured_no_bias_corrects_nothing_and_says_so():
         Predictor(CARD, nn.Identity(), CPU).masks(square(3, 13), correct=True)
 
 
+# ---- features
+
+SMALL = {
+    "UNet": {"channels": [8, 16], "strides": [2]},
+    "BasicUNet": {"features": [8, 8, 8, 16, 16, 8]},
+    "DynUNet": {
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, 2],
+        "upsample_kernel_size": [2, 2],
+        "filters": [8, 16, 16],
+    },
+    "SegResNet": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+}
+LAST_WIDTH = {"UNet": 24, "BasicUNet": 8, "DynUNet": 8, "SegResNet": 8}
+"""Channels of the last layer wider than twice the logits: in the UNet what the outermost skip hands over."""
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("name", SMALL)
+def test_features_of_pixels_come_from_the_last_wide_layer_of_any_network(name, ndim):
+    torch.manual_seed(0)
+    card = dataclasses.replace(
+        CARD, ndim=ndim, network=NetworkConfig(name, SMALL[name]), resize=(16, 32, 16)[:ndim]
+    )
+    predictor, image = Predictor(card, card.build(), CPU, shift_vox=2), image_of(*(20, 24, 9)[:ndim])
+    pixels = np.array([0, 5, image.array.size - 1])
+    found = predictor.features(image, pixels)
+    assert found.shape == (3, LAST_WIDTH[name])
+    assert found.dtype == np.float32
+    assert np.ptp(found, axis=0).any()
+    np.testing.assert_array_equal(predictor.features(image, pixels[::-1]), found[::-1])
+    assert not any(module._forward_hooks for module in predictor.network.modules())
+
+
+class Wide(nn.Module):
+    """Three layers of one pixel each: the image four times, then its negative three times, then once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 3, 1), nn.Conv2d(3, 1, 1))
+        for layer, sign in zip(self.layers, (1, -1, 1)):
+            nn.init.zeros_(layer.bias)
+            nn.init.constant_(layer.weight, sign / layer.in_channels)
+
+    def forward(self, image):
+        return self.layers(image)
+
+
+@pytest.mark.parametrize("patch", [None, (16, 16)])
+def test_the_last_layer_with_more_than_twice_the_channels_of_the_logits_counts(patch):
+    image = image_of(20, 30)
+    pixels = np.array([0, 31, 599])
+    shown = (image.array - image.array.mean()) / image.array.std()
+    predictor = Predictor(dataclasses.replace(CARD, patch=patch), Wide(), CPU)
+    expected = np.repeat(-shown.reshape(-1, 1)[pixels], 3, axis=1)
+    np.testing.assert_allclose(predictor.features(image, pixels), expected, atol=1e-4)
+    two = dataclasses.replace(CARD, patch=patch, classes=("a", "b"))
+    assert Predictor(two, Wide(), CPU).features(image, pixels).shape == (3, 1)  # none is wide enough: logits
+
+
+def test_features_lie_where_the_logits_do_on_another_grid():
+    image, card = square(3, 13), dataclasses.replace(CARD, resize=(8, 8))
+    pixels = np.arange(256)
+    predictor = Predictor(card, nn.Identity(), CPU)
+    np.testing.assert_array_equal(
+        predictor.features(image, pixels)[:, 0], predictor.logits(image).flatten().numpy()
+    )
+
+
 # ---- from disk
 
 UNET = {"channels": [4, 8], "strides": [2]}

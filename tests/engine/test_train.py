@@ -26,6 +26,7 @@ from labelmend.engine.run import Tick
 from labelmend.errors import ConfigError, LabelmendError
 from labelmend.io import checksum, open_labels, read_image, read_manifest
 from labelmend.methods.base import Needs, revision
+from labelmend.methods.forward_t import ForwardT
 from labelmend.methods.plain import Plain
 
 DEEPER = NetworkConfig("UNet", {"channels": [4, 8, 8], "strides": [2, 2]})
@@ -330,6 +331,15 @@ def test_a_network_by_name_trains_on_patches_of_volumes(scans, tmp_path):
     card = load_predictor(result.folder).card
     assert (card.ndim, card.patch, card.network) == (3, (8, 8, 8), QUICK["network"])
     assert list(contents(result.labels)) == [f"{case}.nii.gz" for case in TRAINING]
+
+
+@pytest.mark.parametrize("grid", [{}, {"patch": 8}], ids=["whole", "patches"])
+def test_bands_of_distance_are_measured_in_volumes_with_the_features_of_the_network(scans, tmp_path, grid):
+    method = ForwardT(bands_mm=(-1.0, 1.0))
+    result = go(scans, tmp_path / "run", **grid, epochs=1, method=method)
+    (row, *_) = result.summary["rounds"][-1]["bias"]
+    assert row["bands_mm"] == [-1.0, 1.0]
+    np.testing.assert_allclose(np.sum(row["banded"], axis=-1), 1)
 
 
 # ---- ways to name the trusted cases

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from labelmend.errors import ConfigError, GeometryError
-from labelmend.losses import ForwardCELoss, cross_entropy_loss, forward_ce_loss
+from labelmend.losses import ForwardCELoss, cross_entropy_loss, dice_ce_loss, forward_ce_loss
+from labelmend.losses.forward_ce import corrected_loss
 
 NOISY = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.9, 0.0], [0.3, 0.3, 0.4]], dtype=torch.double)
 
@@ -105,3 +106,110 @@ def test_what_is_no_transition_matrix_is_refused(matrix, named):
 def test_a_matrix_of_another_number_of_classes_is_refused():
     with pytest.raises(GeometryError, match=r"\(3, 3\) expected, got \(2, 2\)"):
         forward_ce_loss(torch.zeros(1, 3, 2), torch.zeros(1, 2), transition=torch.eye(2))
+
+
+# ---- a matrix for each band
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_with_bands_each_pixel_costs_what_it_does_under_its_own_matrix(overlapping):
+    logits, target = drawn(overlapping)
+    torch.manual_seed(1)
+    matrices = torch.rand(2, 3, 2, 2).double() if overlapping else torch.rand(2, 3, 3).double()
+    matrices /= matrices.sum(-1, keepdim=True)
+    bands = torch.randint(0, 2, target.shape)
+    each = [forward_ce_loss(logits, target, transition=t, reduction="none") for t in matrices]
+    if overlapping:  # the mean over classes: each alone, the other classes being perfect and certain
+        bands = bands[:, :1].expand(-1, 3, -1, -1)
+        expected = torch.where(bands[:, 0] == 0, *each)
+    else:
+        expected = torch.where(bands == 0, *each)
+    ours = forward_ce_loss(logits, target, transition=matrices, bands=bands, reduction="none")
+    torch.testing.assert_close(ours, expected)
+
+
+def test_overlapping_classes_have_bands_of_their_own():
+    """Label 1 at p = 0.8 and 0.2 of presence: T of band 0 is the identity, T of band 1 says 0.1 and 0.6."""
+    logits, target = torch.tensor([[[0.8], [0.2]]]).logit(), torch.ones(1, 2, 1)
+    matrices = torch.stack(
+        [torch.eye(2).expand(2, 2, 2), torch.tensor([[0.9, 0.1], [0.4, 0.6]]).expand(2, 2, 2)]
+    )
+    for bands, shares in (([0, 1], (0.8, 0.2)), ([1, 0], (0.5, 0.2)), ([1, 1], (0.5, 0.2))):
+        loss = forward_ce_loss(
+            logits, target, transition=matrices, bands=torch.tensor(bands).reshape(1, 2, 1)
+        )
+        assert float(loss) == pytest.approx(-np.log(shares).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (2, 1, 4, 4)])
+def test_bands_of_another_shape_than_the_target_are_refused(shape):
+    logits, target = drawn(True)
+    transition = torch.eye(2).expand(5, 3, 2, 2)
+    with pytest.raises(GeometryError, match="bands of shape"):
+        forward_ce_loss(logits, target, transition=transition, bands=torch.zeros(shape).long())
+    with pytest.raises(GeometryError, match="bands in front"):
+        forward_ce_loss(logits, target, transition=transition[0], bands=torch.zeros(target.shape).long())
+
+
+# ---- with Dice
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_without_errors_the_corrected_loss_is_dice_ce(overlapping):
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 3, 5, 6, generator=generator, dtype=torch.double)
+    target = (
+        torch.rand(2, 3, 5, 6, generator=generator) if overlapping else torch.arange(60).reshape(2, 5, 6) % 3
+    )
+    valid = torch.rand(2, 5, 6, generator=generator) < 0.8
+    identity = np.tile(np.eye(2), (3, 1, 1)) if overlapping else np.eye(3)[None]
+    loss = corrected_loss(logits, target, valid, identity)
+    torch.testing.assert_close(
+        loss, dice_ce_loss(logits, target.to(target.dtype), valid=valid), check_dtype=False
+    )
+
+
+def test_the_corrected_loss_by_hand():
+    """p = (0.8, 0.2) of presence, T01 = 0.1, T11 = 0.6: given as present with 0.5 and 0.2."""
+    logits = torch.tensor([[[[0.8, 0.2]]]]).logit()
+    target, matrix = torch.tensor([[[[1.0, 0.0]]]]), np.array([[[0.9, 0.1], [0.4, 0.6]]])
+    entropy = -(np.log(0.5) + np.log(0.8)) / 2
+    soft_dice = 1 - (2 * 0.5 + 1) / (0.5 + 0.2 + 1 + 1)
+    loss = corrected_loss(logits, target, torch.ones(1, 1, 2, dtype=torch.bool), matrix)
+    assert float(loss) == pytest.approx(entropy + soft_dice, rel=1e-5)
+
+
+@pytest.mark.parametrize("overlapping", [True, False])
+def test_with_the_same_matrix_in_all_bands_the_corrected_loss_is_that_of_one_matrix(overlapping):
+    logits, target = drawn(overlapping)
+    valid = torch.rand(2, 4, 4) < 0.8
+    matrix = np.tile([[0.9, 0.1], [0.3, 0.7]], (3, 1, 1)) if overlapping else NOISY.numpy()[None]
+    bands = torch.randint(0, 4, target.shape)
+    banded = np.repeat(matrix[:, None], 4, axis=1)
+    torch.testing.assert_close(
+        corrected_loss(logits, target, valid, banded, bands), corrected_loss(logits, target, valid, matrix)
+    )
+
+
+@pytest.mark.parametrize("loss", ["corrected", "plain"])
+def test_trained_on_missing_labels_the_corrected_network_is_clean_and_the_plain_one_is_not(rng, loss):
+    """Two kinds of pixels; of one, 40 % are not marked. The best plain answer is 0.6, the corrected one 1."""
+    truth = np.repeat([0, 1], 500)
+    matrix = np.array([[1.0, 0.0], [0.4, 0.6]])
+    target = torch.tensor(rng.random(1000) < matrix[truth, 1]).float().reshape(1, 1, 1, -1)
+    kind, valid = torch.tensor(truth), torch.ones(1, 1, 1000, dtype=torch.bool)
+    levels = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.Adam([levels], lr=0.1)
+    for _ in range(150):
+        logits = levels[kind].reshape(1, 1, 1, -1)
+        value = (
+            corrected_loss(logits, target, valid, matrix[None])
+            if loss == "corrected"
+            else torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
+        )
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    absent, present = levels.sigmoid().tolist()
+    assert absent < 0.02
+    assert present > 0.97 if loss == "corrected" else abs(present - 0.6) < 0.05

@@ -1,22 +1,22 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
+import test_contract as contract
 import torch
 
 from labelmend.errors import ConfigError
 from labelmend.losses import dice_ce_loss
-from labelmend.methods.base import Batch, Facts, flat_tasks
+from labelmend.losses.forward_ce import corrected_loss
+from labelmend.methods.base import Batch, Facts
 from labelmend.methods.forward_t import (
     CORRECTED,
     DONE,
-    LOGIT_BINS,
     ForwardT,
-    anchor_counts,
-    corrected_loss,
-    expected_joint,
+    predicted_bands,
     relabelled,
-    transition_from_anchors,
     transition_from_clean,
-    updated_transition,
 )
 from labelmend.types import Grid, LabelMap, Predicted
 
@@ -34,56 +34,7 @@ def logit_batch(probs: list[float], target: list[float], epoch: int = 0) -> Batc
     return Batch(image, labels, torch.ones(image.shape[0], *image.shape[2:], dtype=torch.bool), ("x",), epoch)
 
 
-def given_by_chance(rng, truth: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Labels drawn with the row of the truth."""
-    return (rng.random(truth.shape) > np.cumsum(matrix, axis=1)[truth].T).sum(axis=0)
-
-
 # ---- the matrix
-
-
-def test_the_anchors_of_a_class_are_counted_by_what_they_are_given_as():
-    # predicted as 1, the surest first: given 1, 0, 1, 0; predicted as 0: two, both given 0
-    foreground = torch.tensor([0.95, 0.9, 0.8, 0.6, 0.1, 0.2])
-    given = torch.tensor([1.0, 0, 1, 0, 0, 0])
-    probs, shares = torch.stack([1 - foreground, foreground])[None], torch.stack([1 - given, given])[None]
-    counts = anchor_counts(probs, shares, torch.ones(6, dtype=torch.bool))
-    assert counts.shape == (1, 2, LOGIT_BINS, 2)
-    assert counts.sum(axis=2).tolist() == [[[2, 0], [2, 2]]]
-    np.testing.assert_allclose(transition_from_anchors(counts, 0.75), [[[1, 0], [1 / 3, 2 / 3]]])
-    np.testing.assert_allclose(transition_from_anchors(counts, 0.25), [[[1, 0], [0, 1]]])
-    ignored = anchor_counts(probs, shares, torch.tensor([1, 0, 1, 1, 1, 1], dtype=torch.bool))
-    assert ignored.sum() == 5
-
-
-def test_speckle_averaged_away_on_a_coarser_grid_is_found_all_the_same(rng):
-    """A fifth of the pixels is flipped; the network sees means over two by two of them."""
-    flipped = torch.tensor(rng.random((4, 20_000)) < 0.2).double().mean(dim=0)
-    truth = torch.arange(20_000) % 2
-    shares = torch.where(truth == 1, 1 - flipped, flipped)
-    probs = torch.where(truth == 1, 0.99, 0.01)
-    counts = anchor_counts(
-        *(torch.stack([1 - x, x])[None] for x in (probs, shares)), torch.ones(20_000, dtype=torch.bool)
-    )
-    np.testing.assert_allclose(transition_from_anchors(counts, 0.5)[0], [[0.8, 0.2], [0.2, 0.8]], atol=0.01)
-
-
-def test_a_known_matrix_is_found_from_anchors_of_a_network_that_knows_the_truth(rng):
-    matrix = np.array([[0.95, 0.03, 0.02], [0.2, 0.8, 0.0], [0.1, 0.2, 0.7]])
-    truth = rng.integers(0, 3, 30_000)
-    given = given_by_chance(rng, truth, matrix)
-    logits = torch.tensor(8.0 * (truth[:, None] == np.arange(3)) + rng.normal(size=(30_000, 3))).T[None]
-    counts = anchor_counts(
-        *flat_tasks(logits, torch.tensor(given)[None]), torch.ones(30_000, dtype=torch.bool)
-    )
-    np.testing.assert_allclose(transition_from_anchors(counts, 0.3)[0], matrix, atol=0.03)
-
-
-def test_a_class_nowhere_predicted_or_mostly_given_as_another_is_not_corrected():
-    counts = np.zeros((1, 3, LOGIT_BINS, 3))
-    counts[0, 0, 30] = (9, 1, 0)
-    counts[0, 2, 30] = (6, 0, 4)
-    np.testing.assert_allclose(transition_from_anchors(counts, 0.5)[0], [[0.9, 0.1, 0], [0, 1, 0], [0, 0, 1]])
 
 
 def test_with_clean_cases_a_row_is_the_mean_prediction_over_the_pixels_of_its_class():
@@ -91,73 +42,6 @@ def test_with_clean_cases_a_row_is_the_mean_prediction_over_the_pixels_of_its_cl
     clean = [case([1, 1, 0, 0, 0], [0.9, 0.5, 0.1, 0.3, 0.9], ignored_mask=ignored), case([1], [0.7])]
     np.testing.assert_allclose(transition_from_clean(clean), [[[0.8, 0.2], [0.3, 0.7]]], atol=1e-6)
     assert transition_from_clean([]) is None
-
-
-def test_the_update_finds_the_matrix_that_explains_the_labels(rng):
-    """A network that knows the truth, labels of another matrix: full steps end at that matrix."""
-    matrix = np.array([[0.9, 0.1], [0.3, 0.7]])
-    truth = rng.integers(0, 2, 40_000)
-    probs = torch.tensor(np.where(truth == np.arange(2)[:, None], 0.999, 0.001))[None].float()
-    given = torch.tensor(given_by_chance(rng, truth, matrix) == np.arange(2)[:, None])[None].float()
-    found = np.array([[[0.98, 0.02], [0.05, 0.95]]])
-    for _ in range(20):
-        joint = expected_joint(probs, given, torch.ones(40_000, dtype=torch.bool), found)
-        assert joint.sum() == pytest.approx(40_000, rel=1e-4)
-        found = updated_transition(found, joint, 0.5)
-    np.testing.assert_allclose(found[0], matrix, atol=0.02)
-    np.testing.assert_array_equal(updated_transition(found, np.zeros((1, 2, 2)), 0.5), found)
-
-
-# ---- the loss
-
-
-@pytest.mark.parametrize("overlapping", [True, False])
-def test_without_errors_the_corrected_loss_is_dice_ce(overlapping):
-    generator = torch.Generator().manual_seed(1)
-    logits = torch.randn(2, 3, 5, 6, generator=generator, dtype=torch.double)
-    target = (
-        torch.rand(2, 3, 5, 6, generator=generator) if overlapping else torch.arange(60).reshape(2, 5, 6) % 3
-    )
-    valid = torch.rand(2, 5, 6, generator=generator) < 0.8
-    identity = np.tile(np.eye(2), (3, 1, 1)) if overlapping else np.eye(3)[None]
-    loss = corrected_loss(logits, target, valid, identity)
-    torch.testing.assert_close(
-        loss, dice_ce_loss(logits, target.to(target.dtype), valid=valid), check_dtype=False
-    )
-
-
-def test_the_corrected_loss_by_hand():
-    """p = (0.8, 0.2) of presence, T01 = 0.1, T11 = 0.6: given as present with 0.5 and 0.2."""
-    logits = torch.tensor([[[[0.8, 0.2]]]]).logit()
-    target, matrix = torch.tensor([[[[1.0, 0.0]]]]), np.array([[[0.9, 0.1], [0.4, 0.6]]])
-    entropy = -(np.log(0.5) + np.log(0.8)) / 2
-    soft_dice = 1 - (2 * 0.5 + 1) / (0.5 + 0.2 + 1 + 1)
-    loss = corrected_loss(logits, target, torch.ones(1, 1, 2, dtype=torch.bool), matrix)
-    assert float(loss) == pytest.approx(entropy + soft_dice, rel=1e-5)
-
-
-@pytest.mark.parametrize("loss", ["corrected", "plain"])
-def test_trained_on_missing_labels_the_corrected_network_is_clean_and_the_plain_one_is_not(rng, loss):
-    """Two kinds of pixels; of one, 40 % are not marked. The best plain answer is 0.6, the corrected one 1."""
-    truth = np.repeat([0, 1], 500)
-    matrix = np.array([[1.0, 0.0], [0.4, 0.6]])
-    target = torch.tensor(given_by_chance(rng, truth, matrix)).float().reshape(1, 1, 1, -1)
-    kind, valid = torch.tensor(truth), torch.ones(1, 1, 1000, dtype=torch.bool)
-    levels = torch.zeros(2, requires_grad=True)
-    optimizer = torch.optim.Adam([levels], lr=0.1)
-    for _ in range(150):
-        logits = levels[kind].reshape(1, 1, 1, -1)
-        value = (
-            corrected_loss(logits, target, valid, matrix[None])
-            if loss == "corrected"
-            else torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
-        )
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-    absent, present = levels.sigmoid().tolist()
-    assert absent < 0.02
-    assert present > 0.97 if loss == "corrected" else abs(present - 0.6) < 0.05
 
 
 # ---- relabelling
@@ -250,7 +134,116 @@ def test_exclusive_classes_name_their_own_row_in_the_findings():
     assert rows[1]["why"].startswith("90.0%")
 
 
-@pytest.mark.parametrize("wrong", [{"anchor_share": 0}, {"anchor_share": 1.5}, {"revision": -0.1}])
+# ---- bands of distance
+
+EDGES = (-2.0, 2.0)
+
+
+HALVES = [0.95] * 400 + [0.05] * 400
+"""Present up to the middle of a row of 800: distances -399.5 to -0.5 and 0.5 to 399.5."""
+
+
+def test_bands_of_a_batch_are_measured_on_its_own_grid_from_its_own_logits():
+    logits = torch.tensor([[-1.0, -1, 1, 1, 1], [-1, -1, -1, -1, -1]]).reshape(2, 1, 1, 5)
+    mm = ((1.0, 1.0), (1.0, 1.0))
+    bands = predicted_bands(logits, EDGES, mm, overlapping=True)
+    assert bands.tolist() == [[[[1, 1, 1, 1, 0]]], [[[2, 2, 2, 2, 2]]]]  # 1.5, 0.5, -0.5, -1.5, -2.5
+    assert predicted_bands(logits, EDGES, (), overlapping=True).equal(bands)
+    wide = predicted_bands(logits, EDGES, ((1.0, 2.0), (1.0, 1.0)), overlapping=True)
+    assert wide[0].tolist() == [[[2, 1, 1, 0, 0]]]  # 3, 1, -1, -3, -5
+    exclusive = predicted_bands(torch.cat([-logits, logits], 1), EDGES, mm, overlapping=False)
+    assert exclusive.equal(bands[:, 0])
+
+
+def estimated(*cases: Predicted, bands_mm=EDGES, **state) -> tuple[ForwardT, dict]:
+    """The method after its first round, whose matrix for all bands is still that of the identity."""
+    method = ForwardT(bands_mm=bands_mm)
+    state, revisions = method.revise(method.init(ONE_CLASS) | {"epochs": 1} | state, iter(cases), [])
+    assert list(revisions) == []
+    return method, state
+
+
+def test_after_the_first_round_each_band_has_the_matrix_of_its_own_pixels():
+    """Of the 796 pixels deeper than 2 in two cases 199 are given as absent; 20 more stand for all bands."""
+    cases = [case([1] * 400 + [0] * 400, HALVES), case([0] * 199 + [1] * 201 + [0] * 400, HALVES)]
+    method, state = estimated(*cases)
+    np.testing.assert_array_equal(state["transition"], [np.eye(2)])
+    inside = [199 / 816, 617 / 816]
+    np.testing.assert_allclose(state["banded"], [[[[1, 0], inside]] * 3])
+    (row,) = method.findings(state)
+    assert row["why"].endswith("by distance from the boundary 76% below -2 mm, 76% to 2 mm, 76% beyond")
+    json.dumps(row)
+
+
+def test_a_borrowed_round_is_gone_through_once_for_anchors_and_bands():
+    cases = [case([0] * 100 + [1] * 300 + [0] * 400, HALVES)]
+    _, state = estimated(*cases, epochs=0)
+    np.testing.assert_allclose(state["transition"], [[[1, 0], [0.25, 0.75]]])
+    np.testing.assert_allclose(state["banded"][0, 0, 1, 1], (298 + 20 * 0.75) / (398 + 20))
+
+
+def test_features_are_asked_for_in_the_first_round_with_a_band_around_zero_and_never_else():
+    asked = []
+
+    def features(pixels):
+        asked.append(sorted(pixels.tolist()))
+        return np.zeros((len(pixels), 3), np.float32)
+
+    one = dataclasses.replace(case([1] * 400 + [0] * 400, HALVES), features=features)
+    estimated(one, bands_mm=())
+    estimated(one, bands_mm=(-2.0, 0.0, 2.0))
+    assert asked == []
+    method, state = estimated(one)
+    assert asked == [[398, 399, 400, 401]]
+    list(method.revise(state, [one], [])[1])
+    assert len(asked) == 1
+
+
+def test_the_corrected_loss_takes_the_matrix_of_the_band_and_leaves_it_as_it_is():
+    method = ForwardT(bands_mm=EDGES, revision=0.5)
+    banded = np.array([[[[1, 0], [0.2, 0.8]], [[0.6, 0.4], [0.4, 0.6]], [[1, 0], [0.3, 0.7]]]])
+    state = method.init(ONE_CLASS) | {"stage": CORRECTED, "epochs": 1, "banded": banded}
+    batch = logit_batch([0.9, 0.9, 0.9, 0.1, 0.1, 0.1], [1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+    loss, logits, after = method.step(state, batch, [torch.logit])
+    bands = torch.tensor([[[[0, 1, 1, 1, 1, 2]]]])
+    assert float(loss) == float(corrected_loss(logits, batch.target, batch.valid, banded, bands))
+    assert after is state
+    ended, _ = method.epoch_end(state, 0)
+    np.testing.assert_array_equal(ended["banded"], banded)
+
+
+def test_with_bands_bayes_rule_knows_that_labels_err_at_the_boundary_and_not_inside():
+    """Of eight pixels predicted as present two are given as absent, one inside and one at the boundary."""
+    method, given = ForwardT(bands_mm=EDGES), [1, 1, 0, 1, 1, 1, 1, 0, 0, 0]
+    inside, beside = [[0.99, 0.01], [0.01, 0.99]], [[0.6, 0.4], [0.4, 0.6]]
+    state = method.init(ONE_CLASS) | {"stage": CORRECTED, "banded": np.array([[inside, beside, inside]])}
+    (revised,) = method.revise(state, [case(given, [0.9] * 8 + [0.1] * 2)], [])[1]
+    np.testing.assert_array_equal(revised.labels.array[0, 0], [1, 1, 0, 1, 1, 1, 1, 1, 0, 0])
+
+
+@pytest.mark.parametrize("kind", contract.KINDS.values(), ids=contract.KINDS)
+def test_with_bands_the_method_keeps_what_every_method_promises(kind):
+    method = ForwardT(bands_mm=(-2, -0.5, 0.5, 2))
+    ends = []
+    for _ in range(2):
+        state, _, _, modules = contract.trained(method, kind, 2)
+        _, _, state = contract.revised(method, method.epoch_end(state, 0)[0], kind)
+        state, loss, _, _ = contract.trained(method, kind, 2, state, modules)
+        cases, revisions, state = contract.revised(method, state, kind)
+        ends.append((float(loss.detach()), [r.labels.array for r in revisions]))
+    assert np.isfinite(ends[0][0])
+    assert repr(ends[0]) == repr(ends[1])
+    np.testing.assert_allclose(state["banded"].sum(-1), 1)
+    for one, new in zip(cases, revisions):
+        np.testing.assert_array_equal(one.given.ignored(), new.labels.ignored())
+    perfect = contract.revised(method, state | {"stage": CORRECTED}, kind, perfect=True)
+    for one, new in zip(perfect[0], perfect[1]):
+        np.testing.assert_array_equal(one.given.array, new.labels.array)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"anchor_share": 0}, {"anchor_share": 1.5}, {"revision": -0.1}, {"bands_mm": (2, -2)}]
+)
 def test_settings_that_cannot_be_used_are_refused(wrong):
     with pytest.raises(ConfigError):
         ForwardT(**wrong)

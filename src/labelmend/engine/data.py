@@ -174,7 +174,8 @@ def batches(
             spacings = [s.spacing_mm for s in samples]
             image, masks, valid = augmented(image, masks, valid, augment, spacings, rng)
         target = masks if overlapping else exclusive_target(masks)
-        yield Batch(image, target, valid, tuple(s.case for s in samples), epoch)
+        cases, spacing_mm = tuple(s.case for s in samples), tuple(s.spacing_mm for s in samples)
+        yield Batch(image, target, valid, cases, epoch, spacing_mm)
 
 
 def augmented(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from labelmend.engine.checkpoint import read_model
@@ -106,14 +109,38 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, image: Image) -> Tensor:
         """`(k *space)` float32 logits on the grid of the image, `(k+1 *space)` for exclusive classes."""
-        self.check(image)
-        native = image.grid.shape
-        shape = self.card.resize or native
-        pixels = normalise(resample(torch.from_numpy(image.array).float(), shape))
-        padded = pad_to_multiple(pixels, PAD_MULTIPLE)
-        self.network.eval()
+        padded, shape = self._prepared(image)
         out = crop_to(self._averaged(padded), shape)
-        return resample(out, native).cpu()
+        return resample(out, image.grid.shape).cpu()
+
+    @torch.inference_mode()
+    def features(self, image: Image, pixels: NDArray[np.integer]) -> FloatArray:
+        """What the network makes of single pixels, before it decides: its last layer wider than its answer.
+
+        Of all that its submodules give out in one pass, the last with more than twice as many channels as the
+        logits, brought to the grid of the image like these; the logits themselves if there is none. Windows
+        of patch-wise prediction are averaged, and the features of a whole case then held in memory.
+
+        Args:
+            image: the image.
+            pixels: `(n)` numbers of pixels, in array order.
+
+        Returns:
+            `(n f)` float32.
+        """
+        padded, shape = self._prepared(image)
+        found = crop_to(self._passed(padded, self._last_features), shape)
+        at = torch.as_tensor(np.ascontiguousarray(pixels), device=found.device)
+        columns = [resample(channel[None], image.grid.shape).flatten()[at] for channel in found]
+        return torch.stack(columns, dim=1).cpu().numpy()
+
+    def _prepared(self, image: Image) -> tuple[Tensor, tuple[int, ...]]:
+        """The image as the network sees it, padded, and its size before that."""
+        self.check(image)
+        shape = self.card.resize or image.grid.shape
+        pixels = normalise(resample(torch.from_numpy(image.array).float(), shape))
+        self.network.eval()
+        return pad_to_multiple(pixels, PAD_MULTIPLE), shape
 
     def _averaged(self, pixels: Tensor) -> Tensor:
         """Logits on the training grid: mean over nine shifts along the last two axes, or one pass."""
@@ -127,16 +154,33 @@ class Predictor:
             total = total + F.pad(out, (left, 2 * s - left, top, 2 * s - top), mode="replicate")
         return (total / 9)[..., s : s + height, s : s + width]  # type: ignore[index]
 
-    def _passed(self, pixels: Tensor) -> Tensor:
-        """`(k *space)` logits of `(c *space)` pixels."""
-        batch = pixels[None].to(self.device)
+    def _passed(self, pixels: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """`(k *space)` logits of `(c *space)` pixels, or what another function makes of them."""
+        network, batch = network or self.network, pixels[None].to(self.device)
         if self.card.patch is None:
-            return self.network(batch)[0].float()
+            return network(batch)[0].float()
         from monai.inferers import sliding_window_inference
 
-        return sliding_window_inference(
-            batch, self.card.patch, 4, self.network, overlap=0.25, mode="gaussian"
-        )[0].float()
+        return sliding_window_inference(batch, self.card.patch, 4, network, overlap=0.25, mode="gaussian")[
+            0
+        ].float()
+
+    def _last_features(self, batch: Tensor) -> Tensor:
+        """`(b f *space)` features of a batch `(b c *space)`, see `features`."""
+        last: list[Tensor] = []
+
+        def watch(module: nn.Module, given: Any, out: Any) -> None:
+            alike = isinstance(out, Tensor) and out.ndim == batch.ndim and len(out) == len(batch)
+            if alike and out.shape[1] > 2 * self.card.out_channels:
+                last[:] = [out]
+
+        hooks = [module.register_forward_hook(watch) for module in self.network.modules()]
+        try:
+            logits = self.network(batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.stack([resample(one, batch.shape[2:]) for one in (last or [logits])[0].float()])
 
     def check(self, image: Image) -> None:
         """Refuse an image of another kind than the network was trained on."""

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,8 @@ def _predictions(run: Run, predictor: Predictor, dataset: Dataset, stage: str) -
     for done, case in enumerate(dataset.cases, start=1):
         given = dataset.read_labels(case)
         current = given if trusted else run.store.read(case, run.version, given)
-        yield Predicted(case, given, current, predictor.probs(dataset.read_image(case)))
+        image = dataset.read_image(case)
+        yield Predicted(case, given, current, predictor.probs(image), partial(predictor.features, image))
         run.tick(stage, done, len(dataset.cases), case)
 
 

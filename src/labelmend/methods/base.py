@@ -81,6 +81,7 @@ class Batch:
         valid: `(b *space)` booleans, False where labels are to be ignored.
         cases: the b case ids.
         epoch: epoch within the round, from 0.
+        spacing_mm: of each case on the training grid; empty: 1 mm.
     """
 
     image: Tensor
@@ -88,6 +89,7 @@ class Batch:
     valid: Tensor
     cases: tuple[str, ...]
     epoch: int = 0
+    spacing_mm: tuple[tuple[float, ...], ...] = ()
 
 
 class Method:

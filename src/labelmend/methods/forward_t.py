@@ -4,12 +4,13 @@ If class i is given as class j with probability T[i, j], whatever the picture, t
 classes says of the given ones p T. Trained so that p T fits the given labels, p itself comes out clean.
 
 Wrong outlines are not of that kind: errors gather at boundaries, while T is one number for all pixels of a
-class. T does fit labels that are missing or confused wherever they lie. This is a baseline; know its limits.
+class. T does fit labels that are missing or confused wherever they lie. With `bands_mm` there is a T for each
+band of distance from the boundary instead. This is a baseline; know its limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,63 +30,28 @@ from labelmend.methods.base import (
     revision,
     tasks,
 )
-from labelmend.types import FloatArray, Predicted, Revision
+from labelmend.transition.bands import band_index, check_edges, class_distance
+from labelmend.transition.counts import (
+    LOGIT_BINS,
+    anchor_counts,
+    expected_joint,
+    sound_rows,
+    transition_from_anchors,
+    updated_transition,
+)
+from labelmend.transition.seen_in_bands import (
+    SeenInBands,
+    bands_of_probs,
+    seen_in_bands,
+    transition_of_bands,
+)
+from labelmend.types import FloatArray, Grid, Predicted, Revision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LOGIT_BINS = 64
-LOGIT_RANGE = (-4.0, 12.0)
-"""Logits of the likeliest class, in quarter steps: the histogram from which anchors are taken."""
-
 ESTIMATING, CORRECTED, DONE = 0, 1, 2
 """What a round is for, by its number; later rounds train plainly on what was handed back."""
-
-
-def anchor_counts(probs: Tensor, given: Tensor, counted: Tensor) -> FloatArray:
-    """Pixels by task, predicted class, how sure the network is of it, and given class.
-
-    A pixel of the training grid whose labels differ counts by its shares: their mean is the matrix of the
-    labels as given, on their own grid, whereas a majority would outvote single wrong pixels.
-
-    Args:
-        probs: `(m C n)` probabilities.
-        given: `(m C n)` shares.
-        counted: `(n)` booleans.
-
-    Returns:
-        `(m C LOGIT_BINS C)` counts.
-    """
-    import torch
-
-    m, n_classes, _ = probs.shape
-    top, predicted = probs.max(dim=1)
-    low, high = LOGIT_RANGE
-    step = (top.double().logit(eps=1e-9) - low) * (LOGIT_BINS / (high - low))
-    place = torch.arange(m, device=probs.device)[:, None] * n_classes + predicted
-    place = place * LOGIT_BINS + step.long().clamp(0, LOGIT_BINS - 1)
-    cells, size = place[:, counted].flatten(), m * n_classes * LOGIT_BINS
-    shares = given[:, :, counted].double().movedim(1, 0).flatten(1)
-    counts = torch.stack([torch.bincount(cells, weights, minlength=size) for weights in shares], dim=-1)
-    return counts.reshape(m, n_classes, LOGIT_BINS, n_classes).cpu().numpy()
-
-
-def transition_from_anchors(counts: FloatArray, share: float) -> FloatArray:
-    """Transition matrix of each task: what the surest pixels of a predicted class are given as.
-
-    Args:
-        counts: `(m C bins C)` of `anchor_counts`.
-        share: share of the pixels predicted as a class that are its anchors, in (0, 1].
-
-    Returns:
-        `(m C C)`, rows are true classes and sum to 1. A class that is nowhere predicted, or that its own
-        anchors mostly are not given as, has the row of the identity: nothing is known of it.
-    """
-    from_the_top = counts[:, :, ::-1].cumsum(axis=2)
-    totals = from_the_top.sum(axis=-1)
-    enough = (totals >= share * totals[..., -1:]).argmax(axis=2)
-    anchors = np.take_along_axis(from_the_top, enough[..., None, None], axis=2)[:, :, 0]
-    return _rows(anchors)
 
 
 def transition_from_clean(cases: Iterable[Predicted]) -> FloatArray | None:
@@ -102,90 +68,54 @@ def transition_from_clean(cases: Iterable[Predicted]) -> FloatArray | None:
             for given, probs in tasks(case.given, case.probs)
         ]
         total = np.stack(of_case).astype(float) + (0 if total is None else total)
-    return None if total is None else _rows(total)
+    return None if total is None else sound_rows(total)
 
 
-def updated_transition(transition: FloatArray, joint: FloatArray, share: float) -> FloatArray:
-    """The matrix moved by a share towards what the corrected network now makes of the given labels.
-
-    Args:
-        transition: `(m C C)`.
-        joint: `(m C C)`, expected number of pixels of each true class given as each class.
-        share: in [0, 1]; 1 is a full step of expectation maximisation.
-    """
-    known = joint.sum(axis=-1, keepdims=True) > 0
-    return np.where(known, (1 - share) * transition + share * _rows(joint), transition)
-
-
-def _rows(counts: FloatArray) -> FloatArray:
-    """Rows that sum to 1; the identity's where there are none or where another class outweighs it."""
-    identity = np.broadcast_to(np.eye(counts.shape[-1]), counts.shape)
-    total = counts.sum(axis=-1, keepdims=True)
-    rows = counts / np.maximum(total, 1e-12)
-    own = np.diagonal(rows, axis1=-2, axis2=-1)
-    sound = (total[..., 0] > 0) & (own >= rows.max(axis=-1))
-    return np.where(sound[..., None], rows, identity)
-
-
-def relabelled(given: NDArray, probs: FloatArray, transition: FloatArray) -> NDArray:
+def relabelled(
+    given: NDArray, probs: FloatArray, transition: FloatArray, bands: NDArray | None = None
+) -> NDArray:
     """The likeliest true class of every pixel, knowing picture and label: argmax of p_i T[i, given].
 
     Args:
         given: `(*space)` integers in 0..C-1.
         probs: `(C *space)` probabilities of the true classes.
-        transition: `(C C)`, rows are true classes.
+        transition: `(C C)`, rows are true classes; `(n_bands C C)` with bands.
+        bands: `(*space)` numbers of bands; None: one matrix for all.
 
     >>> rare, usual = np.array([[1.0, 0.0], [0.01, 0.99]]), np.array([[1.0, 0.0], [0.3, 0.7]])
     >>> probs = np.array([[0.2], [0.8]])
     >>> relabelled(np.array([0]), probs, rare), relabelled(np.array([0]), probs, usual)
     (array([0]), array([1]))
     """
-    return (probs * transition[:, given]).argmax(axis=0)
+    likely = transition[:, given] if bands is None else np.moveaxis(transition[bands, :, given], -1, 0)
+    return (probs * likely).argmax(axis=0)
 
 
-def corrected_loss(logits: Tensor, target: Tensor, valid: Tensor, transition: FloatArray) -> Tensor:
-    """Forward-corrected cross-entropy, plus soft Dice of what the network says of the given labels, p T.
+def predicted_bands(
+    logits: Tensor, edges_mm: Sequence[float], spacing_mm: Sequence[Sequence[float]], *, overlapping: bool
+) -> Tensor:
+    """The band of each pixel of a batch, by its distance from the boundary that its own logits predict.
 
     Args:
         logits: `(b k *space)` for overlapping classes, `(b k+1 *space)` for exclusive ones.
-        target: `(b k *space)` floats, or `(b *space)` integers.
-        valid: `(b *space)` booleans.
-        transition: `(m C C)`, m = k tasks of two labels, or one of k + 1.
+        edges_mm: of the bands.
+        spacing_mm: of each case; empty: 1 mm.
+        overlapping: whether each class has a boundary of its own.
+
+    Returns:
+        `(b k *space)` or `(b *space)` integers, as the target of a loss.
     """
     import torch
 
-    from labelmend.losses import soft_dice_loss
-    from labelmend.losses.base import check, foreground
-    from labelmend.losses.forward_ce import forward_ce_loss
-
-    checked = check(logits, target, valid, None)
-    matrix = torch.as_tensor(transition).to(checked.logits)
-    probs, truth = foreground(checked)
-    if checked.overlapping:
-        present, extra = (matrix[:, i, 1].reshape(-1, *[1] * (logits.ndim - 2)) for i in (1, 0))
-        given = probs * present + (1 - probs) * extra
-    else:
-        matrix = matrix[0]
-        given = torch.einsum("bi...,ij->bj...", checked.logits.softmax(dim=1), matrix)[:, 1:]
-    entropy = forward_ce_loss(checked.logits, target, transition=matrix, valid=valid)
-    return entropy + soft_dice_loss(given, truth, checked.mask)
-
-
-def expected_joint(probs: Tensor, given: Tensor, counted: Tensor, transition: FloatArray) -> FloatArray:
-    """Expected number of pixels of each true class given as each class, knowing picture and label.
-
-    Args:
-        probs: `(m C n)` probabilities of the true classes.
-        given: `(m C n)` shares.
-        counted: `(n)` booleans.
-        transition: `(m C C)`.
-    """
-    import torch
-
-    matrix = torch.as_tensor(transition).to(probs)
-    said = torch.einsum("min,mij->mjn", probs, matrix).clamp(min=1e-12)
-    joint = matrix * torch.einsum("min,mjn->mij", probs, given * counted / said)
-    return joint.double().cpu().numpy()
+    answers = logits > 0 if overlapping else logits.argmax(dim=1, keepdim=True)
+    n_classes = 2 if overlapping else logits.shape[1]
+    spacings: Sequence[Any] = spacing_mm or [None] * len(logits)
+    found = [
+        [band_index(class_distance(labels, n_classes, spacing), edges_mm) for labels in case]
+        for case, spacing in zip(answers.int().cpu().numpy(), spacings, strict=True)
+    ]
+    bands = torch.as_tensor(np.array(found), device=logits.device)
+    return bands if overlapping else bands[:, 0]
 
 
 @dataclass(frozen=True)
@@ -201,7 +131,12 @@ class ForwardT(Method):
             prediction over the clean pixels of a class is its row then.
         revision: share by which the matrix moves, after every epoch in the second half of the corrected
             round, towards the one that explains the given labels best; 0 keeps it as estimated. The first
-            round's epochs are counted for that, so after one borrowed from another run it stays, too.
+            round's epochs are counted for that, so after one borrowed from another run it stays, too. Not
+            used with bands.
+        bands_mm: edges of bands of distance from the predicted boundary in mm, rising, negative inside: each
+            band has a matrix of its own, see `labelmend.transition.bands`. Without edges there is one matrix.
+            Edges with a zero, as (-12, -4, -2, 0, 2, 4, 12), suit wrong outlines. Where several processes
+            train, each takes its matrices from its share of the cases.
 
     Paper: Patrini, Rozza, Menon, Nock, Qu, "Making Deep Neural Networks Robust to Label Noise: a Loss
         Correction Approach", CVPR 2017; revision: Xia et al., "Are Anchor Points Really Indispensable in
@@ -212,11 +147,12 @@ class ForwardT(Method):
         expectation maximisation on the same likelihood. It comes late and slowly, since an untrained network
         would explain a rare class as errors of the background, and one that has learned the labels by heart
         explains them without any error: set it to 0 for long trainings. Dice is added, between p T and the
-        given labels. Relabelling is ours.
+        given labels. Relabelling and bands are ours.
     """
 
     anchor_share: float = 0.5
     revision: float = 0.1
+    bands_mm: tuple[float, ...] = ()
 
     needs: ClassVar[Needs] = Needs(clean="optional", rounds=2, counts=("anchors", "joint"))
 
@@ -225,11 +161,12 @@ class ForwardT(Method):
             raise ConfigError(f"anchor_share must be in (0, 1], got {self.anchor_share}")
         if not 0 <= self.revision <= 1:
             raise ConfigError(f"revision must be in [0, 1], got {self.revision}")
+        check_edges(self.bands_mm)
 
     def init(self, facts: Facts) -> State:
         k = len(facts.classes)
         m, c = (k, 2) if facts.overlapping else (1, k + 1)
-        return {
+        state = {
             "classes": list(facts.classes),
             "stage": ESTIMATING,
             "epochs": 0,
@@ -237,12 +174,15 @@ class ForwardT(Method):
             "anchors": np.zeros((m, c, LOGIT_BINS, c)),
             "joint": np.zeros((m, c, c)),
         }
+        if self.bands_mm:
+            state |= {"seed": facts.seed, "banded": np.zeros((m, len(self.bands_mm) + 1, c, c)) + np.eye(c)}
+        return state
 
     def step(self, state: State, batch: Batch, nets: Nets) -> tuple[Tensor, Tensor, State]:
         if state["stage"] == CORRECTED:
             logits = nets[0](batch.image)
-            loss = corrected_loss(logits, batch.target, batch.valid, state["transition"])
-            if self.revision and 0 < state["epochs"] < 2 * (batch.epoch + 1):
+            loss = self._corrected_loss(state, batch, logits)
+            if self.revision and not self.bands_mm and 0 < state["epochs"] < 2 * (batch.epoch + 1):
                 found = expected_joint(
                     *flat_tasks(logits, batch.target), batch.valid.flatten(), state["transition"]
                 )
@@ -269,14 +209,10 @@ class ForwardT(Method):
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
         if state["stage"] == ESTIMATING:
-            matrix = transition_from_clean(clean)
-            if matrix is None and not state["epochs"]:  # the round was borrowed from another run
-                matrix = transition_from_anchors(_anchors_of(cases, state["anchors"]), self.anchor_share)
-            matrix = state["transition"] if matrix is None else matrix
-            return state | {"stage": CORRECTED, "transition": matrix}, iter(())
+            return self._estimated(state, cases, clean), iter(())
         if state["stage"] == DONE:
             return state, iter(())
-        proposals = (self._revised(predicted, state["transition"]) for predicted in cases)
+        proposals = (self._revised(predicted, state) for predicted in cases)
         return state | {"stage": DONE}, (revised for revised in proposals if revised is not None)
 
     def findings(self, state: State) -> list[dict[str, Any]]:
@@ -292,13 +228,61 @@ class ForwardT(Method):
                     "why": f"{task[own, own]:.1%} of its pixels are given as such",
                 }
             )
+            if self.bands_mm:
+                banded = state["banded"][index if apart else 0]
+                rows[-1] |= {"bands_mm": list(self.bands_mm), "banded": banded[:, own].tolist()}
+                rows[-1]["why"] += "; by distance from the boundary " + _in_words(
+                    self.bands_mm, banded[:, own, own]
+                )
         return rows
 
-    def _revised(self, predicted: Predicted, transition: FloatArray) -> Revision | None:
+    def _estimated(self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]) -> State:
+        """The state with the matrix that the corrected round begins with, and with one for each band."""
+        matrix = transition_from_clean(clean)
+        borrowed = matrix is None and not state["epochs"]  # the round was another run's
+        anchors, seen = state["anchors"], []
+        for index, case in enumerate(cases if borrowed or self.bands_mm else ()):
+            anchors = anchors + anchors_of(case) if borrowed else anchors
+            if self.bands_mm:
+                seen.append(self._seen(case, np.random.default_rng([state["seed"], index])))
+        if borrowed:
+            matrix = transition_from_anchors(anchors, self.anchor_share)
+        state = state | {"stage": CORRECTED, "transition": state["transition"] if matrix is None else matrix}
+        if self.bands_mm:
+            rng = np.random.default_rng(state["seed"])
+            state["banded"] = transition_of_bands(seen, state["transition"], self.bands_mm, rng)
+        return state
+
+    def _corrected_loss(self, state: State, batch: Batch, logits: Tensor) -> Tensor:
+        """The corrected loss of a batch; with bands, each pixel has the matrix of its own."""
+        from labelmend.losses.forward_ce import corrected_loss
+
+        if not self.bands_mm:
+            return corrected_loss(logits, batch.target, batch.valid, state["transition"])
+        overlapping = batch.target.ndim == logits.ndim
+        bands = predicted_bands(logits, self.bands_mm, batch.spacing_mm, overlapping=overlapping)
+        return corrected_loss(logits, batch.target, batch.valid, state["banded"], bands)
+
+    def _seen(self, case: Predicted, rng: np.random.Generator) -> SeenInBands:
+        return seen_in_bands(
+            tasks(case.given, case.probs),
+            ~case.given.ignored(),
+            edges_mm=self.bands_mm,
+            spacing_mm=case.given.grid.spacing_mm,
+            features=case.features,
+            rng=rng,
+        )
+
+    def _bands(self, probs: FloatArray, grid: Grid) -> NDArray | None:
+        return bands_of_probs(probs, self.bands_mm, grid.spacing_mm) if self.bands_mm else None
+
+    def _revised(self, predicted: Predicted, state: State) -> Revision | None:
         """The given labels by Bayes' rule; None where nothing changes."""
         labels = predicted.given
         pairs = tasks(labels, predicted.probs)
-        answers = [relabelled(given, probs, matrix) for (given, probs), matrix in zip(pairs, transition)]
+        matrices = state["banded"] if self.bands_mm else state["transition"]
+        bands = [self._bands(probs, labels.grid) for _, probs in pairs]
+        answers = [relabelled(*pair, matrix, band) for pair, matrix, band in zip(pairs, matrices, bands)]
         masks = masks_of(answers, len(labels.classes), overlapping=labels.overlapping)
         masks = np.where(labels.ignored(), labels.masks(), masks)
         if np.array_equal(masks, labels.masks()):
@@ -306,20 +290,26 @@ class ForwardT(Method):
         return revision(predicted, masks, "likeliest true class, knowing picture, label and how labels err")
 
 
-def _anchors_of(cases: Iterable[Predicted], none: FloatArray) -> FloatArray:
-    """`anchor_counts` over whole cases, added to none."""
+def anchors_of(case: Predicted) -> FloatArray:
+    """`anchor_counts` of a whole case."""
     import torch
 
-    total = none
-    for case in cases:
-        counted = torch.as_tensor(~case.given.ignored()).flatten()
-        found = []
-        for given, probs in tasks(case.given, case.probs):
-            shares = np.arange(len(probs))[:, None] == given.reshape(1, -1)
-            pair = (
-                torch.as_tensor(probs.reshape(len(probs), -1)),
-                torch.as_tensor(shares.astype(np.float32)),
-            )
-            found.append(anchor_counts(pair[0][None], pair[1][None], counted)[0])
-        total = total + np.stack(found)
-    return total
+    counted = torch.as_tensor(~case.given.ignored()).flatten()
+    found = []
+    for given, probs in tasks(case.given, case.probs):
+        shares = np.arange(len(probs))[:, None] == given.reshape(1, -1)
+        pair = (
+            torch.as_tensor(probs.reshape(len(probs), -1)),
+            torch.as_tensor(shares.astype(np.float32)),
+        )
+        found.append(anchor_counts(pair[0][None], pair[1][None], counted)[0])
+    return np.stack(found)
+
+
+def _in_words(edges_mm: Sequence[float], shares: FloatArray) -> str:
+    """A share for each band, as "99% below -2 mm, 60% to 2 mm, 3% beyond"."""
+    places = [f"to {edge:g} mm" for edge in edges_mm[1:]]
+    return ", ".join(
+        f"{share:.0%} {place}"
+        for share, place in zip(shares, [f"below {edges_mm[0]:g} mm", *places, "beyond"])
+    )
