@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import time
 import tomllib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import numpy as np
 import yaml
 
 import labelmend
+from labelmend.engine.config import NetworkConfig
 from labelmend.engine.predict import load_predictor
 from labelmend.engine.simulate import simulate
 from labelmend.io import open_dataset, open_labels
@@ -71,7 +73,7 @@ def prepare(suite: dict[str, Any], root: Path, out: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     names = sorted(p.stem for p in (root / "train" / "images").iterdir())
     trusted = sorted(p.stem for p in (root / "val" / "images").iterdir())[: suite["n_clean"]]
-    parts = {"train": names[: suite["n_train"]], "test": names[-suite["n_test"] :], "trusted": trusted}
+    parts = {part: names[slice(*suite[part])] for part in ("train", "test")} | {"trusted": trusted}
     assert not set(parts["train"]) & set(parts["test"])
     for part, cases in parts.items():
         (out / f"{part}.txt").write_text("\n".join(cases))
@@ -86,14 +88,14 @@ def prepare(suite: dict[str, Any], root: Path, out: Path) -> None:
             simulate(home / "clean", home / name, preset=setting.get("preset"), noise=noise, seed=1)
 
 
-def train(piece: Piece, suite: dict[str, Any], root: Path, out: Path, threads: int) -> float:
-    """Train one piece, or go on with it; returns the median seconds of a step."""
-    run, ticks = piece.run, list[float]()
-
-    def on_tick(tick: Any) -> None:
-        if tick.stage.startswith("round"):
-            ticks.append(time.monotonic())
-
+def train(piece: Piece, suite: dict[str, Any], root: Path, out: Path, threads: int) -> None:
+    """Train one piece, or go on with it."""
+    run = piece.run
+    settings = suite["settings"] | run.get("settings", {})
+    settings["network"] = NetworkConfig(**settings.get("network", {}))
+    if "first_round" in run:  # the same training, if it is there already
+        first = out / Piece(piece.noise, {"name": run["first_round"]}, piece.seed).folder
+        settings["first_round"] = str(first) if (first / "summary.json").exists() else None
     trusted = {
         "clean": str(root / "val"),
         "clean_labels": "clean",
@@ -102,17 +104,14 @@ def train(piece: Piece, suite: dict[str, Any], root: Path, out: Path, threads: i
     labelmend.train(
         out / "data",
         out=out / piece.folder,
-        on_tick=on_tick,
         labels=run.get("labels", piece.noise),
         cases=str(out / "train.txt"),
         method=METHODS[run["method"]](**run.get("fields", {})),
         seed=piece.seed,
         threads=threads,
-        **suite["settings"],
-        **run.get("settings", {}),
+        **settings,
         **(trusted if run.get("clean") else {}),
     )
-    return float(np.median(np.diff(ticks))) if len(ticks) > 1 else float("nan")
 
 
 def score(piece: Piece, folder: Path, suite: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -168,7 +167,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9.0, help="start no further piece after this time")
     parser.add_argument("--out", type=Path, default=HERE.parent / "runs")
     parser.add_argument(
-        "--only", default="", help="run only pieces whose `noise, run, seed N` contains this text"
+        "--only",
+        default="",
+        help="only pieces whose `noise, run, seed N` matches this regular expression",
     )
     parser.add_argument("--share", default="0/1", help="i/n: every n-th piece, for n processes side by side")
     parser.add_argument("--threads", type=int, default=2)
@@ -192,12 +193,12 @@ def main() -> None:
     rows = map(json.loads, results.read_text().splitlines()) if results.exists() else ()
     done = {(row["noise"], row["name"], row["seed"]) for row in rows}
     index, shares = map(int, options.share.split("/"))
-    mine = [p for p in pieces(suite) if options.only in p.name][index::shares]
+    mine = [p for p in pieces(suite) if re.search(options.only, p.name)][index::shares]
     left = [p for p in mine if (p.noise, p.run["name"], p.seed) not in done]
     while left and time.monotonic() - began < 60 * options.minutes:
         piece, start = left.pop(0), time.monotonic()
-        seconds_per_step = train(piece, suite, root, out, options.threads)
-        row = score(piece, out / piece.folder, suite, out) | {"seconds_per_step": round(seconds_per_step, 4)}
+        train(piece, suite, root, out, options.threads)
+        row = score(piece, out / piece.folder, suite, out)
         with results.open("a") as file:
             file.write(json.dumps(row) + "\n")
         means = {k: round(float(np.mean(list(v.values()))), 4) for k, v in row.items() if isinstance(v, dict)}

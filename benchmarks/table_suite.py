@@ -59,7 +59,6 @@ def overview(suite: Row, rows: list[Row], cell: Callable[[str, str], str], title
 def details(suite: Row, rows: list[Row]) -> list[str]:
     lines = ["## Every number", ""]
     classes = sorted(rows[0]["test_dice"])
-    plain_s = [r["seconds_per_step"] for r in rows if r["name"] == "plain"]
     for noise, setting in {"clean": {"about": "training on clean masks"}, **suite["noise"]}.items():
         here = [r for r in rows if r["noise"] == noise]
         if not here:
@@ -69,7 +68,6 @@ def details(suite: Row, rows: list[Row]) -> list[str]:
             "Dice of labels",
             "clean pixels damaged, %",
             "wrong pixels repaired, %",
-            "time of a step",
             "seeds",
         ]
         lines += [
@@ -86,8 +84,7 @@ def details(suite: Row, rows: list[Row]) -> list[str]:
             cells.append(spread([mean(r["label_dice"]) for r in own if "label_dice" in r]))
             for key in ("clean_pixels_damaged", "wrong_pixels_repaired"):
                 cells.append(spread([r[key] for r in own if key in r], 2, 100))
-            ratio = np.median([r["seconds_per_step"] for r in own]) / np.median(plain_s)
-            cells += [f"{ratio:.1f}", str(len(own))]
+            cells.append(str(len(own)))
             lines.append(f"| {run['name']} | {' | '.join(cells)} |")
         lines.append("")
     return lines
@@ -109,15 +106,19 @@ def main() -> None:
         return [value(r) for r in rows if (r["noise"], r["name"]) == (noise, run)]
 
     settings = ", ".join(f"{key} {value}" for key, value in suite["settings"].items())
+    n_test = suite["test"][1] - suite["test"][0]
     clean = spread(of("clean", "plain on clean", lambda r: mean(r["test_dice"])))
     lines = [
         f"# Which method for which error: {name}",
         "",
         f"Made by `run_suite.py {options.suite}` and `table_suite.py` in benchmarks/; mean ± sd",
-        f"over seeds, {suite['n_test']} test cases never trained on, native grid.",
-        f"Settings of all: {settings}. Every method runs with the defaults of its file.",
+        f"over seeds, {n_test} test cases never trained on, native grid.",
+        f"Settings of all: {settings}. Methods run with the defaults of their files,",
+        "unless the suite says otherwise.",
         f"Plain training on clean masks: mean test Dice {clean}.",
-        f"{len(rows)} of {len(list(pieces(suite)))} runs are in; one seed ranks nothing.",
+        f"{len(rows)} of {len(list(pieces(suite)))} runs are in. A cell without ± is one seed,",
+        "which ranks nothing. Time of a step: [time_methods.md](time_methods.md), measured by itself, since",
+        "these runs shared their two cores.",
         "",
         *(f"- **{noise}**: {setting['about']}" for noise, setting in suite["noise"].items()),
         "",

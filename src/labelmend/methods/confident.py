@@ -107,6 +107,10 @@ class Confident(Method):
     learned by heart are not found. The paper predicts out of sample (K folds), which would cost K trainings;
     few epochs or early stopping help here. In the second round flagged pixels are out of sample.
 
+    Where classes overlap, a pixel flagged for one of them is left out for all, and so is a pixel of a coarser
+    training grid that holds a flagged one: where wrong pixels are many and scattered, hardly any are left to
+    train on. Set `replace` for such labels.
+
     Args:
         replace: train the next round on the network's class at flagged pixels, instead of leaving them out.
         backend: "own" takes thresholds over the data set and flags what `cleanlab.filter` does with
