@@ -125,10 +125,8 @@ def anchor_matrix(
            [0.25, 0.75]])
     """
     if not 0 < alpha < 0.5 or n_grid < 2 or max_iter < 1:
-        raise ConfigError(
-            f"alpha in (0, 0.5), n_grid of 2 and max_iter of 1 or more expected, got {alpha}, {n_grid} "
-            f"and {max_iter}"
-        )
+        wrong = f"{alpha}, {n_grid} and {max_iter}"
+        raise ConfigError(f"alpha in (0, 0.5), n_grid > 1 and max_iter > 0 expected, got {wrong}")
     labels = tuples_of(y, neighbours, n_classes, least=1)
     shares = np.ones(len(labels)) if weights is None else np.asarray(weights, float)
     shares = shares / shares.sum()

@@ -189,18 +189,10 @@ def solve_consensus(
         (the programs mean to, but return the last); true classes are put in the order with the largest trace.
     """
     counts = _checked_counts(c1, c2, c3)
-    if n_init < 1 or max_iter < 1 or not diag_penalty >= 0:
-        raise ConfigError(
-            "n_init and max_iter of 1 or more and diag_penalty of 0 or more expected, "
-            f"got {n_init}, {max_iter} and {diag_penalty}"
-        )
-    k = len(counts[0])
+    _check_search(n_init, max_iter, diag_penalty)
     there = np.flatnonzero(counts[0] > 0)
-    matrix, prior = np.eye(k), np.zeros(k)
-    if len(there) == 1:
-        prior[there] = 1.0
-        converged = True
-    else:
+    matrix, prior, converged = np.eye(len(counts[0])), (counts[0] > 0).astype(float), True
+    if len(there) > 1:
         few = _part(counts, there)
         problem = _Consensus(few, diag_penalty)
         for i in range(n_init):
@@ -210,6 +202,14 @@ def solve_consensus(
         matrix[np.ix_(there, there)], prior[there] = _in_order(*problem.best())
         converged = problem.converged
     return TransitionResult(matrix, prior, residual(counts, matrix, prior), converged)
+
+
+def _check_search(n_init: int, max_iter: int, diag_penalty: float) -> None:
+    if n_init < 1 or max_iter < 1 or not diag_penalty >= 0:
+        raise ConfigError(
+            "n_init and max_iter of 1 or more and diag_penalty of 0 or more expected, "
+            f"got {n_init}, {max_iter} and {diag_penalty}"
+        )
 
 
 def _part(counts: Counts, there: IntArray) -> Counts:
@@ -326,8 +326,8 @@ def bootstrap_weights(neighbours: ArrayLike, rng: np.random.Generator) -> FloatA
         rng: draws the numbers.
 
     Paper: Shao, "The Dependent Wild Bootstrap", JASA 2010.
-    Differs: for neighbourhoods instead of times. Drawing rows as if they were independent gave spreads of
-        two thirds of the true one in simulations; this gave 80 % to 120 %.
+    Differs: for neighbourhoods instead of times. Rows drawn as if they were independent gave 60 % to 105 % of
+        the true spread in three simulations, this 75 % to 115 %.
     """
     rows = np.asarray(neighbours)[:, :2]
     drawn = rng.exponential(size=len(rows)) - 1

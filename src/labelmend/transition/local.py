@@ -55,7 +55,6 @@ def local_matrices(
     points, labels, rows = np.asarray(F, float), np.asarray(y), np.asarray(neighbours)
     if n_local < 3 or n_centres < 1:
         raise ConfigError(f"n_local of 3 and n_centres of 1 or more expected, got {n_local} and {n_centres}")
-    k = len(result.prior)
     rank = np.full(len(points), n_local)
     assignment = np.full(len(points), -1)
     matrices: list[FloatArray] = []
@@ -64,7 +63,7 @@ def local_matrices(
         covered = np.append(centre, nearest(points, n_local - 1, rows=[centre], rng=rng)[0])
         inside = np.zeros(len(points))
         inside[covered] = 1
-        counts = consensus_counts(labels, rows, k, weights=inside)
+        counts = consensus_counts(labels, rows, len(result.prior), weights=inside)
         found = solve_consensus(*counts, rng=rng, n_init=1, start=result)
         own = found.prior[:, None]
         nearer = np.arange(n_local) < rank[covered]
