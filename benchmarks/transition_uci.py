@@ -63,12 +63,12 @@ def flipped(labels: NDArray, rates: tuple[float, float], rng: np.random.Generato
 
 
 def cleanlab_matrix(features: Matrix, labels: NDArray, classifier: object) -> Matrix:
-    from cleanlab.count import compute_confident_joint, estimate_noise_matrices
+    from cleanlab.count import compute_confident_joint, estimate_latent
 
     probs = cross_val_predict(classifier, features, labels, cv=5, method="predict_proba")
     joint = compute_confident_joint(labels, probs)
-    given_true, _ = np.asarray(estimate_noise_matrices(joint)), None
-    return np.asarray(given_true[0]).T
+    _, given_true, _ = estimate_latent(joint, labels)  # columns are true classes
+    return np.asarray(given_true).T
 
 
 def estimators() -> dict[str, Callable[[Matrix, NDArray], Matrix]]:
@@ -79,11 +79,13 @@ def estimators() -> dict[str, Callable[[Matrix, NDArray], Matrix]]:
     found = {
         "cleanlab, logistic regression": lambda x, y: cleanlab_matrix(x, y, linear),
         "cleanlab, boosted trees": lambda x, y: cleanlab_matrix(x, y, HistGradientBoostingClassifier()),
-        "HOC": ours(make_scaled(HOCEstimator(random_state=0))),
+        "HOC": ours(make_scaled(HOCEstimator(n_neighbors=2, n_null=0, random_state=0))),
     }
     for f in ("tv", "kl", "chi2", "js", "hellinger"):
         for basis in ("raw", "whiten"):
-            found[f"HOC, {f}, {basis}"] = ours(WeightedHOC(f=f, basis=basis, random_state=0))
+            found[f"HOC, {f}, {basis}"] = ours(
+                WeightedHOC(f=f, basis=basis, n_neighbors=2, n_null=0, random_state=0)
+            )
     found["anchors"] = ours(make_scaled(AnchorEstimator(random_state=0)))
     for f in ("tv", "kl"):
         found[f"anchors, {f}"] = ours(WeightedAnchor(f=f, random_state=0))
