@@ -5,6 +5,7 @@ from labelmend.errors import ConfigError
 from labelmend.geometry import signed_distance
 from labelmend.transition.bands import (
     LEAST,
+    LEAST_NEIGHBOURS,
     LEAST_ROWS,
     SHRINK,
     band_counts,
@@ -146,7 +147,9 @@ def test_too_few_pixels_or_cases_say_nothing(rng):
     features, given, groups, _ = drawn_band(rng, BASE)
     few = slice(LEAST_ROWS - 1)
     assert np.isnan(consensus_rows(features[few], given[few], groups[few], 2, rng=rng)).all()
-    assert np.isnan(consensus_rows(features, given, np.zeros_like(groups), 2, rng=rng)).all()
+    for n_cases, silent in ((1, True), (LEAST_NEIGHBOURS, True), (LEAST_NEIGHBOURS + 1, False)):
+        of_few = np.arange(len(given)) % n_cases
+        assert np.isnan(consensus_rows(features, given, of_few, 2, rng=rng)).all() == silent
     assert np.isnan(consensus_rows(features[:0], given[:0], groups[:0], 2, rng=rng)).all()
 
 

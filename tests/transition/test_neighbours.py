@@ -11,7 +11,8 @@ from labelmend.transition.neighbours import nearest
 
 
 def plain(F, k, metric, groups=None):
-    """One row after the other."""
+    """One row after the other, and one candidate after the other."""
+    own = np.arange(len(F)) if groups is None else np.asarray(groups)
     found = []
     for i, row in enumerate(F):
         if metric == "cosine":
@@ -20,9 +21,13 @@ def plain(F, k, metric, groups=None):
             gaps = np.where(np.isnan(gaps), 1.0, gaps)
         else:
             gaps = np.linalg.norm(F - row, axis=1)
-        barred = np.arange(len(F)) == i if groups is None else groups == groups[i]
-        found.append(np.where(barred, np.inf, gaps).argsort(kind="stable")[:k])
-    return np.stack(found)
+        seen, mine = {own[i]}, []
+        for j in gaps.argsort(kind="stable"):
+            if own[j] not in seen:
+                seen.add(own[j])
+                mine.append(j)
+        found.append(mine[:k])
+    return np.array(found)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -76,11 +81,38 @@ def test_all_rows_equal_is_no_trouble():
     assert all(len(set(row)) == 3 for row in found)
 
 
-def test_neighbours_come_from_other_groups():
+def test_each_neighbour_comes_from_another_group():
+    """On a line, 0 to 6: ann, ann, bob, bob, ann, eve, eve."""
+    groups = ["ann", "ann", "bob", "bob", "ann", "eve", "eve"]
+    points = np.array([0.0, 1, 2, 3.1, 4.3, 5.6, 7])[:, None]
+    found = nearest(points, 2, rng=np.random.default_rng(0), groups=groups)
+    assert found.tolist() == [[2, 5], [2, 5], [1, 5], [4, 5], [3, 5], [4, 3], [4, 3]]
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, None])
+def test_a_group_that_lies_in_front_of_all_others_gives_one_neighbour(block_rows):
+    """300 rows of one group around a few rows of others: many candidates have to be passed over."""
     rng = np.random.default_rng(0)
-    groups = np.repeat(["ann", "bob", "eve"], 20)
-    found = nearest(rng.normal(size=(60, 2)), 5, rng=rng, groups=groups)
-    assert (groups[found] != groups[:, None]).all()
+    groups = np.append(np.zeros(300, int), np.arange(1, 21))
+    points = np.append(rng.normal(size=300), rng.normal(size=20) * 9)[:, None]
+    found = nearest(points, 6, rng=rng, groups=groups, block_rows=block_rows)
+    np.testing.assert_array_equal(found, plain(points, 6, "euclidean", groups))
+    every = nearest(points, 20, rng=rng, groups=groups, block_rows=block_rows, rows=[0, 319])
+    assert (np.sort(groups[every], axis=1) == [np.arange(1, 21), np.arange(20)]).all()
+
+
+def test_groups_of_one_row_each_are_as_none():
+    points = np.random.default_rng(0).normal(size=(80, 3))
+    one, two = (nearest(points, 9, rng=np.random.default_rng(1), groups=g) for g in (None, np.arange(80)))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_copies_in_a_group_are_drawn_by_lot():
+    """Three groups of 20 rows, all at one place: each row is asked for."""
+    groups = np.repeat([0, 1, 2], 20)
+    found = nearest(np.ones((60, 1)), 2, rng=np.random.default_rng(0), groups=groups)
+    assert (np.sort(groups[np.column_stack([np.arange(60), found])], axis=1) == [0, 1, 2]).all()
+    assert np.bincount(found.ravel(), minlength=60).max() <= 10
 
 
 def test_a_row_of_zeros_is_at_right_angles_to_all():
@@ -96,8 +128,8 @@ def test_a_row_of_zeros_is_at_right_angles_to_all():
     ("settings", "error", "words"),
     [
         ({"k": 4}, ConfigError, "4 neighbours asked for, but 4 rows leave 3 other rows"),
-        ({"k": 2, "groups": [0, 0, 0, 1]}, ConfigError, "leave 1 rows of other groups"),
-        ({"k": 1, "groups": [0, 0, 0, 0]}, ConfigError, "leave 0 rows"),
+        ({"k": 2, "groups": [0, 1, 1, 1]}, ConfigError, "needs 2 other groups, there are 1"),
+        ({"k": 1, "groups": [0, 0, 0, 0]}, ConfigError, "needs 1 other groups, there are 0"),
         ({"k": 0}, ConfigError, "1 or more"),
         ({"k": 1, "metric": "manhattan"}, ConfigError, "manhattan"),
         ({"k": 1, "backend": "annoy"}, ConfigError, "annoy"),
@@ -139,8 +171,11 @@ def test_candidates_are_put_back_in_order_and_barred_ones_replaced(monkeypatch):
     points = rng.normal(size=(120, 3))
     found = nearest(points, 5, rng=rng, backend="pynndescent")
     np.testing.assert_array_equal(found, plain(points, 5, "euclidean"))
-    groups = np.repeat([0, 1], 60)  # the nearest 38 hold too few of the other group for some rows
-    points[60:] += 5
+    groups = np.repeat(np.arange(40), 3)  # found among the candidates
+    found = nearest(points, 5, rng=rng, groups=groups, backend="pynndescent")
+    np.testing.assert_array_equal(found, plain(points, 5, "euclidean", groups))
+    groups = np.append(np.zeros(100, int), np.arange(1, 21))  # the candidates hold too few groups
+    points[100:] += 5
     found = nearest(points, 5, rng=rng, groups=groups, backend="pynndescent")
     np.testing.assert_array_equal(found, plain(points, 5, "euclidean", groups))
 
@@ -154,3 +189,10 @@ def test_an_approximate_search_finds_nearly_all(backend, metric):
     found, exact = (nearest(points, 10, rng=rng, metric=metric, backend=b) for b in (backend, "exact"))
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, exact)]) > 0.95
     assert (found != np.arange(1000)[:, None]).all()
+    groups = np.repeat(np.arange(50), 20)
+    found, exact = (
+        nearest(points, 10, rng=rng, metric=metric, groups=groups, backend=b) for b in (backend, "exact")
+    )
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, exact)]) > 0.95
+    apart = np.sort(groups[np.column_stack([np.arange(1000), found])], axis=1)
+    assert (np.diff(apart, axis=1) > 0).all()

@@ -38,7 +38,7 @@ def parser() -> ArgumentParser:
         type=str | None,
         default=None,
         help="column (or .npy) that says which rows have one source, such as a patient: rows of one source "
-        "are not compared, and the column is no feature",
+        "are not compared, a row with one of each other source at most, and the column is no feature",
     )
     add("--method", type=Model, default="anchors", help="anchors: classes may overlap; hoc: they must not")
     add("--f", type=Divergence, default="tv", help="what weighs the features")

@@ -188,7 +188,8 @@ def estimate(
         labels: their labels, .npy `(n)`.
         drop: columns to leave out.
         groups: column, or .npy `(n)` with `features`, that says which rows share a source: they are not
-            compared with each other, and it is no feature.
+            compared with each other, a row is compared with one row of each other source at most, and it is
+            no feature.
         out: folder for `transition.json`, `transition.csv` and `suspects.csv`, or None to write nothing.
         method: "anchors", where classes may overlap, or "hoc", where neighbours share their true class.
         f: divergence that weighs the features, see `labelmend.transition.fmi`.

@@ -28,12 +28,12 @@ from labelmend.transition.posterior import class_posterior
 if TYPE_CHECKING:
     from labelmend.transition.estimators import (
         AnchorEstimator,
-        FMIFeatureWeighter,
         HOCEstimator,
         LocalHOC,
         WeightedAnchor,
         WeightedHOC,
     )
+    from labelmend.transition.weighter import FMIFeatureWeighter
 
 __all__ = [
     "CLUSTERABILITY",
@@ -65,20 +65,21 @@ __all__ = [
     "transition_error",
 ]
 
-_ESTIMATORS = (
-    "AnchorEstimator",
-    "FMIFeatureWeighter",
-    "HOCEstimator",
-    "LocalHOC",
-    "WeightedAnchor",
-    "WeightedHOC",
-)
+_HOME = {
+    "AnchorEstimator": "estimators",
+    "FMIFeatureWeighter": "weighter",
+    "HOCEstimator": "estimators",
+    "LocalHOC": "estimators",
+    "WeightedAnchor": "estimators",
+    "WeightedHOC": "estimators",
+}
+"""Public names that need scikit-learn, and their modules."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ESTIMATORS:
+    if name not in _HOME:
         raise AttributeError(f"module 'labelmend.transition' has no attribute {name!r}")
-    return getattr(importlib.import_module("labelmend.transition.estimators"), name)
+    return getattr(importlib.import_module(f"labelmend.transition.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -48,8 +48,8 @@ LEAST_ROWS, MOST_ROWS = 3000, 4000
 RARE = 0.1
 """Share of the pixels from which on a class is there: next to a rarer one, mixed neighbourhoods pass, too."""
 
-NEIGHBOURS = 49
-"""Neighbours of a pixel: HOC looks at two, `clusterability` at all of them."""
+LEAST_NEIGHBOURS, NEIGHBOURS = 20, 49
+"""Neighbours of a pixel, each from another case: HOC looks at two, `clusterability` at all of them."""
 
 MARGIN = 0.02
 """By how much the diagonal of a row of HOC must exceed the rest: at the limit that the search is held to, it
@@ -175,10 +175,10 @@ def banded_transition(
 def consensus_rows(
     features: FloatArray, given: IntArray, groups: IntArray, n_classes: int, *, rng: np.random.Generator
 ) -> FloatArray:
-    """Rows of the matrix of one band by HOC, all neighbours from other cases; NaN where it cannot tell.
+    """Rows of the matrix of one band by HOC, each neighbour from another case; NaN where it cannot tell.
 
-    Errors of labels are alike all over a case: neighbours in the same case would agree on them, and the
-    labels would seem cleaner than they are.
+    Errors of labels are alike all over a case: pixels of the same case would agree on them, and the labels
+    would seem cleaner than they are.
 
     Args:
         features: `(n f)` of pixels; columns are brought to the same spread, and directions are compared.
@@ -188,19 +188,20 @@ def consensus_rows(
         rng: chooses `MOST_ROWS` pixels, and what `nearest` and `solve_consensus` leave to chance.
 
     Returns:
-        `(K K)`. All is NaN with too few pixels, with a rare class, or where neighbourhoods are surely mixed;
-        a row is of a class that is not there, or whose diagonal does not stand out.
+        `(K K)`. All is NaN with fewer than `LEAST_ROWS` pixels or `LEAST_NEIGHBOURS` other cases, with a
+        rare class, or where neighbourhoods are surely mixed; a row is of a class that is not there, or whose
+        diagonal does not stand out.
     """
     unknown = np.full((n_classes, n_classes), np.nan)
     if len(given) > MOST_ROWS:
         chosen = rng.choice(len(given), MOST_ROWS, replace=False)
         features, given, groups = features[chosen], given[chosen], groups[chosen]
-    others = len(given) - np.unique(groups, return_counts=True)[1].max(initial=0)
-    if len(given) < LEAST_ROWS or others < NEIGHBOURS:
+    k = min(NEIGHBOURS, len(np.unique(groups)) - 1)
+    if len(given) < LEAST_ROWS or k < LEAST_NEIGHBOURS:
         return unknown
     spread = features.std(axis=0)
     standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    neighbours = nearest(standard, NEIGHBOURS, rng=rng, metric="cosine", groups=groups)
+    neighbours = nearest(standard, k, rng=rng, metric="cosine", groups=groups)
     found = solve_consensus(*consensus_counts(given, neighbours, n_classes), rng=rng)
     rare = (found.prior > 0.5 / len(given)) & (found.prior < RARE)
     if rare.any() or clusterability(given, neighbours, found, rng=rng).doubtful:

@@ -1,9 +1,10 @@
-"""The nearest rows of each row: exact, without itself, ties drawn by lot, groups kept apart.
+"""The nearest rows of each row: exact, without itself, ties drawn by lot, each of another group.
 
-Two things go wrong in other programs, and both spoil estimates of label noise. Where rows repeat, a row that
+Three things go wrong in other programs, and all spoil estimates of label noise. Where rows repeat, a row that
 is left out because it is the first at distance zero is often another one, so that a row stays its own
-neighbour. And all rows of a set of duplicates share the same few neighbours, so that few labels are looked at
-many times.
+neighbour. All rows of a set of duplicates share the same few neighbours, so that few labels are looked at
+many times. And two neighbours come from one source: where errors are shared within it they agree, and wrong
+labels look right.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ TIE = 1e-11
 """Squared distances closer than this, relative to the squared length of a row, count as equal."""
 
 SPARE = 32
-"""Candidates beyond k that an approximate search is asked for, to draw ties from."""
+"""Candidates beyond k that an approximate search is asked for: to draw ties from, and to bar some."""
+
+MOST_CANDIDATES = 200
+"""Candidates that an approximate search is asked for at most because of groups."""
 
 
 def nearest(
@@ -50,21 +54,25 @@ def nearest(
         rng: draws the order of rows at the same distance, anew for each row.
         metric: "euclidean", or "cosine": one minus the cosine of the angle; a row of zeros is at right angles
             to every row.
-        groups: `(n)` author, image or patient of each row: no neighbour comes from a row's own group.
+        groups: `(n)` author, image or patient of each row: neighbours come from groups other than the row's
+            own and than each other's, of each the nearest row.
         rows: `(q)` numbers of the rows whose neighbours are asked for; None: all.
         backend: "exact" compares all rows, in blocks. "pynndescent" and "faiss" are approximate and for many
-            rows; they draw ties only among the nearest k + 32.
+            rows; they draw ties only among the nearest k + 32 or, with groups, some more.
         block_rows: rows that are compared with all others at once; None: as many as take 64 MB.
 
     Returns:
         `(q k)` numbers of rows.
 
     Raises:
-        ConfigError: fewer than k rows are left for a row. GeometryError: a shape. LabelValueError: NaN or
+        ConfigError: fewer than k other rows or other groups. GeometryError: a shape. LabelValueError: NaN or
             infinity. MissingExtraError: the backend is not installed.
 
     >>> nearest([[0.0], [1.0], [3.0], [3.5]], 2, rng=np.random.default_rng(0)).tolist()
     [[1, 2], [0, 2], [3, 1], [2, 1]]
+    >>> groups = ["ann", "bob", "eve", "eve"]
+    >>> nearest([[0.0], [1.0], [3.0], [3.5]], 2, rng=np.random.default_rng(0), groups=groups).tolist()
+    [[1, 2], [0, 2], [1, 0], [1, 0]]
     """
     points = _checked(F)
     own = None if groups is None else _checked_groups(groups, len(points))
@@ -99,12 +107,16 @@ def _checked_groups(groups: ArrayLike, n: int) -> IntArray:
 def _check_enough(n: int, k: int, groups: IntArray | None) -> None:
     if k < 1:
         raise ConfigError(f"the number of neighbours must be 1 or more, got {k}")
-    left = n - (1 if groups is None else int(np.bincount(groups).max(initial=0)))
-    if left < k:
-        whose = "other rows" if groups is None else "rows of other groups for the largest group"
+    if groups is None:
+        if n - 1 < k:
+            raise ConfigError(
+                f"{k} neighbours asked for, but {n} rows leave {max(n - 1, 0)} other rows: "
+                "ask for fewer neighbours or give more rows"
+            )
+    elif (others := len(np.unique(groups)) - 1) < k:
         raise ConfigError(
-            f"{k} neighbours asked for, but {n} rows leave {max(left, 0)} {whose}: "
-            "ask for fewer neighbours or give more rows"
+            f"{k} neighbours asked for, each of another group: needs {k} other groups, there are "
+            f"{max(others, 0)}: ask for fewer neighbours or give rows of more groups"
         )
 
 
@@ -138,6 +150,7 @@ def _exact(
     size = block_rows or max(1, int(BLOCK_BYTES // (4 * points.itemsize * len(points))))
     squares = np.einsum("nf,nf->n", points, points)
     typical = float(np.median(squares)) or float(squares.mean()) or 1.0
+    by_group = None if groups is None else groups.argsort(kind="stable")
     found = np.empty((len(asked), k), np.intp)
     for start in range(0, len(asked), size):
         block = asked[start : start + size]
@@ -148,9 +161,11 @@ def _exact(
         unit = TIE * np.maximum(squares[block], typical)[:, None]
         _draw_ties(gaps, unit, rng)
         gaps[np.arange(len(block)), block] = np.inf
-        if groups is not None:
+        if groups is not None and by_group is not None:
             gaps[groups[block, None] == groups] = np.inf
-        found[start : start + size] = _smallest(gaps, k)
+            found[start : start + size] = _of_groups(gaps, groups, by_group, k)
+        else:
+            found[start : start + size] = _smallest(gaps, k)
     return found
 
 
@@ -168,6 +183,41 @@ def _smallest(gaps: FloatArray, k: int) -> IntArray:
     return np.take_along_axis(columns, order, axis=1)
 
 
+def _of_groups(gaps: FloatArray, groups: IntArray, by_group: IntArray, k: int) -> IntArray:
+    """Columns of the k smallest values of each row, one a group at most, smallest first.
+
+    Args:
+        gaps: `(q n)`, infinite in columns that are barred.
+        groups: `(n)` numbers of groups from 0 on, k of them or more in the columns that are left to each row.
+        by_group: `(n)` columns, those of group 0 first.
+        k: number of columns.
+    """
+    sizes = np.bincount(groups)
+    gaps = gaps[:, by_group]
+    least = np.minimum.reduceat(gaps, np.cumsum(sizes) - sizes, axis=1)
+    rows, places = np.nonzero(gaps == np.repeat(least, sizes, axis=1))
+    columns = by_group[places]
+    of_least = np.empty(least.shape, np.intp)
+    of_least[rows, groups[columns]] = columns
+    return np.take_along_axis(of_least, _smallest(least, k), axis=1)
+
+
+def _firsts(gaps: FloatArray, groups: IntArray, k: int) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Places `(q k)` of the first finite values of k groups in each row; and `(q)` whether it holds as many.
+
+    Args:
+        gaps: `(q m)` values, rising in each row.
+        groups: `(q m)` number of the group of each; all or none of a group are finite.
+        k: number of places.
+    """
+    order = groups.argsort(axis=1, kind="stable")
+    in_order = np.take_along_axis(groups, order, axis=1)
+    first = np.ones(groups.shape, bool)
+    np.put_along_axis(first, order[:, 1:], in_order[:, 1:] != in_order[:, :-1], axis=1)
+    first &= np.isfinite(gaps)
+    return (~first).argsort(axis=1, kind="stable")[:, :k], first.sum(axis=1) >= k
+
+
 def _approximate(
     points: FloatArray,
     asked: IntArray,
@@ -178,22 +228,23 @@ def _approximate(
     backend: Backend,
 ) -> IntArray:
     n = len(points)
+    own = np.arange(n) if groups is None else groups
+    a_group = -(-n // len(np.unique(own)))
+    n_candidates = max(k + 1, min((k + 1) * a_group, MOST_CANDIDATES)) + SPARE
     # Handed over in an order drawn by lot, and taken back: ties then do not go to the rows that come first.
     order = rng.permutation(n)
     search = _pynndescent if backend == "pynndescent" else _faiss
-    shuffled, gaps = search(points[order], points[asked], min(n, k + 1 + SPARE), rng)
+    shuffled, gaps = search(points[order], points[asked], min(n, n_candidates), rng)
     columns = np.where(shuffled >= 0, order[shuffled], asked[:, None])
     gaps = gaps.astype(np.float64)
     _draw_ties(gaps, np.full((len(asked), 1), 1e-6 * max(float(np.median(gaps)), 1e-30)), rng)
-    barred = columns == asked[:, None]
-    if groups is not None:
-        barred |= groups[columns] == groups[asked, None]
-    gaps[barred] = np.inf
-    chosen = _smallest(gaps, k)
-    found = np.take_along_axis(columns, chosen, axis=1)
-    short = np.isinf(np.take_along_axis(gaps, chosen, axis=1)).any(axis=1)
-    if short.any():
-        found[short] = _exact(points, asked[short], k, rng=rng, groups=groups, block_rows=None)
+    gaps[own[columns] == own[asked, None]] = np.inf
+    rising = gaps.argsort(axis=1)
+    columns, gaps = (np.take_along_axis(values, rising, axis=1) for values in (columns, gaps))
+    places, enough = _firsts(gaps, own[columns], k)
+    found = np.take_along_axis(columns, places, axis=1)
+    if not enough.all():
+        found[~enough] = _exact(points, asked[~enough], k, rng=rng, groups=groups, block_rows=None)
     return found
 
 
