@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from labelmend.errors import ConfigError
 from labelmend.methods.auto import Auto, wrong_inside, wrong_outside
 from labelmend.methods.base import Batch, Facts, Method
 from labelmend.methods.forward_t import ForwardT
+from labelmend.methods.robust_loss import RobustLoss
 from labelmend.types import Grid, LabelMap, Predicted
 
 SHAPE = (40, 44)
@@ -60,7 +63,7 @@ def test_single_pixels_wrong_on_both_sides_average_out_and_leave_the_bias_to_be_
     state = trained(0.2)
     state["transition"][0, 0] = [0.8, 0.2]
     assert chosen(state, TOO_LARGE)[0]["chosen"] == "spatial_correction"
-    assert [chosen(state, clean)[0]["chosen"] for clean in ([], RIGHT)] == ["forward_t"] * 2
+    assert [chosen(state, clean)[0]["chosen"] for clean in ([], RIGHT)] == ["robust_loss"] * 2
 
 
 def test_one_thin_class_of_three_does_not_decide() -> None:
@@ -116,6 +119,9 @@ def test_the_second_round_trains_as_the_chosen_method_does() -> None:
         assert loss(Auto(), chosen(trained(wrong), clean)[0]) == plain
     state, _ = chosen(trained(0.3), [])
     assert loss(Auto(), state) == loss(ForwardT(), state) != plain
+    batch = dataclasses.replace(batch, epoch=20)
+    state = trained(0.2) | {"chosen": "robust_loss"}
+    assert loss(Auto(), state) == loss(RobustLoss(loss="t_loss"), state) != plain
 
 
 def test_the_first_round_is_plain_and_counts_anchors() -> None:

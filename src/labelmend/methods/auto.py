@@ -6,8 +6,9 @@ wherever they lie, so that a transition matrix describes them. A bias of the pre
 cases: all annotators draw them too wide, or too tight, and the labels alone cannot tell. The first comes
 first, since objects left out pull outlines inward, too; and it asks for most classes, since a thin structure
 drawn too tight is left out in parts. Labels wrong inside and outside alike: single pixels, which average out
-in the network, so that trusted cases serve best where there are any, and the matrix otherwise. Where nothing
-shows, errors gather at outlines and differ from case to case: the labels are left alone.
+in the network; a bias on trusted cases is undone, and without one a loss that does not follow single pixels
+serves best, T-Loss. It leaves the labels as they are, which `cores` would mend. Where nothing shows, errors
+gather at outlines and differ from case to case: the labels are left alone.
 """
 
 from __future__ import annotations
@@ -22,18 +23,20 @@ import numpy as np
 from labelmend.errors import ConfigError
 from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State
 from labelmend.methods.forward_t import ForwardT
+from labelmend.methods.robust_loss import RobustLoss
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.types import FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BIASED, WRONG_INSIDE, NEITHER = "spatial_correction", "forward_t", "plain"
+BIASED, WRONG_INSIDE, SPECKS, NEITHER = "spatial_correction", "forward_t", "robust_loss", "plain"
+ROBUST = RobustLoss(loss="t_loss")
 
 
 @dataclass(frozen=True)
 class Auto(Method):
-    """Choose Spatial Correction, forward correction or plain training by measured symptoms, and say why.
+    """Choose Spatial Correction, forward correction, T-Loss or plain training by what is measured; say why.
 
     The first round is plain training. Where the choice is plain, it is the only one.
 
@@ -43,20 +46,22 @@ class Auto(Method):
             beside it, given as the class, for them to count as wrong outside. Not measured after a first
             round borrowed from another run.
 
-    Paper: none; a rule over Yao et al., ICLR 2023, and Patrini et al., CVPR 2017, whose methods it runs with
-        their defaults.
+    Paper: none; a rule over Yao et al., ICLR 2023, Patrini et al., CVPR 2017, and Gonzalez-Jimenez et al.,
+        MICCAI 2023, whose methods it runs with their defaults.
     """
 
     wrong_inside: float = 0.05
 
-    needs: ClassVar[Needs] = Needs(clean="optional", rounds=2, counts=ForwardT.needs.counts)
+    needs: ClassVar[Needs] = Needs(
+        clean="optional", rounds=2, counts=ForwardT.needs.counts + RobustLoss.needs.counts
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.wrong_inside < 1:
             raise ConfigError(f"wrong_inside must be in (0, 1), got {self.wrong_inside}")
 
     def init(self, facts: Facts) -> State:
-        return ForwardT().init(facts) | {"chosen": ""}
+        return ForwardT().init(facts) | ROBUST.init(facts) | {"chosen": ""}
 
     def step(self, state: State, batch: Batch, nets: Nets) -> tuple[Tensor, Tensor, State]:
         return self._method(state).step(state, batch, nets)
@@ -98,22 +103,20 @@ class Auto(Method):
             for wrong in (wrong_inside, wrong_outside)
         )
         if inside and not outside:
-            return self._forward(state, cases)
+            state, revisions = ForwardT().revise(state, cases, ())
+            return state | {"chosen": WRONG_INSIDE}, revisions
         trusted = iter(clean)
         first = next(trusted, None)
         if first is not None:
             state, revisions = SpatialCorrection().revise(state, cases, itertools.chain([first], trusted))
             if any(row["moved"] for row in state["bias"]):
                 return state | {"chosen": BIASED}, revisions
-        return self._forward(state, cases) if inside else (state | {"chosen": NEITHER}, iter(()))
-
-    def _forward(self, state: State, cases: Iterable[Predicted]) -> tuple[State, Iterator[Revision]]:
-        state, revisions = ForwardT().revise(state, cases, ())
-        return state | {"chosen": WRONG_INSIDE}, revisions
+        return state | {"chosen": SPECKS if inside else NEITHER}, iter(())
 
     def _method(self, state: State) -> Method:
         """Who trains: before the choice forward correction, whose first round is plain and counts anchors."""
-        return {BIASED: SpatialCorrection(), NEITHER: Method()}.get(state["chosen"], ForwardT())
+        others = {BIASED: SpatialCorrection(), SPECKS: ROBUST, NEITHER: Method()}
+        return others.get(state["chosen"], ForwardT())
 
 
 def wrong_inside(transition: FloatArray, n_classes: int) -> list[float]:
