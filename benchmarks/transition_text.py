@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import Normalizer
 
-from labelmend.transition import best_symmetric, realised_matrix, transition_error
-from transition_uci import estimators
+from transition_uci import errors_of
 
 HERE = Path(__file__).parent
 SECTIONS = ("games", "science", "mail", "fonts")
@@ -58,17 +56,8 @@ def main() -> None:
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
         given = (rng.random(len(clean))[:, None] > NOISE[clean].cumsum(axis=1)).sum(axis=1)
-        truth = realised_matrix(clean, given, len(SECTIONS))
-        found = {
-            "identity": np.eye(4),
-            "uniform": np.full((4, 4), 0.25),
-            "best symmetric": best_symmetric(truth),
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found |= {name: estimate(features, given) for name, estimate in estimators().items()}
-        for name, matrix in found.items():
-            errors.setdefault(name, []).append(100 * transition_error(truth, matrix))
+        for name, error in errors_of(features, clean, given).items():
+            errors.setdefault(name, []).append(error)
     counts = ", ".join(f"{name} {n}" for name, n in zip(SECTIONS, np.bincount(clean)))
     lines = [
         "# The noise transition matrix of a text set",

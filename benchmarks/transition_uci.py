@@ -102,6 +102,21 @@ def make_scaled(model: object) -> object:
     return Scaled()
 
 
+def errors_of(features: Matrix, clean: NDArray, given: NDArray) -> dict[str, float]:
+    """Error x 100 of every estimator, and of the matrices that need no data."""
+    k = int(clean.max()) + 1
+    truth = realised_matrix(clean, given, k)
+    found = {
+        "identity": np.eye(k),
+        "uniform": np.full((k, k), 1 / k),
+        "best symmetric": best_symmetric(truth),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found |= {name: estimate(features, given) for name, estimate in estimators().items()}
+    return {name: 100 * transition_error(truth, matrix) for name, matrix in found.items()}
+
+
 def pieces() -> Iterator[tuple[str, tuple[float, float], int]]:
     for seed in SEEDS:
         for rates in NOISES:
@@ -126,16 +141,7 @@ def main() -> None:
         name, rates, seed = left.pop(0)
         features, clean = tables[name]
         given = flipped(clean, rates, np.random.default_rng([seed, TABLES.index(name)]))
-        truth = realised_matrix(clean, given, 2)
-        found = {
-            "identity": np.eye(2),
-            "uniform": np.full((2, 2), 0.5),
-            "best symmetric": best_symmetric(truth),
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found |= {key: estimate(features, given) for key, estimate in estimators().items()}
-        errors = {key: round(100 * transition_error(truth, matrix), 3) for key, matrix in found.items()}
+        errors = {key: round(error, 3) for key, error in errors_of(features, clean, given).items()}
         with RESULTS.open("a") as file:
             file.write(json.dumps({"table": name, "rates": rates, "seed": seed, "errors": errors}) + "\n")
     print(f"{len(left)} pieces left" if left else "nothing left: python benchmarks/transition_uci.py --table")
