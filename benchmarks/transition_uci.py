@@ -1,6 +1,6 @@
 """How well the noise transition matrix of a table is estimated without clean labels: ours, HOC, cleanlab.
 
-    python benchmarks/transition_uci.py [--minutes 9]      until nothing is left; then
+    python benchmarks/transition_uci.py [--minutes 9] [--share 0/2]      until nothing is left; then
     python benchmarks/transition_uci.py --table
 
 Five binary UCI tables, three settings of noise, ten seeds. Errors are mean row total variation x 100 against
@@ -129,6 +129,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--minutes", type=float, default=9.0, help="start no further piece after this time")
+    parser.add_argument("--share", default="0/1", help="i/n: every n-th piece, for n processes side by side")
     parser.add_argument("--table", action="store_true", help="write the table")
     options = parser.parse_args()
     rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
@@ -136,7 +137,8 @@ def main() -> None:
         return table(rows)
     done = {(row["table"], tuple(row["rates"]), row["seed"]) for row in rows}
     began, tables = time.monotonic(), {name: read(name) for name in TABLES}
-    left = [piece for piece in pieces() if piece not in done]
+    first, step = map(int, options.share.split("/"))
+    left = [piece for piece in list(pieces())[first::step] if piece not in done]
     while left and time.monotonic() - began < 60 * options.minutes:
         name, rates, seed = left.pop(0)
         features, clean = tables[name]
