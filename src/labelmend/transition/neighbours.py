@@ -22,7 +22,7 @@ Metric = Literal["euclidean", "cosine"]
 Backend = Literal["exact", "pynndescent", "faiss"]
 IntArray = NDArray[np.integer]
 
-BLOCK_BYTES = 64e6
+BLOCK_BYTES = 256e6
 """Memory that the distances of one block of rows take, copies counted."""
 
 TIE = 1e-11
@@ -59,7 +59,7 @@ def nearest(
         rows: `(q)` numbers of the rows whose neighbours are asked for; None: all.
         backend: "exact" compares all rows, in blocks. "pynndescent" and "faiss" are approximate and for many
             rows; they draw ties only among the nearest k + 32 or, with groups, some more.
-        block_rows: rows that are compared with all others at once; None: as many as take 64 MB.
+        block_rows: rows that are compared with all others at once; None: as many as take 256 MB.
 
     Returns:
         `(q k)` numbers of rows.
@@ -89,7 +89,7 @@ def nearest(
 
 
 def _checked(F: ArrayLike) -> FloatArray:
-    points = np.asarray(F, np.float64)
+    points = np.array(F, np.float64)  # the one copy, worked on in place: large tables fit but once
     if points.ndim != 2:
         raise GeometryError(f"features (n f) expected, got shape {points.shape}")
     if not np.isfinite(points).all():
@@ -121,21 +121,29 @@ def _check_enough(n: int, k: int, groups: IntArray | None) -> None:
 
 
 def _centred(points: FloatArray) -> FloatArray:
-    """Points about their median, largest coordinate 1: small numbers lose least in a matrix product."""
-    largest = np.abs(points).max(initial=0)
+    """Points about their median, largest coordinate 1, in place: small numbers lose least in a product."""
+    _scale(points)
+    for column in points.T:
+        column -= np.median(column)
+    _scale(points)
+    return points
+
+
+def _scale(points: FloatArray) -> None:
+    """Make the largest coordinate 1, in place."""
+    largest = max(points.max(initial=0), -points.min(initial=0))
     if largest > 0:
-        points = points / largest
-    points = points - np.median(points, axis=0)
-    spread = np.abs(points).max(initial=0)
-    return points / spread if spread > 0 else points
+        points /= largest
 
 
 def _unit(points: FloatArray) -> FloatArray:
-    """Rows of length one; rows that are zero but for rounding become zero."""
-    largest = np.abs(points).max(axis=1, initial=0)
+    """Rows of length one, in place; rows that are zero but for rounding become zero."""
+    largest = np.maximum(points.max(axis=1, initial=0), -points.min(axis=1, initial=0))
     zero = largest <= 1e-12 * largest.max(initial=0)
-    points = np.where(zero[:, None], 0, points / np.where(zero, 1, largest)[:, None])
-    return points / np.where(zero, 1, np.linalg.norm(points, axis=1))[:, None]
+    points[zero] = 0
+    points /= np.where(zero, 1, largest)[:, None]
+    points /= np.where(zero, 1, np.sqrt(np.einsum("nf,nf->n", points, points)))[:, None]
+    return points
 
 
 def _exact(
@@ -147,7 +155,8 @@ def _exact(
     groups: IntArray | None,
     block_rows: int | None,
 ) -> IntArray:
-    size = block_rows or max(1, int(BLOCK_BYTES // (4 * points.itemsize * len(points))))
+    copies = 2 if groups is None else 4
+    size = block_rows or max(1, int(BLOCK_BYTES // (copies * points.itemsize * len(points))))
     squares = np.einsum("nf,nf->n", points, points)
     typical = float(np.median(squares)) or float(squares.mean()) or 1.0
     by_group = None if groups is None else groups.argsort(kind="stable")
@@ -159,18 +168,40 @@ def _exact(
         gaps += squares
         gaps += squares[block, None]
         unit = TIE * np.maximum(squares[block], typical)[:, None]
-        _draw_ties(gaps, unit, rng)
         gaps[np.arange(len(block)), block] = np.inf
         if groups is not None and by_group is not None:
+            _draw_ties(gaps, unit, rng)
             gaps[groups[block, None] == groups] = np.inf
             found[start : start + size] = _of_groups(gaps, groups, by_group, k)
         else:
-            found[start : start + size] = _smallest(gaps, k)
+            found[start : start + size] = _smallest_drawn(gaps, unit, k, rng)
     return found
 
 
+def _smallest_drawn(gaps: FloatArray, unit: FloatArray, k: int, rng: np.random.Generator) -> IntArray:
+    """Columns of the k smallest values of each row, smallest first, ties by lot.
+
+    Few values are looked at closely: the k-th smallest of minima over parts bounds the k-th smallest of all.
+    """
+    n_rows, n = gaps.shape
+    n_parts = 4 * (k + 1)
+    if n >= 8 * n_parts:
+        in_parts = gaps[:, : n - n % n_parts].reshape(n_rows, -1, n_parts).min(axis=1)
+        bound = np.partition(in_parts, k - 1, axis=1)[:, k - 1 : k] + unit
+        flat = np.flatnonzero(gaps <= bound)
+        if len(flat) <= n_parts * n_rows:  # else many tie, and the plain way is as short
+            rows, columns = np.divmod(flat, n)
+            close = gaps.reshape(-1)[flat]
+            _draw_ties(close, unit[rows, 0], rng)
+            order = np.lexsort((close, rows))
+            begin = np.searchsorted(rows, np.arange(n_rows))
+            return columns[order[begin[:, None] + np.arange(k)]]
+    _draw_ties(gaps, unit, rng)
+    return _smallest(gaps, k)
+
+
 def _draw_ties(gaps: FloatArray, unit: FloatArray, rng: np.random.Generator) -> None:
-    """Round squared distances to units and add less than half a unit by lot, in place."""
+    """Round squared distances to units and add less than half a unit by lot, in place; inf stays inf."""
     gaps /= unit
     np.rint(gaps, out=gaps)
     gaps += rng.random(gaps.shape, dtype=np.float32) / 2
