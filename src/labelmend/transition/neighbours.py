@@ -22,8 +22,9 @@ Metric = Literal["euclidean", "cosine"]
 Backend = Literal["exact", "pynndescent", "faiss"]
 IntArray = NDArray[np.integer]
 
-BLOCK_BYTES = 256e6
-"""Memory that the distances of one block of rows take, copies counted."""
+BLOCK_BYTES, BLOCK_ROWS = 32e6, 64
+"""Memory that the distances of one block of rows take, copies counted, as caches hold little more; and the
+fewest rows of a block, as each block reads all features."""
 
 TIE = 1e-11
 """Squared distances closer than this, relative to the squared length of a row, count as equal."""
@@ -59,7 +60,8 @@ def nearest(
         rows: `(q)` numbers of the rows whose neighbours are asked for; None: all.
         backend: "exact" compares all rows, in blocks. "pynndescent" and "faiss" are approximate and for many
             rows; they draw ties only among the nearest k + 32 or, with groups, some more.
-        block_rows: rows that are compared with all others at once; None: as many as take 256 MB.
+        block_rows: rows that are compared with all others at once; None: as many as take 32 MB, or 64 if
+            that is more.
 
     Returns:
         `(q k)` numbers of rows.
@@ -156,7 +158,7 @@ def _exact(
     block_rows: int | None,
 ) -> IntArray:
     copies = 2 if groups is None else 4
-    size = block_rows or max(1, int(BLOCK_BYTES // (copies * points.itemsize * len(points))))
+    size = block_rows or max(BLOCK_ROWS, int(BLOCK_BYTES // (copies * points.itemsize * len(points))))
     squares = np.einsum("nf,nf->n", points, points)
     typical = float(np.median(squares)) or float(squares.mean()) or 1.0
     by_group = None if groups is None else groups.argsort(kind="stable")
