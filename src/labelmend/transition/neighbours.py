@@ -59,7 +59,8 @@ def nearest(
             own and than each other's, of each the nearest row.
         rows: `(q)` numbers of the rows whose neighbours are asked for; None: all.
         backend: "exact" compares all rows, in blocks. "pynndescent" and "faiss" are approximate and for many
-            rows; they draw ties only among the nearest k + 32 or, with groups, some more.
+            rows; they draw ties only among the nearest k + 32 or, with groups, some more. The first call of
+            "pynndescent" in a process compiles for a minute or so.
         block_rows: rows that are compared with all others at once; None: as many as take 32 MB, or 64 if
             that is more.
 
@@ -286,8 +287,9 @@ def _pynndescent(
 ) -> tuple[IntArray, FloatArray]:
     """Numbers and distances of about the k nearest points of each query; -1 where fewer were found."""
     module = _extra("pynndescent")
+    # Building the graph costs the square of its neighbours; more of them are then found by asking it.
     index = module.NNDescent(
-        points.astype(np.float32), n_neighbors=k, random_state=int(rng.integers(2**31 - 1))
+        points.astype(np.float32), n_neighbors=min(k, 40), random_state=int(rng.integers(2**31 - 1))
     )
     return index.query(queries.astype(np.float32), k=k)
 
