@@ -13,23 +13,36 @@ from labelmend.io.base import (
     write_label_array,
 )
 from labelmend.io.check import DatasetFacts, check_dataset
+from labelmend.io.coco import CocoImage, CocoLabels, open_coco
+from labelmend.io.coco_write import write_coco
 from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.label_folder import LabelFolder, grid_difference
 from labelmend.io.layout import Dataset, open_dataset
 from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest, write_manifest
 from labelmend.io.new_labels import new_label_name, write_new_labels
+from labelmend.io.nnunet import NnunetInfo, is_nnunet, open_nnunet
+from labelmend.io.nnunet_write import write_nnunet
 from labelmend.io.picture import write_picture
+from labelmend.io.probabilities import open_probabilities
+from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
+from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table import read_table, write_csv
 from labelmend.io.table_base import Table
 
 __all__ = [
     "FORMATS",
+    "CocoImage",
+    "CocoLabels",
     "Dataset",
     "DatasetFacts",
     "Format",
     "Image",
     "LabelFolder",
+    "LabelSource",
     "ManifestRow",
+    "NnunetInfo",
+    "ProbabilityFolder",
+    "RegionFolder",
     "Table",
     "append_line",
     "append_row",
@@ -37,11 +50,15 @@ __all__ = [
     "check_dataset",
     "checksum",
     "grid_difference",
+    "is_nnunet",
     "new_label_name",
     "nifti",
+    "open_coco",
     "open_dataset",
     "open_images",
     "open_labels",
+    "open_nnunet",
+    "open_probabilities",
     "png",
     "read_arrays",
     "read_case_list",
@@ -53,11 +70,13 @@ __all__ = [
     "tiff",
     "whole_file",
     "write_bytes",
+    "write_coco",
     "write_csv",
     "write_json",
     "write_label_array",
     "write_manifest",
     "write_new_labels",
+    "write_nnunet",
     "write_picture",
     "write_text",
 ]

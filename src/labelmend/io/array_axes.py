@@ -1,0 +1,105 @@
+"""How the axes of an array in a file lie to those of a grid: in the same order, reversed, or reoriented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import GeometryError
+from labelmend.types import Grid
+
+Order = Literal["array", "sitk"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes in space of an array that belongs to a grid.
+
+    A grid with an affine comes from NIfTI, whose axes labelmend reads as x y z; one without comes from
+    pictures, whose axes are the same in either order.
+
+    Args:
+        grid: where the array is to go.
+        order: "array": as the grid has them; "sitk": reversed where the grid comes from NIfTI.
+        ras: the array was reoriented before it was reversed, so that its axes run to the right, to the front
+            and upwards. Needs an affine; without one it means nothing.
+    """
+
+    grid: Grid
+    order: Order
+    ras: bool = False
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that the array may have; 2-D ones may carry an axis of length one."""
+        base = self._base()
+        if self._reoriented or self.grid.ndim != 2:
+            return (base,)
+        return (base, (1, *base)) if self.order == "sitk" else (base, (1, *base), (*base, 1))
+
+    def on_grid(self, array: NDArray) -> NDArray:
+        """An array of one of the `shapes` as a view `(*space)` on the grid."""
+        array = array.reshape(self._base())
+        if not self._reversed:
+            return array
+        return self._back(array.T) if self._reoriented else array.T
+
+    @property
+    def _reversed(self) -> bool:
+        return self.order == "sitk" and self.grid.affine is not None
+
+    @property
+    def _reoriented(self) -> bool:
+        return self.ras and self._reversed
+
+    def _base(self) -> tuple[int, ...]:
+        shape = self.grid.shape
+        if self._reoriented:
+            places = self._orientation()[:, 0].astype(int)
+            full = (*shape, 1)[:3]
+            shape = tuple(full[int(np.flatnonzero(places == axis)[0])] for axis in range(3))
+        return shape[::-1] if self._reversed else shape
+
+    def _orientation(self) -> NDArray[np.float64]:
+        """Per axis of the grid, the axis it becomes in RAS orientation and whether it is flipped (-1)."""
+        from nibabel.orientations import io_orientation
+
+        found = np.asarray(io_orientation(self.grid.affine), np.float64)
+        if np.isnan(found).any():
+            raise GeometryError(
+                f"the affine of the labels has no three directions in space: {self.grid.affine}"
+            )
+        return found
+
+    def _back(self, array: NDArray) -> NDArray:
+        """From RAS orientation to the axes of the grid."""
+        from nibabel.orientations import apply_orientation, ornt_transform
+
+        ras = np.array([[0, 1], [1, 1], [2, 1]], np.float64)
+        turned = apply_orientation(array, ornt_transform(ras, self._orientation()))
+        return np.asarray(turned).reshape(self.grid.shape)
+
+
+def what_would_fit(shape: tuple[int, ...], grid: Grid) -> str:
+    """What to do with an array of channels first that does not fit, as the end of a sentence.
+
+    Args:
+        shape: its whole shape, channels included.
+        grid: where it was to go.
+
+    >>> what_would_fit((256, 128, 3), Grid((256, 128), (1.0, 1.0)))
+    'it would fit with its axes in the order (2, 0, 1), as by array.transpose'
+    """
+    for order in ORDERS:
+        if shape[1:] in Axes(grid, order).shapes():
+            return f'it would fit with the order of axes "{order}"'
+    if len(shape) == grid.ndim + 1:
+        channels_last = (len(shape) - 1, *range(len(shape) - 1))
+        for axes in (channels_last, *permutations(range(len(shape)))):
+            if tuple(shape[axis] for axis in axes[1:]) == grid.shape:
+                return f"it would fit with its axes in the order {axes}, as by array.transpose"
+    return "no order of its axes would fit; predict on the grid of the labels"

@@ -1,0 +1,108 @@
+"""Whether numbers can be probabilities, and what they look like if not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import LabelValueError
+
+RANGE_TOLERANCE = 1e-3
+"""How far outside [0, 1] a probability may lie, by rounding or resampling."""
+
+SUM_TOLERANCE = 0.02
+"""How far from one the probabilities of a pixel may sum up, beyond what rounding of integers explains."""
+
+Probs = NDArray[np.float32]
+
+
+def checked_softmax(probs: Probs, *, step: float = 0.0, empty_is_background: bool = False) -> Probs:
+    """Exclusive probabilities, in place: clipped to [0, 1], and summing up to one in every pixel.
+
+    Args:
+        probs: `(k+1 *space)`, background first.
+        step: distance of neighbouring values where they were stored as integers, else 0.
+        empty_is_background: pixels without any probability are background for sure, as in files of earlier
+            versions of nnU-Net, which left pixels outside of the cropped image at zero.
+
+    Raises:
+        LabelValueError: NaN, values outside [0, 1], sums far from one.
+    """
+    _clip(probs)
+    total = probs.sum(axis=0)
+    if empty_is_background:
+        empty = total == 0
+        probs[0][empty] = 1
+        total[empty] = 1
+    far = np.abs(total - 1) > SUM_TOLERANCE + step * len(probs) / 2
+    if far.any():
+        raise LabelValueError(
+            f"the probabilities of {_share(far)} of the pixels do not sum up to one (such as "
+            f"{total[far][0]:.3g}): classes of an integer map exclude each other, so softmax over background "
+            "and classes is expected, not a sigmoid for each"
+        )
+    probs /= total
+    return probs
+
+
+def checked_sigmoid(probs: Probs) -> Probs:
+    """Probabilities of overlapping classes `(k *space)`, in place: clipped to [0, 1]."""
+    _clip(probs)
+    return probs
+
+
+def with_background(foreground: Probs, *, step: float = 0.0) -> Probs:
+    """Exclusive probabilities from those of the classes alone: background is what is left to one.
+
+    Args:
+        foreground: `(k *space)`; it is clipped in place.
+        step: as for `checked_softmax`.
+
+    Raises:
+        LabelValueError: NaN, values outside [0, 1], sums above one.
+    """
+    _clip(foreground)
+    total = foreground.sum(axis=0)
+    above = total > 1 + SUM_TOLERANCE + step * len(foreground) / 2
+    if above.any():
+        raise LabelValueError(
+            f"the classes sum up to more than one in {_share(above)} of the pixels (such as "
+            f"{total[above][0]:.3g}): classes of an integer map exclude each other, so softmax is expected, "
+            "not a sigmoid for each"
+        )
+    probs = np.concatenate([np.clip(1 - total, 0, 1)[None], foreground])
+    probs /= probs.sum(axis=0)
+    return probs
+
+
+def _clip(probs: Probs) -> None:
+    """Range checked, then clipped, a channel at a time."""
+    low = float(np.min([channel.min() for channel in probs]))
+    high = float(np.max([channel.max() for channel in probs]))
+    if np.isnan(low):
+        raise LabelValueError(
+            f"{int(np.isnan(probs).sum())} probabilities are NaN: predict these cases again"
+        )
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        raise LabelValueError(
+            f"the values run from {low:.4g} to {high:.4g}, but probabilities lie in [0, 1]: "
+            f"{_looks(low, high)}"
+        )
+    np.clip(probs, 0, 1, out=probs)
+
+
+def _looks(low: float, high: float) -> str:
+    """What values outside of [0, 1] most likely are."""
+    if low < -RANGE_TOLERANCE and high <= RANGE_TOLERANCE:
+        return "these look like logarithms of probabilities, so save their exponential"
+    if low < -RANGE_TOLERANCE:
+        return (
+            "these look like logits, what a network gives before the last step, so save their softmax "
+            "(integer maps) or sigmoid (overlapping classes)"
+        )
+    return "these look scaled, such as to percent or to 0..255, so divide them by their full scale"
+
+
+def _share(pixels: NDArray[np.bool_]) -> str:
+    share = float(pixels.mean())
+    return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
