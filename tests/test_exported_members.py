@@ -18,6 +18,7 @@ import labelmend
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "audit",
+    "detection",
     "fitting",
     "geometry",
     "io",
@@ -27,6 +28,7 @@ PACKAGES = (
     "tabular",
     "theory",
     "transition",
+    "weak",
 )
 """Packages that list public names; the other packages are imported module by module and list none."""
 

@@ -19,6 +19,8 @@ TORCH_FREE = (
     "labelmend.noise",
     "labelmend.theory",
     "labelmend.transition",
+    "labelmend.detection",
+    "labelmend.weak",
     "labelmend.fitting",
     "labelmend.io",
     "labelmend.methods.spatial_correction",
@@ -26,10 +28,14 @@ TORCH_FREE = (
     "labelmend.engine.simulate",
     "labelmend.audit.transition",
     "labelmend.engine.evaluate",
+    "labelmend.engine.audit",
+    "labelmend.engine.review",
     "labelmend.engine.estimate",
     "labelmend.cli",
     "labelmend.cli.simulate",
     "labelmend.cli.evaluate",
+    "labelmend.cli.audit",
+    "labelmend.cli.review",
     "labelmend.cli.estimate",
 )
 MAY_USE_THE_PUBLIC_FACE = ("__main__.py", "api.py", "cli/")

@@ -12,6 +12,7 @@ TESTED_ELSEWHERE = {
     "__main__.py": "tests/cli/test_cli.py",
     "cli/__init__.py": "tests/cli/test_cli.py",
     "transition/__init__.py": "tests/test_exported_members.py",
+    "weak/__init__.py": "tests/test_exported_members.py",
 }
 """Modules whose tests have another name, and where they are."""
 

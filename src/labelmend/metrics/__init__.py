@@ -1,5 +1,6 @@
 """How well one mask agrees with another: arrays in, numbers out; torch loads when a surface is measured."""
 
+from labelmend.metrics.coverage import CoverageCurve, coverage_curve
 from labelmend.metrics.overlap import dice, iou
 from labelmend.metrics.scores import MEASURES, ClassSummary, Score, Spread, score_case, spread, summarise
 from labelmend.metrics.surface import SurfaceDistances, hd95, known_boundary_bias, nsd, surface_distances
@@ -7,9 +8,11 @@ from labelmend.metrics.surface import SurfaceDistances, hd95, known_boundary_bia
 __all__ = [
     "MEASURES",
     "ClassSummary",
+    "CoverageCurve",
     "Score",
     "Spread",
     "SurfaceDistances",
+    "coverage_curve",
     "dice",
     "hd95",
     "iou",
