@@ -134,9 +134,10 @@ def table(rows: list[dict]) -> None:
     lines = [
         "# From image-level tags to a network",
         "",
-        "Made by `python benchmarks/weak_chain.py OUT`: real product photographs of four classes on real textures,",
-        f"with distractors; {N_TRAIN} images with tags, {N_TEST} to test on. Dice, mean over classes; mean ± standard",
-        "deviation over seeds. The Dice of masks from tags leaves unsure pixels out, and is on training images.",
+        "Made by `python benchmarks/weak_chain.py OUT`: real product photographs of four classes on real",
+        f"textures, with distractors; {N_TRAIN} images with tags, {N_TEST} to test on. Dice, mean over classes;",
+        "mean ± standard deviation over seeds. The Dice of masks from tags leaves unsure pixels out, and is on",
+        "the training images.",
         "",
         "| | Dice | seeds |",
         "|---|---|---|",

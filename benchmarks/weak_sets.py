@@ -223,11 +223,11 @@ def smooth_noise(rng: np.random.Generator, sigma: float) -> Floats:
 
 
 def add_lesion(grey: Floats, inside: Bools, mask: Bools, rng: np.random.Generator) -> Floats:
-    """An irregular blob over 1.5-5 % of the brain, brighter or mottled, soft-rimmed; fills mask."""
+    """An irregular blob over 4-10 % of the brain, brighter or mottled, soft-rimmed; fills mask."""
     deep = np.argwhere(ndimage.binary_erosion(inside, iterations=4))
     y, x = deep[rng.integers(len(deep))]
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    area = rng.uniform(0.015, 0.05) * np.count_nonzero(inside)
+    area = rng.uniform(0.04, 0.10) * np.count_nonzero(inside)
     radius = np.sqrt(area / np.pi)
     stretch, angle = rng.uniform(0.75, 1.33), rng.uniform(0, np.pi)
     along = np.cos(angle) * (rows - y) + np.sin(angle) * (columns - x)
@@ -237,8 +237,8 @@ def add_lesion(grey: Floats, inside: Bools, mask: Bools, rng: np.random.Generato
     blob = distance <= np.partition(distance.ravel(), round(area) - 1)[round(area) - 1]
     alpha = ndimage.gaussian_filter(blob.astype(np.float32), rng.uniform(0.5, 0.9))
     mottled = rng.random() < 0.5
-    texture = smooth_noise(rng, 1.0) * (rng.uniform(0.4, 0.6) if mottled else 0.1)
-    target = (rng.uniform(0.8, 0.95) if mottled else rng.uniform(1.05, 1.25)) + texture
+    texture = smooth_noise(rng, 1.0) * (rng.uniform(0.6, 0.9) if mottled else 0.1)
+    target = (rng.uniform(0.8, 0.95) if mottled else rng.uniform(1.15, 1.4)) + texture
     mask[:] = blob
     return grey + alpha * (target - grey)
 

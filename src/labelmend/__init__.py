@@ -12,10 +12,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from labelmend.api import train as train
+    from labelmend.engine.correct import correct as correct
     from labelmend.engine.estimate import estimate as estimate
     from labelmend.engine.evaluate import evaluate as evaluate
     from labelmend.engine.fit_noise import fit_noise as fit_noise
     from labelmend.engine.predict import load_predictor as load_predictor
+    from labelmend.engine.seed import seed as seed
     from labelmend.engine.simulate import simulate as simulate
     from labelmend.geometry import boundary_bias as boundary_bias
     from labelmend.geometry import signed_distance as signed_distance
@@ -32,11 +34,13 @@ _HOME = {
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
     "boundary_bias": "geometry",
+    "correct": "engine.correct",
     "estimate": "engine.estimate",
     "evaluate": "engine.evaluate",
     "fit_noise": "engine.fit_noise",
     "load_predictor": "engine.predict",
     "markov_noise": "noise",
+    "seed": "engine.seed",
     "signed_distance": "geometry",
     "simulate": "engine.simulate",
     "spatial_correction": "methods.spatial_correction",

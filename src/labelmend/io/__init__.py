@@ -28,6 +28,7 @@ from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
 from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table import read_table, write_csv
 from labelmend.io.table_base import Table
+from labelmend.io.tags import TagTable, read_tags
 
 __all__ = [
     "FORMATS",
@@ -44,6 +45,7 @@ __all__ = [
     "ProbabilityFolder",
     "RegionFolder",
     "Table",
+    "TagTable",
     "append_line",
     "append_row",
     "case_id",
@@ -67,6 +69,7 @@ __all__ = [
     "read_lines",
     "read_manifest",
     "read_table",
+    "read_tags",
     "tiff",
     "whole_file",
     "write_bytes",
