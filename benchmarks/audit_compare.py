@@ -249,12 +249,12 @@ def table(results: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     lines = [
         "# Finding wrong labels",
         "",
-        "Made by `python benchmarks/audit_compare.py OUT` on 74 radiographs (JSRT, 128 px, lung,",
-        "heart, clavicle) with out-of-sample probabilities of five networks trained on the corrupted labels themselves",
-        "(`audit_data.py`). Mean ± standard deviation over draws of the cases; in bold the best and what lies",
-        "within one standard deviation of it. Detectors were tuned on 74 other radiographs. `labelmend` sees",
-        "the images, the others do not. Components: predicted components that the labels do not know (after",
-        "Rottmann and Reese 2023), without their meta-classifier.",
+        "Made by `python benchmarks/audit_compare.py OUT` on 74 radiographs (JSRT, 128 px, lung, heart,",
+        "clavicle), with out-of-sample probabilities of five networks trained on the corrupted labels",
+        "themselves (`audit_data.py`). Mean ± standard deviation over draws of the cases; in bold the best and",
+        "what lies within one standard deviation of it. Detectors were tuned on 74 other radiographs.",
+        "`labelmend` sees the images, the others do not. Components: predicted components that the labels do",
+        "not know (after Rottmann and Reese 2023), without their meta-classifier.",
         "",
     ]
     measures = ("case AUPRC", "first tenth", "object F1", "pixel AUPRC near", "pixel AUPRC far")

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from labelmend.api import train as train
+    from labelmend.engine.audit import audit_labels as audit_labels
     from labelmend.engine.correct import correct as correct
     from labelmend.engine.estimate import estimate as estimate
     from labelmend.engine.evaluate import evaluate as evaluate
@@ -33,6 +34,7 @@ _HOME = {
     "Method": "methods.base",
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
+    "audit_labels": "engine.audit",
     "boundary_bias": "geometry",
     "correct": "engine.correct",
     "estimate": "engine.estimate",

@@ -1,0 +1,113 @@
+"""`labelmend audit`: which labels of a data set look wrong, where and why, from saved probabilities."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Callable
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from labelmend.cli.screen import Bars, table
+from labelmend.engine.audit import AuditResult, audit_labels
+from labelmend.engine.audit_words import NAMES
+
+MOST_CASES = 10
+
+
+def parser() -> ArgumentParser:
+    """The settings of the verb."""
+    new = ArgumentParser(
+        prog="labelmend audit",
+        description="Which labels of a data set look wrong, where and why, from out-of-sample probabilities. "
+        "Nothing is trained, and nothing leaves this machine.",
+    )
+    add = new.add_argument
+    add("labels", type=str, help="label folder, raw data set of nnU-Net, or COCO file (.json)")
+    add("--probabilities", type=str, required=True, help="nnU-Net's .npz, .npy, or one folder a class")
+    add("--out", type=str, required=True, help="folder for findings, proposals and the review page")
+    add(
+        "--images",
+        type=str | None,
+        default=None,
+        help="folder of images; a bias that the network has learned shows only beside them",
+    )
+    add("--config", action="config", help="YAML file with settings; later flags win over it")
+    add("--annotators", type=str | None, default=None, help="CSV file with the columns case and annotator")
+    add(
+        "--calibrate",
+        type=bool,
+        default=False,
+        help="scale probabilities by the temperature at which the given labels are likeliest",
+    )
+    add(
+        "--classes",
+        type=dict[str, int] | None,
+        default=None,
+        help="names and values in integer maps, as {lung: 1, heart: 2}",
+    )
+    add("--ignore", type=int | None, default=None, help="value of pixels nobody annotated, in integer maps")
+    add(
+        "--spacing_mm",
+        type=float | list[float] | None,
+        default=None,
+        help="for formats that store none",
+    )
+    add("--proposals", type=bool, default=True, help="write labels that mend what was found")
+    add("--page", type=bool, default=True, help="write the review page")
+    add("--parquet", type=bool, default=False, help="write the findings as Parquet too")
+    add("--jobs", type=int, default=1, help="worker processes; -1 takes every core")
+    add("--backend", type=str, default="loky", help="loky: this machine; ray: the Ray cluster at RAY_ADDRESS")
+    return new
+
+
+def run(arguments: Namespace) -> int:
+    """Audit, print the worst cases, and say where the page is."""
+    names = (
+        "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "annotators", "calibrate",
+        "parquet", "proposals", "jobs", "backend",
+    )  # fmt: skip
+    with Bars(transient=True) as bars:
+        counts: dict[str, Callable[[str, int], None]] = {}
+        found = audit_labels(
+            arguments.labels,
+            **{name: arguments[name] for name in names},
+            on_case=lambda stage, case, n: counts.setdefault(stage, bars.counting(stage))(case, n),
+        )
+        show(found)
+        if arguments.page and found.facts["layout"] != "coco":
+            from labelmend.audit.review_page import write_review
+
+            page = write_review(found.folder, on_case=bars.counting("drawing"))
+            Console(highlight=False, soft_wrap=True).print(f"\nreview  {page}", markup=False)
+    return 0
+
+
+def show(found: AuditResult) -> None:
+    """Print doubts, biases, the worst cases, and how many findings of each kind there are."""
+    facts = found.facts
+    _listed("Be careful with these findings:", facts["warnings"])
+    rows = [
+        [str(row["rank"]), row["case"], f"{row['score']:.2f}", row["reason"]]
+        for row in found.cases[:MOST_CASES]
+        if row["n_findings"]
+    ]
+    if rows:
+        table(f"Look at first, of {facts['n_cases']} cases", ["", "case", "score", "why"], rows)
+    else:
+        print(f"Nothing stands out in {facts['n_cases']} cases.")
+    counts: Counter[str] = Counter(finding.kind for own in found.findings.values() for finding in own)
+    told = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
+    print(f"Found: {told or 'nothing'}.")
+    _listed("Drawn too far out or in throughout:", [r["reason"] for r in facts["bias"] if r["systematic"]])
+    _listed("What was assumed:", facts["assumptions"])
+    _listed("About the data:", facts["notes"])
+
+
+def _listed(title: str, sentences: list[str]) -> None:
+    if not sentences:
+        return
+    print(f"\n{title}")
+    for sentence in sentences:
+        print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))

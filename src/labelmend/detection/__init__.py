@@ -1,0 +1,46 @@
+"""What is wrong with annotations, seen from out-of-sample probabilities: arrays in, findings out."""
+
+from labelmend.detection.bias import Bias, biases
+from labelmend.detection.calibration import Calibration, calibration_of, scaled
+from labelmend.detection.edges import edge_profile, peak_mm
+from labelmend.detection.examine import Examined, examine, propose
+from labelmend.detection.faults import Layout, UsualLayout, faults, layout_of, usual_layout
+from labelmend.detection.finding import KINDS, Finding, Kind, measured
+from labelmend.detection.numbers import CaseNumbers, Seen, numbers_of, see
+from labelmend.detection.objects import WrongObject, wrong_objects
+from labelmend.detection.regions import Region, regions
+from labelmend.detection.score import CaseScore, Typical, case_score, typical
+
+__all__ = [
+    "KINDS",
+    "Bias",
+    "Calibration",
+    "CaseNumbers",
+    "CaseScore",
+    "Examined",
+    "Finding",
+    "Kind",
+    "Layout",
+    "Region",
+    "Seen",
+    "Typical",
+    "UsualLayout",
+    "WrongObject",
+    "biases",
+    "calibration_of",
+    "case_score",
+    "edge_profile",
+    "examine",
+    "faults",
+    "layout_of",
+    "measured",
+    "numbers_of",
+    "peak_mm",
+    "propose",
+    "regions",
+    "scaled",
+    "see",
+    "typical",
+    "usual_layout",
+    "wrong_objects",
+]

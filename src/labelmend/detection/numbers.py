@@ -1,0 +1,214 @@
+"""What one case says by itself: a few numbers a class, which a data set then makes comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.detection.calibration import Calibration, calibration_of
+from labelmend.detection.edges import edge_profile, peak_mm
+from labelmend.detection.objects import WrongObject, wrong_objects
+from labelmend.detection.regions import Region, bounding_box, likeliest, regions
+from labelmend.errors import GeometryError
+from labelmend.geometry import boundary_displacements, signed_distance, trimmed_mean
+from labelmend.types import BoolArray, FloatArray, LabelMap
+
+FAR_VOX = 2.0
+"""Distance in pixels (of the mean spacing) from which on an outline counts as off."""
+
+TRIM = 0.25
+"""Share cut off at each end of the distances of an outline, so that a part that is off does not move the
+whole."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassView:
+    """One class of a case as a task of its own, or all exclusive classes together.
+
+    Args:
+        given: `(*space)` indices of classes, 0 the background.
+        probs: `(j+1 *space)` probabilities, background first.
+        classes: which class of the case each foreground index is.
+    """
+
+    given: NDArray[np.integer]
+    probs: FloatArray
+    classes: tuple[int, ...]
+
+    @cached_property
+    def predicted(self) -> NDArray[np.integer]:
+        """`(*space)` indices of the likeliest classes."""
+        return likeliest(self.probs)
+
+
+@dataclass(frozen=True, eq=False)
+class CaseNumbers:
+    """Numbers of one case.
+
+    Args:
+        n_given: `(k)` pixels of each class.
+        n_predicted: `(k)` pixels of each class in the prediction.
+        dice: `(k)` of annotation to prediction, NaN where both are empty.
+        far: `(k)` share of the given outline that lies more than FAR_VOX from the predicted one, NaN without.
+        offset_mm: `(k)` mean distance of the given outline from the predicted one, positive: too far out.
+        edge_mm: `(k)` where the edge in the image lies, in mm outward of the given outline; NaN without
+            image.
+        profiles: `(k m)` slopes across the outlines, see `edges.edge_profile`.
+        wrong_object: in [0, 1], score of the surest wrong object.
+        calibration: counts for the data set.
+    """
+
+    n_given: NDArray[np.integer]
+    n_predicted: NDArray[np.integer]
+    dice: FloatArray
+    far: FloatArray
+    offset_mm: FloatArray
+    edge_mm: FloatArray
+    profiles: FloatArray
+    wrong_object: float
+    calibration: Calibration
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A case with its disagreements, which both its numbers and its findings are made of.
+
+    Args:
+        views: the tasks of the case.
+        known: `(*space)` booleans, True where somebody annotated.
+        regions: of each task.
+        objects: of each task, those regions that are objects of their own.
+    """
+
+    views: tuple[ClassView, ...]
+    known: BoolArray
+    regions: tuple[tuple[ClassView, tuple[Region, ...]], ...]
+    objects: tuple[tuple[ClassView, tuple[WrongObject, ...]], ...]
+
+
+def views(given: LabelMap, probs: FloatArray) -> tuple[ClassView, ...]:
+    """The tasks of a case: one for exclusive classes, one a class for overlapping ones.
+
+    Raises:
+        GeometryError: probabilities of another shape than `(k+1 *space)`, or `(k *space)` for overlapping.
+    """
+    k = len(given.classes)
+    expected = (k if given.overlapping else k + 1, *given.grid.shape)
+    if probs.shape != expected:
+        raise GeometryError(f"probabilities of shape {expected} expected, got {probs.shape}")
+    masks = given.masks()
+    if given.overlapping:
+        return tuple(
+            ClassView(mask.astype(np.uint8), np.stack([1 - p, p]), (index,))
+            for index, (mask, p) in enumerate(zip(masks, probs, strict=True))
+        )
+    indices = np.zeros(given.grid.shape, np.uint8 if k < 255 else np.uint16)
+    for index, mask in enumerate(masks, start=1):
+        indices[mask] = index
+    return (ClassView(indices, probs, tuple(range(k))),)
+
+
+def see(given: LabelMap, probs: FloatArray) -> Seen:
+    """Regions and objects of disagreement of a case."""
+    known, spacing = ~given.ignored(), given.grid.spacing_mm
+    tasks = views(given, probs)
+    found = tuple(
+        (view, tuple(regions(view.given, view.probs, spacing, known, predicted=view.predicted)))
+        for view in tasks
+    )
+    objects = tuple(
+        (view, wrong_objects(view.given, view.probs, here, spacing, predicted=view.predicted))
+        for view, here in found
+    )
+    return Seen(tasks, known, found, objects)
+
+
+def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> CaseNumbers:
+    """The numbers of one case.
+
+    Args:
+        given: the annotation.
+        seen: of the same case.
+        image: `(c *space)` on the grid of the annotation, or None.
+
+    Raises:
+        GeometryError: an image of another shape.
+    """
+    if image is not None and image.shape[1:] != given.grid.shape:
+        raise GeometryError(
+            f"an image of shape (channels, *{given.grid.shape}) expected, got {image.shape}: "
+            "audit labels on the grid of the images"
+        )
+    spacing, drawn = given.grid.spacing_mm, given.masks()
+    masks = drawn & seen.known  # of overlapping classes, masks may run into what is ignored
+    predicted_masks = np.stack(
+        [
+            (view.predicted == index) & seen.known
+            for view in seen.views
+            for index in range(1, len(view.classes) + 1)
+        ]
+    )
+    step = float(np.mean(spacing))
+    gaps = np.array([_outline_gap(a, b, spacing) for a, b in zip(masks, predicted_masks, strict=True)])
+    profiles = np.array(
+        [
+            edge_profile(image, mask, spacing, seen.known) if image is not None else np.full(1, np.nan)
+            for mask in drawn
+        ]
+    )
+    return CaseNumbers(
+        masks.sum(axis=tuple(range(1, masks.ndim))),
+        predicted_masks.sum(axis=tuple(range(1, masks.ndim))),
+        np.array([_dice(a, b) for a, b in zip(masks, predicted_masks, strict=True)]),
+        gaps[:, 1],
+        gaps[:, 0],
+        np.array([peak_mm(profile, step) for profile in profiles]),
+        profiles,
+        max((found.score for _, objects in seen.objects for found in objects), default=0.0),
+        _calibration(seen),
+    )
+
+
+def _outline_gap(given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[float]) -> tuple[float, float]:
+    """Mean signed distance in mm from the predicted outline to the given one, and the share that is far."""
+    box = bounding_box(given | predicted)
+    if box is None or not given.any() or not predicted.any():
+        return float("nan"), float("nan")
+    crop = tuple(slice(max(0, a - 1), b + 1) for a, b in box)
+    given, predicted = given[crop], predicted[crop]
+    if given.all() or predicted.all():
+        return float("nan"), float("nan")
+    distance = signed_distance(predicted, spacing_mm)
+    values, areas = boundary_displacements(distance, predicted, given, spacing_mm)
+    far = np.abs(values) > FAR_VOX * float(np.mean(spacing_mm))
+    return trimmed_mean(values, areas, TRIM), float(np.average(far, weights=areas))
+
+
+def _dice(one: BoolArray, other: BoolArray) -> float:
+    total = int(one.sum()) + int(other.sum())
+    return float(2 * np.count_nonzero(one & other) / total) if total else float("nan")
+
+
+def _calibration(seen: Seen) -> Calibration:
+    """Of all tasks; tasks of overlapping classes are added up."""
+    found = []
+    at = slice(None) if seen.known.all() else np.flatnonzero(seen.known)
+    for view in seen.views:
+        probs = view.probs.reshape(len(view.probs), -1)[:, at]
+        found.append(calibration_of(view.given.ravel()[at], probs, _at_outlines(view.given).ravel()[at]))
+    return sum(found[1:], found[0])
+
+
+def _at_outlines(indices: NDArray[np.integer]) -> BoolArray:
+    """`(*space)` booleans, True for pixels that touch one of another class across a face."""
+    near = np.zeros(indices.shape, bool)
+    for axis in range(indices.ndim):
+        crossing = np.diff(indices, axis=axis) != 0
+        every = (slice(None),) * axis
+        near[(*every, slice(None, -1))] |= crossing
+        near[(*every, slice(1, None))] |= crossing
+    return near

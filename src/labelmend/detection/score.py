@@ -1,0 +1,143 @@
+"""Which cases of a data set are wrong: what all cases have in common, and how far each is from it.
+
+Three things speak against a case, and each is blind to what another sees: an outline that runs apart from the
+predicted one along more of its length than usual; a whole object too much, too few or of the wrong class; and
+outlines that all lie beside the edges in the image, which a network that learned the same bias agrees with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labelmend.detection.calibration import Calibration
+from labelmend.detection.edges import REACH_VOX, peak_mm
+from labelmend.detection.numbers import CaseNumbers
+from labelmend.types import FloatArray
+
+NORMAL = 1.4826
+"""Median absolute deviation to standard deviation, of the normal distribution."""
+
+LEAST_FAR, LEAST_EDGE_VOX = 0.02, 0.7
+"""Spreads below these are taken for these: the pixel grid alone makes as much."""
+
+NEAR_EDGE_VOX = 2.0
+"""An outline within so many pixels of an edge is taken to be drawn along it."""
+
+SHARE_NEAR, SHARE_TELLING = 0.2, 0.8
+"""Shares of cases: that make the outlines along edges the rule; whose edges must lie within half the reach,
+else the steepest slope is anywhere and tells nothing."""
+
+MOST_FAR, MOST_EDGES = 8.0, 5.0
+"""Standard deviations beyond which more say nothing more, of one class; that the steepest slope near an
+outline is that of something else happens, and is then anywhere."""
+
+FULL = 10.0
+"""Strength of all that speaks against a case at which its score is 63 %."""
+
+
+@dataclass(frozen=True, eq=False)
+class Typical:
+    """What the cases of a data set have in common.
+
+    Args:
+        far: `(k)` median share of an outline that is off, and `far_spread` `(k)` its spread.
+        offset_mm: `(k)` median distance of given outlines from predicted ones, `offset_spread` `(k)` its
+            spread.
+        edge_mm: `(k)` where edges lie beside outlines in the rule, `edge_spread` `(k)` the spread; infinite
+            where edges of the class tell nothing.
+        calibration: of all cases.
+    """
+
+    far: FloatArray
+    far_spread: FloatArray
+    offset_mm: FloatArray
+    offset_spread: FloatArray
+    edge_mm: FloatArray
+    edge_spread: FloatArray
+    calibration: Calibration
+
+
+def typical(cases: Sequence[CaseNumbers], spacing_mm: float) -> Typical:
+    """The common numbers of one case or more.
+
+    Args:
+        cases: of all cases.
+        spacing_mm: mean spacing, in which spreads have their least.
+    """
+    far, far_spread = _middle(np.array([case.far for case in cases]), LEAST_FAR)
+    offset, offset_spread = _middle(np.array([case.offset_mm for case in cases]), 0.25 * spacing_mm)
+    edges = [_edges(column, spacing_mm) for column in np.array([case.edge_mm for case in cases]).T]
+    total = cases[0].calibration
+    for case in cases[1:]:
+        total = total + case.calibration
+    edge_mm, edge_spread = np.array(edges).T
+    return Typical(far, far_spread, offset, offset_spread, edge_mm, edge_spread, total)
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """How far a case is from what is usual.
+
+    Args:
+        score: in [0, 1].
+        far: how much its outlines speak against it, being apart from the predicted ones.
+        wrong_object: how much its surest wrong object does.
+        edges: how much edges beside its outlines do.
+    """
+
+    score: float
+    far: float
+    wrong_object: float
+    edges: float
+
+    @property
+    def main(self) -> str:
+        """What speaks most: "far", "wrong_object" or "edges"."""
+        return max(("wrong_object", "far", "edges"), key=lambda name: getattr(self, name))
+
+
+def case_score(case: CaseNumbers, usual: Typical) -> CaseScore:
+    """Score of one case against all."""
+    far = np.nan_to_num((case.far - usual.far) / usual.far_spread).clip(0, MOST_FAR)
+    edges = np.abs(np.nan_to_num((case.edge_mm - usual.edge_mm) / usual.edge_spread)).clip(0, MOST_EDGES)
+    speaks = (float(far.sum()), 25 * case.wrong_object**3, 2 * float(edges.sum()))
+    return CaseScore(float(1 - np.exp(-np.linalg.norm(speaks) / FULL)), *speaks)
+
+
+def _middle(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:
+    """`(k)` medians and spreads over cases, NaN left out; of a class without a number 0 and `least`."""
+    told = np.isfinite(values)
+    filled = np.where(told.any(axis=0), values, 0.0)
+    middle = np.nanmedian(filled, axis=0)
+    spread = NORMAL * np.nanmedian(np.abs(filled - middle), axis=0)
+    return middle, np.maximum(spread, least)
+
+
+def _edges(values: FloatArray, spacing_mm: float) -> tuple[float, float]:
+    """The usual place of the edge of one class, and its spread.
+
+    Outlines near an edge are taken for right where there are enough of them, whatever the others do: half of
+    the cases may be drawn too generously, and all by the same amount.
+    """
+    values = values[np.isfinite(values)]
+    near = values[np.abs(values) <= NEAR_EDGE_VOX * spacing_mm]
+    if len(near) < max(3, SHARE_NEAR * len(values)):
+        near = values
+    if not len(near):
+        return 0.0, float("inf")
+    middle = float(np.median(near))
+    spread = max(NORMAL * float(np.median(np.abs(near - middle))), LEAST_EDGE_VOX * spacing_mm)
+    telling = np.mean(np.abs(values - middle) <= REACH_VOX / 2 * spacing_mm) >= SHARE_TELLING
+    return middle, spread if telling else float("inf")
+
+
+def common_edge_mm(cases: Sequence[CaseNumbers], index: int, spacing_mm: float) -> float:
+    """Where the edges of a class lie beside its outlines in the mean over cases; NaN without images."""
+    profiles = np.array([case.profiles[index] for case in cases])
+    told = np.isfinite(profiles).all(axis=1)
+    if profiles.shape[1] != 2 * REACH_VOX + 1 or not told.any():
+        return float("nan")
+    return peak_mm(profiles[told].mean(axis=0), spacing_mm)

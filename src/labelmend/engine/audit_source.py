@@ -1,0 +1,181 @@
+"""What an audit reads: labels of any layout, probabilities, and images if there are any, case by case."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import ConfigError, GeometryError, MissingDataError
+from labelmend.io import LabelFolder, checksum, open_images, open_labels, read_image
+from labelmend.io.coco import CocoLabels, open_coco
+from labelmend.io.nnunet import is_nnunet, open_nnunet
+from labelmend.io.probabilities import open_probabilities
+from labelmend.io.probability_folder import ProbabilityFolder
+from labelmend.io.table_base import listed
+from labelmend.types import FloatArray, LabelMap
+
+Layout = Literal["folder", "nnunet", "coco"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Labels, probabilities and images of the same cases.
+
+    Args:
+        labels: where the labels lie, as named.
+        layout: what that is.
+        given: the labels.
+        probs: their probabilities.
+        images: folder of the images, or None.
+        image_files: per case the files of its channels; empty without images.
+        spacing_mm: for files that store none.
+        notes: sentences on what was found and left out.
+    """
+
+    labels: Path
+    layout: Layout
+    given: LabelFolder | CocoLabels
+    probs: ProbabilityFolder
+    images: Path | None
+    image_files: Mapping[str, tuple[Path, ...]]
+    spacing_mm: Sequence[float] | float | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        return self.given.cases
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.given.classes
+
+    @property
+    def probabilities(self) -> Path:
+        return self.probs.path
+
+    @property
+    def folder(self) -> LabelFolder | None:
+        """Where proposals can be written like the given labels; None for COCO."""
+        return self.given if isinstance(self.given, LabelFolder) else None
+
+    def only(self, case: str) -> Source:
+        """The same with one case, small enough to send to a worker."""
+        files = {case: self.image_files[case]} if case in self.image_files else {}
+        return dataclasses.replace(
+            self, given=self.given.only(case), probs=self.probs.only(case), image_files=files
+        )
+
+    def read(self, case: str) -> tuple[LabelMap, FloatArray, NDArray[np.float32] | None]:
+        """Labels, probabilities and image `(c *space)` of a case; the image is None where there is none."""
+        given, probs = self.read_labels(case)
+        if case not in self.image_files:
+            return given, probs, None
+        channels = [read_image(path, self.spacing_mm) for path in self.image_files[case]]
+        for path, channel in zip(self.image_files[case], channels, strict=True):
+            if channel.grid.shape != given.grid.shape:
+                raise GeometryError(
+                    f"case {case}: the image {path} has the shape {channel.grid.shape}, its labels "
+                    f"{given.grid.shape}: audit labels on the grid of the images"
+                )
+        return given, probs, np.concatenate([channel.array for channel in channels])
+
+    def read_labels(self, case: str) -> tuple[LabelMap, FloatArray]:
+        """Labels and probabilities of a case."""
+        given = self.given.read(case)
+        return given, self.probs.read(case, given)
+
+    def checksum(self, case: str) -> str:
+        """Of the given labels of a case."""
+        if isinstance(self.given, CocoLabels):
+            return self.given.checksum(case)
+        return checksum(*self.given.sources(case))
+
+    def label_files(self, case: str) -> tuple[Path, ...]:
+        return (self.labels,) if isinstance(self.given, CocoLabels) else self.given.sources(case)
+
+    def image_name(self, case: str) -> str | None:
+        """The (first) image file of a case below the folder of images, None without."""
+        if case not in self.image_files or self.images is None:
+            return None
+        return self.image_files[case][0].relative_to(self.images).as_posix()
+
+    def description(self) -> dict[str, Any]:
+        """What audit.json says of all this."""
+        values = getattr(self.given, "values", None)
+        spacing = self.spacing_mm
+        return {
+            "labels": str(self.labels.resolve()),
+            "layout": self.layout,
+            "probabilities": str(self.probs.path.resolve()),
+            "images": None if self.images is None else str(self.images.resolve()),
+            "classes": list(self.classes),
+            "values": None if values is None else dict(zip(self.classes, values, strict=True)),
+            "overlapping": self.given.overlapping,
+            "ignore": getattr(self.given, "ignore", None),
+            "spacing_mm": spacing if spacing is None or isinstance(spacing, int | float) else list(spacing),
+        }
+
+
+def open_source(
+    labels: str | Path,
+    probabilities: str | Path,
+    images: str | Path | None = None,
+    *,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+) -> Source:
+    """Open labels of any layout with their probabilities and images; reads no case yet.
+
+    Args:
+        labels: label folder, raw data set of nnU-Net, or COCO file (.json).
+        probabilities: folder, see `open_probabilities`.
+        images: folder; every case needs one. Of nnU-Net they are found where they belong, and cases may lack
+            them.
+        classes: names and values, for folders of integer maps only.
+        ignore: value of pixels nobody annotated, for folders of integer maps only.
+        spacing_mm: for files that store none.
+
+    Raises:
+        DataError: what `open_labels`, `open_nnunet`, `open_coco` and `open_probabilities` raise.
+        ConfigError: names or a value to ignore where the data set says them itself.
+    """
+    labels = Path(labels)
+    layout: Layout = "coco" if labels.suffix == ".json" else "nnunet" if is_nnunet(labels) else "folder"
+    if layout != "folder" and (classes is not None or ignore is not None):
+        raise ConfigError(f"{labels} names its classes itself: leave out classes and ignore")
+    notes: tuple[str, ...] = ()
+    files: dict[str, tuple[Path, ...]] = {}
+    home = None if images is None else Path(images)
+    given: LabelFolder | CocoLabels
+    if layout == "nnunet":
+        given, files, info = open_nnunet(labels, spacing_mm=spacing_mm)
+        notes, labels = info.notes, info.root if (labels / "dataset.json").is_file() else labels
+        own = next(iter(files.values()))[0].parent if files else None
+        if home is None or (own is not None and home.resolve() == own.resolve()):
+            home = own
+        else:
+            files = {case: (path,) for case, path in open_images(home).items()}
+    elif layout == "coco":
+        given = open_coco(labels, spacing_mm=spacing_mm)
+        notes = given.notes
+        files = {} if home is None else {case: (p,) for case, p in given.image_files(home).items()}
+    else:
+        given = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    if home is not None and layout == "folder":
+        files = {case: (path,) for case, path in open_images(home).items()}
+    if images is not None:
+        missing = [case for case in given.cases if case not in files]
+        if missing:
+            raise MissingDataError(
+                f"cases of {labels} without an image in {home}: {listed(missing)}. Add the images, or leave "
+                "all of them out"
+            )
+    probs = open_probabilities(probabilities, given)
+    return Source(labels, layout, given, probs, home, files, spacing_mm, (*notes, *probs.notes))

@@ -1,0 +1,63 @@
+"""The verb on drawn discs: what it prints, writes and refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from labelmend.cli import main
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Twelve cases with a disc each; in the first it is annotated in the wrong place."""
+    rows, columns = np.mgrid[:48, :48]
+    for folder in ("labels", "probs", "images"):
+        (tmp_path / folder).mkdir()
+    for number in range(12):
+        disc = np.hypot(rows - 16 - number % 3, columns - 16) < 8
+        wrong = np.hypot(rows - 36, columns - 36) < 8
+        Image.fromarray((wrong if number == 0 else disc).astype(np.uint8)).save(
+            tmp_path / "labels" / f"case_{number:02d}.png"
+        )
+        Image.fromarray((disc * 120 + 60).astype(np.uint8)).save(
+            tmp_path / "images" / f"case_{number:02d}.png"
+        )
+        inside = np.where(disc, 0.9, 0.05).astype(np.float16)
+        np.save(tmp_path / "probs" / f"case_{number:02d}.npy", np.stack([1 - inside, inside]))
+    return tmp_path
+
+
+def run(data, *more):
+    return main(
+        [
+            "audit", str(data / "labels"), "--probabilities", str(data / "probs"), "--classes", "{disc: 1}",
+            "--out", str(data / "AUDIT"), *more,
+        ]
+    )  # fmt: skip
+
+
+def test_the_wrong_case_comes_first_and_is_told_in_words(data, capsys):
+    assert run(data, "--images", str(data / "images")) == 0
+    shown = capsys.readouterr().out
+    assert "Look at first, of 12 cases" in shown
+    assert "disc of 193 px where none seems to be" in " ".join(shown.split())
+    first = json.loads((data / "AUDIT" / "cases.jsonl").read_text().splitlines()[0])
+    assert first["case"] == "case_00"
+    assert (data / "AUDIT" / "report.html").read_text().startswith("<!")
+
+
+def test_the_page_and_the_proposals_can_be_left_out(data, capsys):
+    assert run(data, "--page", "false", "--proposals", "false") == 0
+    assert "review" not in capsys.readouterr().out
+    assert sorted(path.name for path in (data / "AUDIT").iterdir()) == [
+        "audit.json", "cases.jsonl", "findings.csv", "findings.jsonl", "summary.md",
+    ]  # fmt: skip
+
+
+def test_a_case_without_probabilities_is_named_and_nothing_is_written(data, capsys):
+    (data / "probs" / "case_03.npy").unlink()
+    assert run(data) == 2
+    assert "case_03" in capsys.readouterr().err
+    assert not (data / "AUDIT").exists()

@@ -1,0 +1,117 @@
+"""What cases have in common, and the score of one that differs, with numbers made up by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labelmend.detection import CaseNumbers, calibration_of, case_score, edge_profile, typical
+from labelmend.detection.edges import REACH_VOX
+from labelmend.detection.score import FULL, LEAST_EDGE_VOX, LEAST_FAR, MOST_EDGES, MOST_FAR, common_edge_mm
+
+NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, bool))
+
+
+def case(far: Any = 0.1, edge: Any = np.nan, offset: Any = 0.0, wrong: float = 0.0) -> CaseNumbers:
+    """A case of one class or several, by its numbers."""
+    far, edge, offset = (np.atleast_1d(np.array(values, float)) for values in (far, edge, offset))
+    ones = np.ones(len(far))
+    profiles = np.full((len(far), 1), np.nan)
+    return CaseNumbers(ones, ones, ones, far, offset, np.resize(edge, len(far)), profiles, wrong, NOTHING)
+
+
+def test_middle_and_spread_by_hand():
+    usual = typical([case(far, offset=off) for far, off in [(0.1, 1), (0.2, 2), (0.4, 6), (0.2, 3)]], 1.0)
+    assert usual.far == pytest.approx([0.2])
+    assert usual.far_spread == pytest.approx([1.4826 * 0.05])
+    assert usual.offset_mm == pytest.approx([2.5])
+    assert usual.offset_spread == pytest.approx([1.4826 * 1.0])
+    assert usual.calibration.n.sum() == 16
+
+
+def test_spreads_have_a_least_in_pixels():
+    usual = typical([case(0.1, edge=0.3)] * 5, 2.0)
+    assert (usual.far_spread, usual.offset_spread) == (LEAST_FAR, 0.5)
+    assert usual.edge_spread == pytest.approx([LEAST_EDGE_VOX * 2.0])
+
+
+def test_cases_without_a_number_are_left_out_and_a_class_without_any_has_none():
+    usual = typical([case([0.1, np.nan]), case([np.nan, np.nan]), case([0.3, np.nan])], 1.0)
+    assert usual.far == pytest.approx([0.2, 0])
+    assert case_score(case([np.nan, np.nan]), usual).score == 0
+
+
+def test_a_single_case_is_judged_by_its_objects_alone():
+    alone = case([0.7, 0.2], edge=[-5, 2], offset=[3, 0], wrong=0.6)
+    score = case_score(alone, typical([alone], 1.0))
+    assert (score.far, score.edges, score.main) == (0, 0, "wrong_object")
+    assert score.score == pytest.approx(1 - np.exp(-25 * 0.6**3 / FULL))
+
+
+def test_the_score_of_an_outline_that_runs_apart():
+    usual = typical([case(0.1)] * 9, 1.0)
+    score = case_score(case(0.1 + 3 * LEAST_FAR), usual)
+    assert (score.far, score.main) == (pytest.approx(3), "far")
+    assert score.score == pytest.approx(1 - np.exp(-3 / FULL))
+    assert case_score(case(0.0), usual).score == 0  # nearer than usual is not wrong
+
+
+def test_one_class_says_only_so_much_and_classes_add_up():
+    usual = typical([case([0.1, 0.1])] * 9, 1.0)
+    assert case_score(case([0.9, 0.1]), usual).far == MOST_FAR
+    assert case_score(case([0.9, 0.9]), usual).far == 2 * MOST_FAR
+
+
+def test_three_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
+    usual = typical([case(0.1, edge=0)] * 9, 1.0)
+    score = case_score(case(0.1 + 3 * LEAST_FAR, edge=2 * LEAST_EDGE_VOX, wrong=(12 / 25) ** (1 / 3)), usual)
+    assert (score.far, score.edges, score.wrong_object) == pytest.approx((3, 4, 12))
+    assert score.score == pytest.approx(1 - np.exp(-13 / FULL))
+    assert score.main == "wrong_object"
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_an_edge_beside_the_outline_counts_on_either_side(side):
+    usual = typical([case(edge=0)] * 9, 1.0)
+    score = case_score(case(edge=side * 2.1), usual)
+    assert (score.edges, score.main) == (pytest.approx(2 * 3), "edges")
+    assert case_score(case(edge=side * 9), usual).edges == 2 * MOST_EDGES
+
+
+def test_where_most_outlines_are_too_generous_those_near_edges_are_taken_for_right():
+    cases = [case(edge=edge) for edge in [-3.0] * 6 + [0.1, 0.0, -0.1, 0.0]]
+    usual = typical(cases, 1.0)
+    assert usual.edge_mm == pytest.approx([0], abs=0.05)
+    scores = [case_score(one, usual).score for one in cases]
+    assert min(scores[:6]) > 0.5 > max(scores[6:])
+
+
+def test_where_no_outline_is_near_an_edge_the_usual_gap_is_the_rule():
+    usual = typical([case(edge=edge) for edge in (-3.2, -3.0, -3.0, -2.8)], 1.0)
+    assert usual.edge_mm == pytest.approx([-3.0])
+
+
+def test_edges_that_are_anywhere_tell_nothing():
+    usual = typical([case(edge=edge) for edge in (0, 0, 0, 8, -8, 7, -6, 0, 6)], 1.0)
+    assert np.isinf(usual.edge_spread).all()
+    assert case_score(case(edge=8), usual).edges == 0
+
+
+def test_without_images_edges_tell_nothing():
+    usual = typical([case()] * 3, 1.0)
+    assert (usual.edge_mm, usual.edge_spread) == (0, np.inf)
+    assert case_score(case(), usual).edges == 0
+
+
+def test_the_common_edge_of_all_cases():
+    mask, image = np.zeros((40, 40), bool), np.zeros((1, 40, 40))
+    mask[10:30, 10:30] = image[:, 12:28, 12:28] = True
+    profile = edge_profile(image, mask, (1.0, 1.0))[None]
+    known = dataclasses.replace(case(), profiles=profile)
+    absent = dataclasses.replace(case(), profiles=np.full((1, 2 * REACH_VOX + 1), np.nan))
+    assert common_edge_mm([known, absent, known], 0, 1.0) == pytest.approx(-2, abs=0.1)
+    assert np.isnan(common_edge_mm([absent], 0, 1.0))
+    assert np.isnan(common_edge_mm([case()], 0, 1.0))

@@ -1,0 +1,106 @@
+"""Discs and boxes with predictions drawn by hand: for tests of what looks wrong, in arrays and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from labelmend.geometry import signed_distance
+from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
+
+
+def disc(shape: Sequence[int], centre: Sequence[float], radius: float) -> BoolArray:
+    """Pixels nearer to a centre than a radius, both in pixels."""
+    gaps = [index - at for index, at in zip(np.indices(shape), centre, strict=True)]
+    return np.sqrt(sum(gap**2 for gap in gaps)) < radius
+
+
+def box(shape: Sequence[int], *ranges: tuple[int, int]) -> BoolArray:
+    """Half-open ranges along each axis."""
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(*ends) for ends in ranges)] = True
+    return mask
+
+
+def sure(predicted: np.ndarray, k: int, prob: float = 0.9) -> FloatArray:
+    """`(k+1 *space)`: `prob` for the class predicted in a pixel, the rest in equal parts for the others."""
+    probs = np.full((k + 1, *predicted.shape), (1 - prob) / k, np.float32)
+    np.put_along_axis(probs, predicted[None].astype(np.intp), prob, axis=0)
+    return probs
+
+
+def exclusive(
+    array: np.ndarray, k: int = 1, spacing_mm: Sequence[float] | None = None, **more: Any
+) -> LabelMap:
+    """An integer map with the classes a, b, c, ..."""
+    array = array.astype(np.uint8)
+    grid = Grid(array.shape, tuple(spacing_mm or (1.0,) * array.ndim), unit="mm")
+    return LabelMap(array, grid, tuple("abcdefgh"[:k]), **more)
+
+
+def overlapping(masks: Sequence[BoolArray], **more: Any) -> LabelMap:
+    """Boolean masks with the classes a, b, c, ... on pixels of 1 mm."""
+    array = np.stack(masks)
+    grid = Grid(array.shape[1:], (1.0,) * (array.ndim - 1))
+    return LabelMap(array, grid, tuple("abcdefgh"[: len(array)]), **more)
+
+
+def picture(path: Path, array: np.ndarray) -> None:
+    """Save `(h w)`: booleans as 0/255, the rest as bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array.astype(np.uint8) * (255 if array.dtype == bool else 1)).save(path)
+
+
+def arrays(path: Path, **named: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **named)
+
+
+def checksums(root: Path) -> Mapping[str, str]:
+    """SHA-256 of all files below a folder, by their place in it."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+CLASSES = {"liver": 1, "lesion": 2}
+MISSED, GENEROUS, EXTRA = "c01", "c04", "c07"
+"""Cases of `disc_set` with an error: no lesion; a liver drawn 4 px too far out; a second lesion."""
+
+
+def soft(true: np.ndarray, k: int, power: float = 1.0) -> FloatArray:
+    """`(k+1 *space)`: probabilities that fall off over some pixels beside the outlines of an integer map."""
+    logits = np.stack([-signed_distance(true == index) for index in range(k + 1)]).clip(-8, 8) * power
+    probs = np.exp(logits - logits.max(axis=0))
+    return (probs / probs.sum(axis=0)).astype(np.float32)
+
+
+def discs(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The true integer map `(64 64)` of case number `index`, and its image `(64 64)` in bytes."""
+    rng = np.random.default_rng(index)
+    centre, radius = rng.uniform(27, 31, 2), rng.uniform(13, 15)
+    true = disc((64, 64), centre, radius) * 1
+    true[disc((64, 64), centre + 25, 6)] = 2
+    return true, np.array([30, 120, 200])[true] + rng.integers(0, 8, (64, 64))
+
+
+def disc_set(root: Path, n: int = 12, *, power: float = 1.0) -> Path:
+    """labels/, truth/, images/ and probabilities/ of n cases c00, c01, ..., three of them with an error."""
+    for index in range(n):
+        case, (true, image) = f"c{index:02d}", discs(index)
+        given = true.copy()
+        if case == MISSED:
+            given[given == 2] = 0
+        if case == GENEROUS:
+            given[(signed_distance(true == 1) < 4) & (given == 0)] = 1
+        if case == EXTRA:
+            given[disc((64, 64), (54, 8), 5)] = 2
+        picture(root / "labels" / f"{case}.png", given)
+        picture(root / "truth" / f"{case}.png", true)
+        picture(root / "images" / f"{case}.png", image)
+        arrays(root / "probabilities" / f"{case}.npz", probs=soft(true, 2, power).astype(np.float16))
+    return root
