@@ -25,11 +25,18 @@ def case(far: Any = 0.1, edge: Any = np.nan, offset: Any = 0.0, wrong: float = 0
 
 def test_middle_and_spread_by_hand():
     usual = typical([case(far, offset=off) for far, off in [(0.1, 1), (0.2, 2), (0.4, 6), (0.2, 3)]], 1.0)
-    assert usual.far == pytest.approx([0.2])
-    assert usual.far_spread == pytest.approx([1.4826 * 0.05])
+    assert usual.far == pytest.approx([0.175])  # the lower quartile of 0.1, 0.2, 0.2, 0.4
+    assert usual.far_spread == pytest.approx([2 * 1.4826 * 0.025])  # of 0.1, 0.2, 0.2 about it
     assert usual.offset_mm == pytest.approx([2.5])
     assert usual.offset_spread == pytest.approx([1.4826 * 1.0])
     assert usual.calibration.n.sum() == 16
+
+
+def test_half_of_the_cases_may_be_off_without_being_the_rule():
+    good, bad = [case(far) for far in (0.08, 0.1, 0.12, 0.1)], [case(far) for far in (0.5, 0.6, 0.55, 0.6)]
+    usual = typical([*good, *bad], 1.0)
+    assert all(case_score(one, usual).score > 0.5 for one in bad)
+    assert all(case_score(one, usual).score < 0.2 for one in good)
 
 
 def test_spreads_have_a_least_in_pixels():
@@ -40,7 +47,7 @@ def test_spreads_have_a_least_in_pixels():
 
 def test_cases_without_a_number_are_left_out_and_a_class_without_any_has_none():
     usual = typical([case([0.1, np.nan]), case([np.nan, np.nan]), case([0.3, np.nan])], 1.0)
-    assert usual.far == pytest.approx([0.2, 0])
+    assert usual.far == pytest.approx([0.15, 0])
     assert case_score(case([np.nan, np.nan]), usual).score == 0
 
 

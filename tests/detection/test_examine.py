@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from drawn_findings import box, disc, exclusive, overlapping, sure
 from labelmend.detection import (
+    CaseScore,
     Examined,
     Finding,
+    Region,
     examine,
     faults,
     layout_of,
@@ -24,7 +26,8 @@ from labelmend.detection import (
     usual_layout,
 )
 from labelmend.detection.examine import MOST_STRETCHES
-from labelmend.types import FloatArray, LabelMap
+from labelmend.detection.numbers import views
+from labelmend.types import FloatArray, Grid, LabelMap
 
 SHAPE = (80, 80)
 LARGE, SMALL = disc(SHAPE, (28, 28), 16.5), disc(SHAPE, (62, 62), 6.5)
@@ -320,3 +323,14 @@ def test_whatever_is_drawn_is_examined_without_a_warning_and_ignored_pixels_stay
             ends = finding.box or ()
             assert all(0 <= a < b <= n for (a, b), n in zip(ends, given.grid.shape, strict=False))
             assert "nan" not in finding.reason
+
+
+def test_a_region_that_an_outline_has_grown_into_goes_to_the_predicted_class_alone():
+    array = np.zeros((1, 9), np.uint8)
+    array[0, 1:3] = 1
+    given = LabelMap(array, Grid((1, 9), (1.0, 1.0)), ("one", "two"))
+    probs = np.zeros((3, 1, 9), np.float32)
+    view = views(given, probs)[0]
+    region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3.0, 3.0, 0.0, 1.0, 1.0)
+    told = Examined(CaseScore(0.9, 0, 0, 9), (), ((view, region),), inward_mm=(-2.0, 0.0))
+    assert propose(given, told).array.tolist() == [[1, 1, 1, 2, 2, 2, 0, 0, 0]]

@@ -89,8 +89,8 @@ def examine(
 def propose(given: LabelMap, examined: Examined) -> LabelMap:
     """The annotation with the predicted class in every region that a finding is made of.
 
-    Where a whole case lies beside the edges of the image, its outlines are moved onto them; they grow into
-    the background only.
+    Where a whole case lies beside the edges of the image, its outlines are moved onto them first; they grow
+    into the background only.
 
     Args:
         given: the annotation.
@@ -102,12 +102,12 @@ def propose(given: LabelMap, examined: Examined) -> LabelMap:
             inside = signed_distance(masks[index], given.grid.spacing_mm) < -inward_mm
             taken = np.delete(masks, index, axis=0).any(axis=0) & ~masks[index]
             masks[index] = inside if given.overlapping else inside & ~taken
-    for pair in examined.regions if not any(examined.inward_mm) else ():
+    for pair in examined.regions:
         if pair is None:
             continue
         view, region = pair
-        if region.given:
-            masks[view.classes[region.given - 1]][region.slices][region.inside] = False
+        for index in view.classes:  # all that the task knows: an outline that moved may hold the region now
+            masks[index][region.slices][region.inside] = False
         if region.predicted:
             masks[view.classes[region.predicted - 1]][region.slices][region.inside] = True
     return given.with_masks(masks)

@@ -43,7 +43,8 @@ class Typical:
     """What the cases of a data set have in common.
 
     Args:
-        far: `(k)` median share of an outline that is off, and `far_spread` `(k)` its spread.
+        far: `(k)` lower quartile of the share of an outline that is off, as half of the cases may be wrong;
+            and `far_spread` `(k)` the spread of the better half about it.
         offset_mm: `(k)` median distance of given outlines from predicted ones, `offset_spread` `(k)` its
             spread.
         edge_mm: `(k)` where edges lie beside outlines in the rule, `edge_spread` `(k)` the spread; infinite
@@ -67,7 +68,7 @@ def typical(cases: Sequence[CaseNumbers], spacing_mm: float) -> Typical:
         cases: of all cases.
         spacing_mm: mean spacing, in which spreads have their least.
     """
-    far, far_spread = _middle(np.array([case.far for case in cases]), LEAST_FAR)
+    far, far_spread = _better_half(np.array([case.far for case in cases]), LEAST_FAR)
     offset, offset_spread = _middle(np.array([case.offset_mm for case in cases]), 0.25 * spacing_mm)
     edges = [_edges(column, spacing_mm) for column in np.array([case.edge_mm for case in cases]).T]
     total = cases[0].calibration
@@ -114,6 +115,16 @@ def _middle(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:
     middle = np.nanmedian(filled, axis=0)
     spread = NORMAL * np.nanmedian(np.abs(filled - middle), axis=0)
     return middle, np.maximum(spread, least)
+
+
+def _better_half(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:
+    """`(k)` lower quartiles, and the spread of a normal law whose lower half has them in the middle."""
+    told = np.isfinite(values)
+    filled = np.where(told.any(axis=0), values, 0.0)
+    quartile = np.nanquantile(filled, 0.25, axis=0)
+    half = np.where(filled <= np.nanmedian(filled, axis=0), filled, np.nan)
+    spread = 2 * NORMAL * np.nanmedian(np.abs(half - quartile), axis=0)
+    return quartile, np.maximum(spread, least)
 
 
 def _edges(values: FloatArray, spacing_mm: float) -> tuple[float, float]:
