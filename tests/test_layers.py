@@ -27,6 +27,8 @@ TORCH_FREE = (
     "labelmend.audit",
     "labelmend.engine.simulate",
     "labelmend.audit.transition",
+    "labelmend.audit.seed_page",
+    "labelmend.engine.correct",
     "labelmend.engine.evaluate",
     "labelmend.engine.audit",
     "labelmend.engine.review",
@@ -35,6 +37,7 @@ TORCH_FREE = (
     "labelmend.cli.simulate",
     "labelmend.cli.evaluate",
     "labelmend.cli.audit",
+    "labelmend.cli.seed",
     "labelmend.cli.review",
     "labelmend.cli.estimate",
 )

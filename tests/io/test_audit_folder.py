@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from drawn_audit import ID, case_row, finding, flat, overlapping, volumetric, write_audit
 
+from drawn_audit import ID, case_row, finding, flat, overlapping, regions, volumetric, write_audit
 from labelmend.errors import ConfigError, MissingDataError, UnreadableFileError
 from labelmend.io.audit_folder import open_given, open_proposals, read_audit
 
@@ -45,6 +45,16 @@ def test_volumes_are_read(tmp_path: Path) -> None:
     audit = read_audit(volumetric(tmp_path))
     assert open_given(audit).read("v").grid.spacing_mm == (1.0, 1.0, 4.0)
     assert audit.cases[0].image == tmp_path / "data" / "images" / "v.nii.gz"
+
+
+def test_regions_of_nnunet_are_read_with_their_proposal(tmp_path: Path) -> None:
+    audit = read_audit(regions(tmp_path))
+    given = open_given(audit)
+    proposed = open_proposals(audit, given).read("v")
+    assert given.read("v").masks().sum(axis=(1, 2, 3)).tolist() == [72, 18]
+    assert proposed.masks().sum(axis=(1, 2, 3)).tolist() == [72, 12]
+    assert audit.cases[0].image is not None
+    assert audit.cases[0].image.is_file()
 
 
 def test_a_folder_without_audit_is_told(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from drawn_audit import box
 
+from drawn_audit import box
 from labelmend.io.brush_masks import cvat_xml, label_studio_config, label_studio_tasks, packed
 from labelmend.types import Grid, LabelMap
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_audit import ID, flat
 
+from drawn_audit import ID, flat
 from labelmend.errors import DataError, MissingDataError, UnreadableFileError
 from labelmend.io.audit_folder import read_audit
 from labelmend.io.verdicts import Verdict, check_verdicts, read_verdicts
@@ -65,13 +65,13 @@ def test_verdicts_of_this_audit_pass(tmp_path: Path) -> None:
 
 def test_verdicts_of_another_audit_are_refused(tmp_path: Path) -> None:
     path = file_of(tmp_path, ("a", "take"), audit="other")
-    with pytest.raises(DataError, match="of the audit 'other', but .* is '3f9a"):
+    with pytest.raises(DataError, match=r"of the audit 'other', but .* is '3f9a"):
         check_verdicts(read_verdicts(path), read_audit(flat(tmp_path)), path)
 
 
 def test_a_case_that_was_not_audited_is_refused(tmp_path: Path) -> None:
     path = file_of(tmp_path, ("nobody", "keep"))
-    with pytest.raises(DataError, match="case 'nobody', which .* does not have"):
+    with pytest.raises(DataError, match=r"case 'nobody', which .* does not have"):
         check_verdicts(read_verdicts(path), read_audit(flat(tmp_path)), path)
 
 

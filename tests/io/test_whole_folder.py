@@ -18,10 +18,14 @@ def test_nothing_is_there_before_all_is_there(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["final", "a"]
 
 
+def write_and_fail(folder: Path) -> None:
+    (folder / "a").write_text("1")
+    raise KeyError
+
+
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError), whole_folder(tmp_path / "final") as folder:
-        (folder / "a").write_text("1")
-        raise KeyError
+        write_and_fail(folder)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from drawn_audit import flat, overlapping, volumetric
 
+from drawn_audit import flat, overlapping, regions, volumetric
 from labelmend.io import read_label_array
 from labelmend.io.audit_folder import open_given, read_audit
 from labelmend.io.label_folder import LabelFolder
@@ -153,6 +153,16 @@ def test_slicer_keeps_a_file_a_class(tmp_path: Path, slicer: types.SimpleNamespa
     assert [Path(path) for path in slicer.written] == list(given.files["a"])
     for path, array in slicer.written.items():
         np.testing.assert_array_equal(array, read_label_array(path)[0])
+
+
+def test_slicer_keeps_the_integers_of_regions(tmp_path: Path, slicer: types.SimpleNamespace) -> None:
+    redraws, given = redraws_of(regions(tmp_path), "v")
+    names: dict[str, Any] = {}
+    exec(slicer_script(redraws, given), names)
+    assert list(slicer.masks) == ["whole", "whole + core", "not annotated"]
+    names["save"]()
+    ((path, array),) = slicer.written.items()
+    np.testing.assert_array_equal(array, read_label_array(path)[0])
 
 
 def test_no_name_is_read_as_code(tmp_path: Path, slicer: types.SimpleNamespace) -> None:

@@ -16,6 +16,10 @@ VERBS = {
     "evaluate": "compare label folders: Dice, IoU, NSD, HD95, signed boundary bias",
     "simulate": "draw noisy masks from clean ones",
     "fit-noise": "learn how masks are wrong, from clean ones or from several annotators",
+    "seed": "make masks from image-level tags, as labels to train on",
+    "audit": "which labels of a data set look wrong, from saved probabilities",
+    "correct": "mend masks with probabilities that you have already, without training",
+    "review": "turn what a person decided on an audit's page into the final labels",
     "estimate": "how often class labels of a table are wrong, and which rows to look at",
     "demo": "the main job on drawn radiographs, no data needed",
 }

@@ -1,0 +1,68 @@
+"""`labelmend review`: what to do with the verdicts of a review page, and how to write that page again."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from labelmend.cli.screen import Bars
+
+DEEDS = {
+    "keep": "kept as given",
+    "take": "proposal taken",
+    "redraw": "to draw again, left as given",
+    "skip": "skipped, left as given",
+    "unreviewed": "not looked at, left as given",
+}
+
+
+def parser() -> ArgumentParser:
+    """The two deeds and their settings."""
+    made = ArgumentParser(
+        prog="labelmend review",
+        description="The verdicts of a review: write the final labels, or the page itself again.",
+    )
+    deeds = made.add_subcommands(dest="deed")
+    apply = ArgumentParser(description="Write the final labels, their manifest, and worklists to redraw.")
+    apply.add_argument("out", type=str, help="folder of labelmend audit")
+    apply.add_argument("verdicts", type=str, help="the JSON file that its report.html downloads")
+    apply.add_argument("--to", type=str, required=True, help="new folder for the final labels")
+    deeds.add_subcommand("apply", apply, help="write the final labels of a review")
+    page = ArgumentParser(description="Write OUT/report.html again; verdicts in the browser are kept.")
+    page.add_argument("out", type=str, help="folder of labelmend audit")
+    page.add_argument("--max_side_px", type=int, default=512, help="longest side of a picture")
+    page.add_argument("--max_slices", type=int, default=40, help="of a volume")
+    page.add_argument("--max_megabytes", type=float, default=200.0, help="about so much for all pictures")
+    deeds.add_subcommand("page", page, help="write the review page again")
+    return made
+
+
+def run(arguments: Namespace) -> int:
+    """Do one of the two and say what was written."""
+    console = Console(highlight=False, soft_wrap=True)
+    if arguments.deed == "page":
+        from labelmend.audit.review_page import write_review
+
+        chosen = arguments.page
+        with Bars(transient=True) as bars:
+            page = write_review(
+                chosen.out,
+                max_side_px=chosen.max_side_px,
+                max_slices=chosen.max_slices,
+                max_megabytes=chosen.max_megabytes,
+                on_case=bars.counting("drawing"),
+            )
+        console.print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser", markup=False)
+        return 0
+    from labelmend.engine.review import apply_review
+
+    chosen = arguments.apply
+    with Bars(transient=True) as bars:
+        done = apply_review(chosen.out, chosen.verdicts, chosen.to, on_case=bars.counting("copying"))
+    for verdict, words in DEEDS.items():
+        if done.counts.get(verdict):
+            console.print(f"{done.counts[verdict]:6d}  {words}", markup=False)
+    console.print(f"final labels  {done.labels}", markup=False)
+    if done.worklist is not None:
+        console.print(f"to draw again {done.worklist}", markup=False)
+    return 0

@@ -1,0 +1,287 @@
+"""Worklists of cases to draw again, for the tools that people draw with.
+
+| file | tool | what it follows |
+|---|---|---|
+| worklist.csv | any | one row a case |
+| open_in_slicer.py | 3D Slicer | its script repository: loadVolume, loadLabelVolume, segment arrays |
+| itksnap/*.itksnap, labels.txt | ITK-SNAP | its workspace registry and its label description file |
+| cvat.xml | CVAT | "CVAT for images 1.1", see brush_masks.py; 2-D only |
+| label_studio.json, .xml | Label Studio | brush predictions, see brush_masks.py; 2-D only |
+
+None of the four programs was run on them: the files follow the documented formats. Read back once: CVAT's file
+by datumaro, Label Studio's by its SDK, ITK-SNAP's by itksnap-dss. The script runs in tests that imitate Slicer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from labelmend.io.atomic import write_bytes, write_json, write_text
+from labelmend.io.brush_masks import Masked, cvat_xml, label_studio_config, label_studio_tasks
+from labelmend.io.label_folder import LabelFolder
+from labelmend.io.region_folder import RegionFolder
+from labelmend.io.table import write_csv
+
+COLUMNS = ("case", "image", "labels", "proposal", "reason", "note", "reviewer", "at")
+COLOURS = ((255, 159, 64), (53, 214, 242), (141, 245, 154), (213, 140, 255), (255, 123, 136), (240, 228, 66))
+"""Red, green and blue of the classes in ITK-SNAP, in turn."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""First letters by which a spreadsheet takes text for a formula."""
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """One case to draw again.
+
+    Args:
+        case: case id.
+        image: its picture, None without images.
+        labels: its label files as they will lie, to be drawn over; in the order of `LabelFolder.sources`.
+        proposal: files with proposed labels, none without.
+        reason: what looked wrong.
+        note: of the reviewer.
+        reviewer: who decided.
+        at: when.
+    """
+
+    case: str
+    image: Path | None
+    labels: tuple[Path, ...]
+    proposal: tuple[Path, ...]
+    reason: str
+    note: str
+    reviewer: str
+    at: str
+
+
+def write_worklists(
+    folder: str | Path, redraws: Sequence[Redraw], given: LabelFolder, home: str | Path
+) -> None:
+    """Write the worklists of some cases into a folder; nothing without a case.
+
+    Args:
+        folder: where to write.
+        redraws: the cases.
+        given: their labels as they are now.
+        home: where the folder will lie.
+    """
+    if not redraws:
+        return
+    folder = Path(folder)
+    write_csv(folder / "worklist.csv", COLUMNS, [_row(redraw) for redraw in redraws])
+    write_text(folder / "open_in_slicer.py", slicer_script(redraws, given))
+    pictured = [redraw for redraw in redraws if redraw.image is not None]
+    for number, redraw in enumerate(pictured, start=1):
+        name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_.-]', '_', redraw.case)[:80]}.itksnap"
+        write_bytes(folder / "itksnap" / name, itksnap_workspace(redraw, given, Path(home) / "itksnap"))
+    if pictured:
+        write_text(folder / "itksnap" / "labels.txt", itksnap_labels(given))
+    flat: list[Masked] = []
+    for redraw in pictured:
+        labels = given.read(redraw.case)
+        if labels.grid.ndim == 2 and redraw.image is not None:
+            flat.append((redraw.image, labels))
+    root = None
+    if flat:
+        root = Path(os.path.commonpath([image.parent for image, _ in flat]))
+        write_bytes(folder / "cvat.xml", cvat_xml(flat))
+        write_json(folder / "label_studio.json", label_studio_tasks(flat, root))
+        write_bytes(folder / "label_studio.xml", label_studio_config(given.classes))
+    write_text(folder / "README.txt", _read_me(redraws, pictured, flat, root))
+
+
+def slicer_script(redraws: Sequence[Redraw], given: LabelFolder) -> str:
+    """A script that 3D Slicer runs: it opens one case after the other and saves what was drawn.
+
+    Names and paths are one quoted string of JSON in it, so that none of them can be read as code.
+    """
+    cases = [
+        {
+            "case": redraw.case,
+            "image": None if redraw.image is None else str(redraw.image),
+            "layers": _layers(redraw, given),
+        }
+        for redraw in redraws
+    ]
+    return _SLICER.replace("CASES_AS_JSON", repr(json.dumps(cases)))
+
+
+def itksnap_workspace(redraw: Redraw, given: LabelFolder, home: Path) -> bytes:
+    """A workspace of ITK-SNAP: the image, and one segmentation layer a label file.
+
+    Args:
+        redraw: the case.
+        given: the label folder it is from.
+        home: folder of the workspace: where it and its files are moved together, they are still found.
+    """
+    root = ElementTree.Element("registry")
+    _entry(root, "SaveLocation", str(home))
+    _entry(root, "Version", "20190612")
+    layers = ElementTree.SubElement(root, "folder", {"key": "Layers"})
+    files: list[tuple[Path, str, str]] = [] if redraw.image is None else [(redraw.image, "MainRole", "")]
+    names = given.classes if _file_a_class(given) else ("",)
+    files += [(path, "SegmentationRole", name) for path, name in zip(redraw.labels, names, strict=False)]
+    for index, (path, role, name) in enumerate(files):
+        layer = ElementTree.SubElement(layers, "folder", {"key": f"Layer[{index:03d}]"})
+        for key, value in (("AbsolutePath", str(path)), ("Role", role), ("Tags", "")):
+            _entry(layer, key, value)
+        about = ElementTree.SubElement(layer, "folder", {"key": "LayerMetaData"})
+        _entry(about, "CustomNickName", name)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def itksnap_labels(given: LabelFolder) -> str:
+    """Names and colours of the classes as ITK-SNAP's label description file."""
+    lines = ["# ITK-SnAP Label Description File", "# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL"]
+    lines.append('    0     0    0    0        0  0  0    "Clear Label"')
+    for index, (value, name) in enumerate(_stored(given)):
+        red, green, blue = COLOURS[index % len(COLOURS)]
+        shown = re.sub(r'["\r\n]', "'", name)
+        lines.append(f'{value:5d} {red:5d} {green:4d} {blue:4d}        1  1  1    "{shown}"')
+    return "\n".join(lines) + "\n"
+
+
+def _file_a_class(given: LabelFolder) -> bool:
+    """Whether each class has a file of its own, and not all of them one integer map."""
+    return given.overlapping and not isinstance(given, RegionFolder)
+
+
+def _stored(given: LabelFolder) -> list[tuple[int, str]]:
+    """Values that pixels have in the files, with names: of classes, or of the regions a value belongs to."""
+    if _file_a_class(given):
+        return [(1, " / ".join(given.classes))]
+    if given.stored_foreground is not None:
+        return [(given.stored_foreground, given.classes[0])]
+    pairs = list(zip(given.values or (), given.classes, strict=False))
+    if isinstance(given, RegionFolder):
+        regions = list(zip(given.classes, given.regions, strict=True))
+        values = sorted({value for region in given.regions for value in region})
+        pairs = [(v, " + ".join(name for name, region in regions if v in region)) for v in values]
+    return [*pairs, *([] if given.ignore is None else [(given.ignore, "not annotated")])]
+
+
+def _layers(redraw: Redraw, given: LabelFolder) -> list[dict[str, Any]]:
+    """Per label file its path, and the value and name of each class in it; 0: whatever is not 0."""
+    if _file_a_class(given):
+        pairs = zip(redraw.labels, given.classes, strict=False)
+        return [{"path": str(path), "classes": [[0, name]]} for path, name in pairs]
+    return [{"path": str(redraw.labels[0]), "classes": [list(pair) for pair in _stored(given)]}]
+
+
+def _row(redraw: Redraw) -> list[str]:
+    image = "" if redraw.image is None else str(redraw.image)
+    files = [" ".join(map(str, paths)) for paths in (redraw.labels, redraw.proposal)]
+    free = [_no_formula(text) for text in (redraw.reason, redraw.note, redraw.reviewer, redraw.at)]
+    return [redraw.case, image, *files, *free]
+
+
+def _no_formula(text: str) -> str:
+    """Free text that no spreadsheet runs as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _entry(parent: ElementTree.Element, key: str, value: str) -> None:
+    ElementTree.SubElement(parent, "entry", {"key": key, "value": value})
+
+
+def _read_me(
+    redraws: Sequence[Redraw], pictured: Sequence[Redraw], flat: Sequence[Masked], root: Path | None
+) -> str:
+    lines = [
+        f"{len(redraws)} of the cases are to be drawn again. Save over the label files in labels/.",
+        "",
+        "worklist.csv       every case, why, and where its files lie",
+        "open_in_slicer.py  3D Slicer: Slicer --python-script open_in_slicer.py",
+    ]
+    if pictured:
+        lines += [
+            "itksnap/           ITK-SNAP: itksnap -w itksnap/001-....itksnap, then import labels.txt",
+        ]
+    if flat:
+        lines += [
+            "cvat.xml           CVAT: make a task with these images and labels, Upload annotations,",
+            "                   format CVAT 1.1",
+            "label_studio.*     Label Studio: the labelling interface is label_studio.xml; serve local files",
+            f"                   with LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root};",
+            "                   import label_studio.json",
+        ]
+    if len(pictured) < len(redraws):
+        lines += [
+            "",
+            f"{len(redraws) - len(pictured)} of the cases have no image and are in the first two only.",
+        ]
+    if len(flat) < len(pictured):
+        lines += ["", "Volumes are not in the files for CVAT and Label Studio, which draw on pictures."]
+    lines += ["", "The files follow the documented formats of these programs, which were not run on them."]
+    return "\n".join(lines) + "\n"
+
+
+_SLICER = '''"""Cases to draw again, one after the other.
+
+    Slicer --python-script open_in_slicer.py
+
+In the Python console of Slicer: save() writes what was drawn over the label files and opens the next case,
+show(3) opens the fourth one.
+"""
+
+import json
+
+import numpy as np
+import slicer
+
+CASES = json.loads(CASES_AS_JSON)
+state = {}
+
+
+def show(number):
+    """Open a case: its image, and its label files as one segmentation."""
+    slicer.mrmlScene.Clear()
+    case = CASES[number]
+    image = None if case["image"] is None else slicer.util.loadVolume(case["image"], {"singleFile": True})
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case["case"])
+    segmentation.CreateDefaultDisplayNodes()
+    labels = []
+    for layer in case["layers"]:
+        node = slicer.util.loadLabelVolume(layer["path"], {"singleFile": True})
+        reference = image or node
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+        stored = slicer.util.arrayFromVolume(node).copy()
+        segments = []
+        for value, name in layer["classes"]:
+            segment = segmentation.GetSegmentation().AddEmptySegment("", name)
+            mask = (stored == value if value else stored != 0).astype(np.uint8)
+            slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment, node)
+            segments.append((segment, value or int(stored.max()) or 1))
+        labels.append((layer["path"], node, segments))
+    state.update(number=number, segmentation=segmentation, labels=labels)
+    slicer.util.setSliceViewerLayers(background=image, fit=True)
+    slicer.util.selectModule("SegmentEditor")
+    print(f"case {number + 1} of {len(CASES)}: {case['case']}")
+
+
+def save():
+    """Write the segments over the label files, and open the next case."""
+    for path, node, segments in state["labels"]:
+        drawn = np.zeros_like(slicer.util.arrayFromVolume(node))
+        for segment, value in segments:
+            mask = slicer.util.arrayFromSegmentBinaryLabelmap(state["segmentation"], segment, node)
+            drawn[mask != 0] = value
+        slicer.util.updateVolumeFromArray(node, drawn)
+        slicer.util.saveNode(node, path)
+    if state["number"] + 1 < len(CASES):
+        show(state["number"] + 1)
+    else:
+        print("That was the last case.")
+
+
+show(0)
+'''
