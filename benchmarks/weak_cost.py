@@ -76,8 +76,8 @@ def main() -> None:
     lines = [
         "# Cost of maps from image-level tags",
         "",
-        "Made by `python benchmarks/weak_cost.py`: CPU seconds and peak memory an image, one thread, the small",
-        "backbone, three stages, three classes; training in batches of four.",
+        "Made by `python benchmarks/weak_cost.py`: CPU seconds and peak memory an image, one thread, the",
+        "small backbone, three stages, three classes; training in batches of four.",
         "",
         f"| | {' | '.join(f'{size} px' for size in SIZES)} |",
         f"|---|{'---|' * len(SIZES)}",

@@ -61,9 +61,7 @@ def test_blocks_and_single_rows_give_the_same():
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-@pytest.mark.parametrize(
-    ("n_values", "copies"), [(3, 60), (3, 200), (40, 12)]
-)  # ties: many or few
+@pytest.mark.parametrize(("n_values", "copies"), [(3, 60), (3, 200), (40, 12)])  # ties: many or few
 def test_no_row_is_its_own_neighbour_and_duplicates_have_different_ones(metric, n_values, copies):
     rng = np.random.default_rng(0)
     angles = np.linspace(0, 6, n_values)

@@ -72,7 +72,7 @@ def summary(
     findings: Mapping[str, Sequence[Finding]],
 ) -> str:
     """A few lines of Markdown for the card of a data set."""
-    counts = Counter(finding.kind for own in findings.values() for finding in own)
+    counts: Counter[str] = Counter(finding.kind for own in findings.values() for finding in own)
     flagged = sum(1 for case in cases if case["score"] >= 0.5)
     lines = [
         f"**Label audit** (labelmend {facts['version']}): {facts['n_cases']} cases, "

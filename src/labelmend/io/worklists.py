@@ -8,8 +8,9 @@
 | cvat.xml | CVAT | "CVAT for images 1.1", see brush_masks.py; 2-D only |
 | label_studio.json, .xml | Label Studio | brush predictions, see brush_masks.py; 2-D only |
 
-None of the four programs was run on them: the files follow the documented formats. Read back once: CVAT's file
-by datumaro, Label Studio's by its SDK, ITK-SNAP's by itksnap-dss. The script runs in tests that imitate Slicer.
+None of the four programs was run on them: the files follow the documented formats. Read back once: CVAT's
+file by datumaro, Label Studio's by its SDK, ITK-SNAP's by itksnap-dss. The script runs in tests that imitate
+Slicer.
 """
 
 from __future__ import annotations
