@@ -9,8 +9,8 @@
 | label_studio.json, .xml | Label Studio | brush predictions, see brush_masks.py; 2-D only |
 
 None of the four programs was run on them: the files follow the documented formats. Read back once: CVAT's
-file by datumaro, Label Studio's by its SDK, ITK-SNAP's by itksnap-dss. The script runs in tests that imitate
-Slicer.
+file by datumaro, Label Studio's by its SDK, ITK-SNAP's by itksnap-dss. The script is tested on an imitation
+of Slicer.
 """
 
 from __future__ import annotations
