@@ -416,3 +416,13 @@ def test_proposals_of_an_audit_that_did_not_finish_are_left_alone(data, tmp_path
     with pytest.raises(OutputError, match="is not of a finished audit"):
         run(data, tmp_path)
     assert (tmp_path / "proposals" / "c00.png").is_file()
+
+
+def test_what_a_killed_audit_left_is_cleared_by_the_next(data, tmp_path):
+    unfinished = tmp_path / ".part-proposals"
+    unfinished.mkdir()
+    (unfinished / "old.png").write_bytes(b"half a file")
+    found = run(data, tmp_path)
+    assert not unfinished.exists()
+    assert (found.folder / "proposals").is_dir()
+    assert not (found.folder / "proposals" / "old.png").exists()

@@ -50,6 +50,8 @@ from labelmend.types import FloatArray, LabelMap
 
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
 PARQUET = "findings.parquet"
+UNFINISHED = f".part-{PROPOSALS}"
+"""Where proposals lie until the audit is whole; what a killed one left there is cleared by the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +214,9 @@ class _Tell:
         proposed = propose(given, examined)
         if np.array_equal(proposed.array, given.array):
             return ()
-        files = source.folder.write(self.out / PROPOSALS, case, proposed)
-        return tuple(path.relative_to(self.out).as_posix() for path in files)
+        home = self.out / UNFINISHED
+        files = source.folder.write(home, case, proposed)
+        return tuple((Path(PROPOSALS) / path.relative_to(home)).as_posix() for path in files)
 
 
 def scaled_if(probs: FloatArray, temperature: float, *, overlapping: bool) -> FloatArray:
@@ -252,8 +255,11 @@ def _check_out(out: Path, source: Source, annotators: str | Path | None) -> None
         raise OutputError(f"{out / PROPOSALS} is not of a finished audit: choose a new or empty folder")
     for name in own:
         (out / name).unlink(missing_ok=True)
-    for path in sorted((out / PROPOSALS).rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    for folder in (out / PROPOSALS, out / UNFINISHED):
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        if folder.is_dir():
+            folder.rmdir()
 
 
 def _write(
@@ -292,6 +298,8 @@ def _write(
         for case, own in findings.items()
         for number, finding in enumerate(own, start=1)
     ]
+    if (out / UNFINISHED).is_dir():
+        (out / UNFINISHED).rename(out / PROPOSALS)
     facts = _facts(source, counted, told, usual, bias, calibrated=calibrated)
     write_text(out / CASES, _lines(rows))
     write_text(out / FINDINGS, _lines(flat))
