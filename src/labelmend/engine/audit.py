@@ -118,16 +118,16 @@ def audit_labels(
     """
     check_jobs(jobs, backend)
     source = open_source(labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
-    out = Path(out)
-    who = _annotators(annotators, source.cases)
+    out, cases = Path(out), source.cases
+    who = _annotators(annotators, cases)
     _check_out(out, source, annotators)
 
     def passed(work: Callable[[Any], Any], stage: str, known: Sequence[Counted | None] = ()) -> list[Any]:
-        tasks = zip(map(source.only, source.cases), known or [None] * len(source.cases), strict=True)
+        tasks = zip(map(source.only, cases), known or [None] * len(cases), strict=True)
         found = []
-        for case, result in zip(source.cases, each(work, tasks, jobs=jobs, backend=backend), strict=True):
+        for case, result in zip(cases, each(work, tasks, jobs=jobs, backend=backend), strict=True):
             found.append(result)
-            on_case(stage, case, len(source.cases))
+            on_case(stage, case, len(cases))
         return found
 
     counted: list[Counted] = passed(_Count(1.0), "counting")
@@ -146,7 +146,7 @@ def audit_labels(
         [row.numbers for row in counted],
         usual,
         source.classes,
-        annotators=[who.get(case, "") for case in source.cases],
+        annotators=[who.get(case, "") for case in cases],
         spacing_mm=step_mm,
         unit=counted[0].unit,
     )
@@ -275,16 +275,17 @@ def _write(
     parquet: bool,
 ) -> AuditResult:
     """All files of an audit; audit.json, which says that it is whole, last."""
-    order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), source.cases[i]))
+    cases = source.cases
+    order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
     rows = [
         {
-            "case": source.cases[i],
+            "case": cases[i],
             "rank": rank,
             "score": round(told[i].score, 6),
             "reason": told[i].reason,
-            "annotator": who.get(source.cases[i], ""),
-            "files": [str(path) for path in source.label_files(source.cases[i])],
-            "image": source.image_name(source.cases[i]),
+            "annotator": who.get(cases[i], ""),
+            "files": [str(path) for path in source.label_files(cases[i])],
+            "image": source.image_name(cases[i]),
             "proposal": list(told[i].proposal),
             "checksum": counted[i].checksum,
             "n_findings": len(told[i].findings),
@@ -292,7 +293,7 @@ def _write(
         }
         for rank, i in enumerate(order, start=1)
     ]
-    findings = {source.cases[i]: told[i].findings for i in order}
+    findings = {cases[i]: told[i].findings for i in order}
     flat = [
         {"case": case, "number": number, **dataclasses.asdict(finding)}
         for case, own in findings.items()
