@@ -426,3 +426,23 @@ def test_what_a_killed_audit_left_is_cleared_by_the_next(data, tmp_path):
     assert not unfinished.exists()
     assert (found.folder / "proposals").is_dir()
     assert not (found.folder / "proposals" / "old.png").exists()
+
+
+def test_labels_that_lie_elsewhere_than_their_image_are_a_fault(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    disc = np.hypot(*(np.indices((32, 32)) - 16)) < 8
+    for folder in ("labels", "images", "probabilities"):
+        (tmp_path / folder).mkdir()
+    for number in range(3):
+        place = np.diag([1.0, 1.0, 1.0, 1.0])
+        name = f"case_{number}.nii.gz"
+        image = (disc * 100.0).astype(np.float32)[..., None]
+        nibabel.save(nibabel.Nifti1Image(image, place), tmp_path / "images" / name)
+        place[0, 3] = 5.0 * (number == 1)
+        nibabel.save(nibabel.Nifti1Image(disc.astype(np.uint8)[..., None], place), tmp_path / "labels" / name)
+        inside = np.where(disc, 0.9, 0.1)[..., None]
+        np.save(tmp_path / "probabilities" / f"case_{number}.npy", np.stack([1 - inside, inside]))
+    found = run(tmp_path, tmp_path / "OUT", classes={"disc": 1})
+    told = {case: [f.reason for f in own if f.kind == "fault"] for case, own in found.findings.items()}
+    assert [case for case, reasons in told.items() if reasons] == ["case_1"]
+    assert "differ in affine, by up to 5" in told["case_1"][0]

@@ -159,6 +159,7 @@ class Counted:
 
     numbers: CaseNumbers
     layout: Layout
+    misplaced: str
     checksum: str
     step_mm: float
     unit: str
@@ -186,7 +187,8 @@ class _Count:
         seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
         numbers = numbers_of(given, seen, image)
         step, unit = float(np.mean(given.grid.spacing_mm)), given.grid.unit
-        return Counted(numbers, layout_of(given), source.checksum(case), step, unit)
+        misplaced = source.misplaced(case, given)
+        return Counted(numbers, layout_of(given), misplaced, source.checksum(case), step, unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +205,10 @@ class _Tell:
         (case,) = source.cases
         given, probs = source.read_labels(case)
         seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
-        slips = faults(given, counted.layout, self.places)
+        slips = list(faults(given, counted.layout, self.places))
+        if counted.misplaced:
+            reason = f"Image and labels do not lie on each other: they differ in {counted.misplaced}."
+            slips.append(Finding("fault", "", 1.0, reason))
         examined = examine(given, seen, counted.numbers, self.usual, slips=slips)
         proposal = self._propose(source, case, given, examined)
         return Told(examined.score.score, examined.reason, examined.findings, proposal)

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError, GeometryError, MissingDataError
-from labelmend.io import LabelFolder, checksum, open_images, open_labels, read_image
+from labelmend.io import (
+    LabelFolder,
+    checksum,
+    grid_difference,
+    open_images,
+    open_labels,
+    read_image,
+)
 from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.nnunet import is_nnunet, open_nnunet
 from labelmend.io.probabilities import open_probabilities
@@ -89,6 +96,16 @@ class Source:
         """Labels and probabilities of a case."""
         given = self.given.read(case)
         return given, self.probs.read(case, given)
+
+    def misplaced(self, case: str, given: LabelMap) -> str:
+        """What places image and labels differently in space, in words; nothing where files do not say.
+
+        Reads the image once more where the labels have an affine.
+        """
+        if given.grid.affine is None:
+            return ""
+        grids = (read_image(path, self.spacing_mm).grid for path in self.image_files.get(case, ()))
+        return next((told for grid in grids if (told := grid_difference(grid, given.grid))), "")
 
     def checksum(self, case: str) -> str:
         """Of the given labels of a case."""
