@@ -100,7 +100,7 @@ def test_one_class_says_the_same_exclusive_and_overlapping():
     image = INNER[None] * 40.0
     one = numbers(exclusive(OUTER), INNER * 1, image)
     other = numbers(overlapping([OUTER]), INNER[None], image)
-    for name in ("dice", "far", "offset_mm", "edge_mm", "profiles", "wrong_object", "n_given"):
+    for name in ("dice", "far", "offset_mm", "edge_mm", "wrong_object", "n_given"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name))
     np.testing.assert_allclose(one.calibration.losses, other.calibration.losses, rtol=1e-6)
 

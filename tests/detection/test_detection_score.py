@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
-from labelmend.detection import CaseNumbers, calibration_of, case_score, edge_profile, typical
-from labelmend.detection.edges import REACH_VOX
-from labelmend.detection.score import FULL, LEAST_EDGE_VOX, LEAST_FAR, MOST_EDGES, MOST_FAR, common_edge_mm
+from labelmend.detection import CaseNumbers, calibration_of, case_score, typical
+from labelmend.detection.score import FULL, LEAST_EDGE_VOX, LEAST_FAR, MOST_EDGES, MOST_FAR
 
 NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, bool))
 
@@ -19,8 +17,7 @@ def case(far: Any = 0.1, edge: Any = np.nan, offset: Any = 0.0, wrong: float = 0
     """A case of one class or several, by its numbers."""
     far, edge, offset = (np.atleast_1d(np.array(values, float)) for values in (far, edge, offset))
     ones = np.ones(len(far))
-    profiles = np.full((len(far), 1), np.nan)
-    return CaseNumbers(ones, ones, ones, far, offset, np.resize(edge, len(far)), profiles, wrong, NOTHING)
+    return CaseNumbers(ones, ones, ones, far, offset, np.resize(edge, len(far)), wrong, NOTHING)
 
 
 def test_middle_and_spread_by_hand():
@@ -111,14 +108,3 @@ def test_without_images_edges_tell_nothing():
     usual = typical([case()] * 3, 1.0)
     assert (usual.edge_mm, usual.edge_spread) == (0, np.inf)
     assert case_score(case(), usual).edges == 0
-
-
-def test_the_common_edge_of_all_cases():
-    mask, image = np.zeros((40, 40), bool), np.zeros((1, 40, 40))
-    mask[10:30, 10:30] = image[:, 12:28, 12:28] = True
-    profile = edge_profile(image, mask, (1.0, 1.0))[None]
-    known = dataclasses.replace(case(), profiles=profile)
-    absent = dataclasses.replace(case(), profiles=np.full((1, 2 * REACH_VOX + 1), np.nan))
-    assert common_edge_mm([known, absent, known], 0, 1.0) == pytest.approx(-2, abs=0.1)
-    assert np.isnan(common_edge_mm([absent], 0, 1.0))
-    assert np.isnan(common_edge_mm([case()], 0, 1.0))

@@ -57,7 +57,6 @@ class CaseNumbers:
         offset_mm: `(k)` mean distance of the given outline from the predicted one, positive: too far out.
         edge_mm: `(k)` where the edge in the image lies, in mm outward of the given outline; NaN without
             image.
-        profiles: `(k m)` slopes across the outlines, see `edges.edge_profile`.
         wrong_object: in [0, 1], score of the surest wrong object.
         calibration: counts for the data set.
     """
@@ -68,7 +67,6 @@ class CaseNumbers:
     far: FloatArray
     offset_mm: FloatArray
     edge_mm: FloatArray
-    profiles: FloatArray
     wrong_object: float
     calibration: Calibration
 
@@ -154,20 +152,17 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
     )
     step = float(np.mean(spacing))
     gaps = np.array([_outline_gap(a, b, spacing) for a, b in zip(masks, predicted_masks, strict=True)])
-    profiles = np.array(
-        [
-            edge_profile(image, mask, spacing, seen.known) if image is not None else np.full(1, np.nan)
-            for mask in drawn
-        ]
-    )
+    edges = [
+        np.nan if image is None else peak_mm(edge_profile(image, mask, spacing, seen.known), step)
+        for mask in drawn
+    ]
     return CaseNumbers(
         masks.sum(axis=tuple(range(1, masks.ndim))),
         predicted_masks.sum(axis=tuple(range(1, masks.ndim))),
         np.array([_dice(a, b) for a, b in zip(masks, predicted_masks, strict=True)]),
         gaps[:, 1],
         gaps[:, 0],
-        np.array([peak_mm(profile, step) for profile in profiles]),
-        profiles,
+        np.array(edges),
         max((found.score for _, objects in seen.objects for found in objects), default=0.0),
         _calibration(seen),
     )

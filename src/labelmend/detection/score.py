@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labelmend.detection.calibration import Calibration
-from labelmend.detection.edges import REACH_VOX, peak_mm
+from labelmend.detection.edges import REACH_VOX
 from labelmend.detection.numbers import CaseNumbers
 from labelmend.types import FloatArray
 
@@ -143,12 +143,3 @@ def _edges(values: FloatArray, spacing_mm: float) -> tuple[float, float]:
     spread = max(NORMAL * float(np.median(np.abs(near - middle))), LEAST_EDGE_VOX * spacing_mm)
     telling = np.mean(np.abs(values - middle) <= REACH_VOX / 2 * spacing_mm) >= SHARE_TELLING
     return middle, spread if telling else float("inf")
-
-
-def common_edge_mm(cases: Sequence[CaseNumbers], index: int, spacing_mm: float) -> float:
-    """Where the edges of a class lie beside its outlines in the mean over cases; NaN without images."""
-    profiles = np.array([case.profiles[index] for case in cases])
-    told = np.isfinite(profiles).all(axis=1)
-    if profiles.shape[1] != 2 * REACH_VOX + 1 or not told.any():
-        return float("nan")
-    return peak_mm(profiles[told].mean(axis=0), spacing_mm)
