@@ -7,30 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
-AFFINE = np.diag([-1.0, -1.0, 4.0, 1.0])
-"""Voxel axes run to the patient's left, back and head; slices 4 mm apart."""
-
-
-def box(shape: tuple[int, ...], *ranges: tuple[int, int]) -> np.ndarray:
-    """A boolean box: half-open ranges along each axis."""
-    mask = np.zeros(shape, bool)
-    mask[tuple(slice(a, b) for a, b in ranges)] = True
-    return mask
-
-
-def save_png(path: Path, mask: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask.astype(np.uint8) * (255 if mask.dtype == bool else 1)).save(path)
-
-
-def save_nifti(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(array, AFFINE), path)
+from drawn_audit import box, picture, volume
 
 
 def bias(name: str, mean: float | None, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
@@ -91,14 +71,14 @@ def flat_run(tmp_path: Path) -> Path:
     heart = box(shape, (6, 10), (6, 12))
     for case in ("a", "b"):
         ramp = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
-        save_png(data / "images" / f"{case}.png", ramp)
+        picture(data / "images" / f"{case}.png", ramp)
         for folder, lung in (
             (data / "given", given),
             (data / "clean", clean),
             (run / "labels", corrected[case]),
         ):
-            save_png(folder / "lung" / f"{case}.png", lung)
-            save_png(folder / "heart" / f"{case}.png", heart)
+            picture(folder / "lung" / f"{case}.png", lung)
+            picture(folder / "heart" / f"{case}.png", heart)
     write_summary(run, data, ["heart", "lung"], spacing_mm=[2.0, 2.0])
     return run
 
@@ -117,9 +97,9 @@ def volume_run(tmp_path: Path) -> Path:
     corrected[6, 2:8, 3] = 0
     corrected[6, 2, 1] = 0
     image = np.random.default_rng(3).normal(size=shape).astype(np.float32)
-    save_nifti(data / "images" / "v.nii.gz", image)
-    save_nifti(data / "given" / "v.nii.gz", given)
-    save_nifti(run / "labels" / "v.nii.gz", corrected)
+    volume(data / "images" / "v.nii.gz", image)
+    volume(data / "given" / "v.nii.gz", given)
+    volume(run / "labels" / "v.nii.gz", corrected)
     write_summary(
         run,
         data,

@@ -71,7 +71,8 @@ def opened(root: Path, **more: object) -> Source:
 def test_a_folder_is_read_case_by_case(folder):
     source = opened(folder, spacing_mm=0.5)
     assert (source.layout, source.cases, source.classes) == ("folder", ("a", "b"), tuple(CLASSES))
-    given, probs, image = source.read("a")
+    given, probs, image, misplaced = source.read("a")
+    assert misplaced == ""
     np.testing.assert_array_equal(given.array, TRUE)
     assert given.grid.spacing_mm == (0.5, 0.5)
     np.testing.assert_allclose(probs, soft(TRUE, 2), atol=1e-6)
@@ -156,7 +157,8 @@ def test_an_nnunet_data_set_may_lack_images_of_some_cases_or_all(nnunet):
 def test_a_coco_file_has_one_case_an_image(coco):
     source = open_source(coco / "coco.json", coco / "probs", coco / "images")
     assert (source.layout, source.cases, source.classes) == ("coco", ("p",), ("cat", "dog"))
-    given, probs, image = source.only("p").read("p")
+    given, probs, image, misplaced = source.only("p").read("p")
+    assert misplaced == ""
     assert (given.overlapping, probs.shape) == (True, (2, 64, 64))
     assert given.masks().sum(axis=(1, 2)).tolist() == [256, 0]
     assert image is not None

@@ -3,25 +3,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.weak.attention import SelfAttention2d, affinity, bounded_grid, propagate, resized
+from largest_tensor import Largest
 
 KINDS = [(s, sigma) for s in ("softmax", "relu_cosine") for sigma in (None, 2.0)]
-
-
-class Largest(TorchDispatchMode):
-    """Remembers how many numbers the largest tensor made within it holds."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for part in made if isinstance(made, (tuple, list)) else (made,):
-            if isinstance(part, torch.Tensor):
-                self.numbers = max(self.numbers, part.numel())
-        return made
 
 
 def drawn(*shape, seed=0):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Callable
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from labelmend.cli.screen import Bars, table
+from labelmend.cli.screen import Bars, sentences, table
 from labelmend.engine.audit import AuditResult, audit_labels
 from labelmend.engine.audit_words import NAMES
 
@@ -87,7 +86,7 @@ def run(arguments: Namespace) -> int:
 def show(found: AuditResult) -> None:
     """Print doubts, biases, the worst cases, and how many findings of each kind there are."""
     facts = found.facts
-    _listed("Be careful with these findings:", facts["warnings"])
+    sentences("Be careful with these findings:", facts["warnings"])
     rows = [
         [str(row["rank"]), row["case"], f"{row['score']:.2f}", row["reason"]]
         for row in found.cases[:MOST_CASES]
@@ -100,14 +99,6 @@ def show(found: AuditResult) -> None:
     counts: Counter[str] = Counter(finding.kind for own in found.findings.values() for finding in own)
     told = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
     print(f"Found: {told or 'nothing'}.")
-    _listed("Drawn too far out or in throughout:", [r["reason"] for r in facts["bias"] if r["systematic"]])
-    _listed("What was assumed:", facts["assumptions"])
-    _listed("About the data:", facts["notes"])
-
-
-def _listed(title: str, sentences: list[str]) -> None:
-    if not sentences:
-        return
-    print(f"\n{title}")
-    for sentence in sentences:
-        print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))
+    sentences("Drawn too far out or in throughout:", [r["reason"] for r in facts["bias"] if r["systematic"]])
+    sentences("What was assumed:", facts["assumptions"])
+    sentences("About the data:", facts["notes"])

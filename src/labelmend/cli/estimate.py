@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
 from labelmend.audit.transition import percent, span, write_transition_page
-from labelmend.cli.screen import table
+from labelmend.cli.screen import sentences, table
 from labelmend.engine.estimate import COUNTED, Estimate, Model, estimate
 from labelmend.transition.fmi import Divergence
 from labelmend.transition.neighbours import Backend
@@ -80,7 +78,7 @@ def show(found: Estimate) -> None:
     ends = span(found.rate.low, found.rate.high)
     inside = f" ({sure} {ends})" if ends else ""
     print(f"About {percent(found.rate.value)} of the labels look wrong{inside}.")
-    _listed("Be careful with these numbers:", found.warnings)
+    sentences("Be careful with these numbers:", found.warnings)
     _matrix(found)
     _classes(found, sure)
     heavy = found.heaviest(MOST_FEATURES)
@@ -90,8 +88,8 @@ def show(found: Estimate) -> None:
         [[feature.name, f"{feature.weight:.2f}"] for feature in heavy],
     )
     _suspects(found)
-    _listed("What was assumed:", found.assumptions)
-    _listed("About the data:", found.notes)
+    sentences("What was assumed:", found.assumptions)
+    sentences("About the data:", found.notes)
 
 
 def _classes(found: Estimate, sure: str) -> None:
@@ -144,11 +142,3 @@ def _suspects(found: Estimate) -> None:
         [[str(s.row), s.given, s.likeliest, percent(s.given_right)] for s in first],
     )
     print(COUNTED)
-
-
-def _listed(title: str, sentences: Sequence[str]) -> None:
-    if not sentences:
-        return
-    print(f"\n{title}")
-    for sentence in sentences:
-        print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -98,3 +99,12 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         made.add_row(*row)
     console.print(f"\n{title}", style="bold", highlight=False, soft_wrap=True)
     console.print(made)
+
+
+def sentences(title: str, told: Sequence[str]) -> None:
+    """Sentences under their title, one a point; nothing where there are none."""
+    if not told:
+        return
+    print(f"\n{title}")
+    for sentence in told:
+        print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
 from labelmend.audit.transition import percent
-from labelmend.cli.screen import Bars, table
+from labelmend.cli.screen import Bars, sentences, table
 
 POSITIONAL = ("images", "tags", "out")
 
@@ -55,12 +54,7 @@ def parser() -> ArgumentParser:
         default="set",
         help="grey values are scaled alike in all images, or in each image by itself (MR)",
     )
-    add("--epochs", type=int, default=8, help="passes over the images")
-    add("--batch_size", type=int, default=16, help="images in a batch")
-    add("--learning_rate", type=float, default=3e-3, help="its highest value")
-    add("--weight_decay", type=float, default=1e-4, help="of AdamW")
-    add("--flips", type=bool, default=True, help="train on mirrored images too: not where a side matters")
-    add("--held_out", type=float, default=0.2, help="share of the images that the network is judged on")
+    _add_training(add)
     add(
         "--foreground", type=float, default=0.3, help="share of a map's maximum from which on it is the class"
     )
@@ -86,6 +80,16 @@ def parser() -> ArgumentParser:
     )
     add("--threads", type=int, default=0, help="of torch on the processor; 0 leaves its own choice")
     return new
+
+
+def _add_training(add: Callable[..., Any]) -> None:
+    """How the small network learns."""
+    add("--epochs", type=int, default=8, help="passes over the images")
+    add("--batch_size", type=int, default=16, help="images in a batch")
+    add("--learning_rate", type=float, default=3e-3, help="its highest value")
+    add("--weight_decay", type=float, default=1e-4, help="of AdamW")
+    add("--flips", type=bool, default=True, help="train on mirrored images too: not where a side matters")
+    add("--held_out", type=float, default=0.2, help="share of the images that the network is judged on")
 
 
 def run(arguments: Namespace) -> int:
@@ -124,16 +128,9 @@ def show(found: dict[str, Any]) -> None:
             for c in classes
         ],
     )  # fmt: skip
-    _listed("Be careful with these masks:", found["warnings"])
-    _listed("About the data:", found["notes"])
+    sentences("Be careful with these masks:", found["warnings"])
+    sentences("About the data:", found["notes"])
 
 
 def _known(share: float | None) -> str:
     return "-" if share is None else percent(share)
-
-
-def _listed(title: str, sentences: Sequence[str]) -> None:
-    if sentences:
-        print(f"\n{title}")
-    for sentence in sentences:
-        print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))

@@ -183,11 +183,10 @@ class _Count:
 
     def __call__(self, task: tuple[Source, None]) -> Counted:
         source, (case,) = task[0], task[0].cases
-        given, probs, image = source.read(case)
+        given, probs, image, misplaced = source.read(case)
         seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
         numbers = numbers_of(given, seen, image)
         step, unit = float(np.mean(given.grid.spacing_mm)), given.grid.unit
-        misplaced = source.misplaced(case, given)
         return Counted(numbers, layout_of(given), misplaced, source.checksum(case), step, unit)
 
 

@@ -78,11 +78,15 @@ class Source:
             self, given=self.given.only(case), probs=self.probs.only(case), image_files=files
         )
 
-    def read(self, case: str) -> tuple[LabelMap, FloatArray, NDArray[np.float32] | None]:
-        """Labels, probabilities and image `(c *space)` of a case; the image is None where there is none."""
+    def read(self, case: str) -> tuple[LabelMap, FloatArray, NDArray[np.float32] | None, str]:
+        """Labels, probabilities and image `(c *space)` of a case, and what places image and labels apart.
+
+        The image is None where there is none; the words are empty where files do not say where they lie, or
+        agree.
+        """
         given, probs = self.read_labels(case)
         if case not in self.image_files:
-            return given, probs, None
+            return given, probs, None, ""
         channels = [read_image(path, self.spacing_mm) for path in self.image_files[case]]
         for path, channel in zip(self.image_files[case], channels, strict=True):
             if channel.grid.shape != given.grid.shape:
@@ -90,22 +94,13 @@ class Source:
                     f"case {case}: the image {path} has the shape {channel.grid.shape}, its labels "
                     f"{given.grid.shape}: audit labels on the grid of the images"
                 )
-        return given, probs, np.concatenate([channel.array for channel in channels])
+        apart = filter(None, (grid_difference(channel.grid, given.grid) for channel in channels))
+        return given, probs, np.concatenate([channel.array for channel in channels]), next(apart, "")
 
     def read_labels(self, case: str) -> tuple[LabelMap, FloatArray]:
         """Labels and probabilities of a case."""
         given = self.given.read(case)
         return given, self.probs.read(case, given)
-
-    def misplaced(self, case: str, given: LabelMap) -> str:
-        """What places image and labels differently in space, in words; nothing where files do not say.
-
-        Reads the image once more where the labels have an affine.
-        """
-        if given.grid.affine is None:
-            return ""
-        grids = (read_image(path, self.spacing_mm).grid for path in self.image_files.get(case, ()))
-        return next((told for grid in grids if (told := grid_difference(grid, given.grid))), "")
 
     def checksum(self, case: str) -> str:
         """Of the given labels of a case."""

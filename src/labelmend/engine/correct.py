@@ -20,6 +20,7 @@ import numpy as np
 
 from labelmend import __version__
 from labelmend.detection import Calibration, calibration_of
+from labelmend.engine import audit_words
 from labelmend.engine.audit_source import Source, open_source
 from labelmend.engine.correct_methods import Known, check_able, proposals, self_confidence, with_left_out
 from labelmend.engine.correct_outputs import files_of, home_of, ignore_value, parent_of, write_labels
@@ -35,11 +36,7 @@ from labelmend.types import FloatArray, LabelMap, Predicted, Revision
 
 MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
 
-IN_SAMPLE = (
-    "The probabilities look as if the network had been trained on these very labels: it is sure of them even "
-    "at their outlines. It then repeats errors instead of mending them. Use predictions of cases that were "
-    "held out, as cross-validation gives them."
-)
+IN_SAMPLE = audit_words.IN_SAMPLE.format("mending")
 
 
 @dataclass(frozen=True)
