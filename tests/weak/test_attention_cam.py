@@ -1,7 +1,6 @@
 import copy
 import io
 import math
-from collections import OrderedDict
 
 import pytest
 import torch
@@ -10,8 +9,11 @@ from torch import nn
 
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.weak.attention import propagate, resized
-from labelmend.weak.attention_cam import LayerTap, MultiLayerCAM, TinyBackbone, class_maps
+from labelmend.weak.attention_cam import MultiLayerCAM, TinyBackbone, class_maps
+from labelmend.weak.layer_tap import LayerTap
+from labelmend.weak.pooling import weights_by_rank
 from largest_tensor import Largest
+from users_network import hooks, users_own
 
 STAGES = ("stage2", "stage3", "stage4")
 MODES = ["none", "propagate", "trunk"]
@@ -33,50 +35,7 @@ def network(mode="propagate", *, g=0.0, layers=STAGES, k=3, seed=0, **options):
     return made.eval()
 
 
-def users_own(classes=10):
-    """A network as somebody else would write it: named stages, pooling and a linear layer at the end."""
-    torch.manual_seed(0)
-    block = lambda a, b, stride: nn.Sequential(  # noqa: E731
-        nn.Conv2d(a, b, 3, stride, 1), nn.BatchNorm2d(b), nn.ReLU(inplace=True)
-    )
-    parts = {
-        "stem": block(3, 4, 2),
-        "layer1": nn.Sequential(block(4, 4, 1), block(4, 4, 1)),
-        "layer2": nn.Sequential(block(4, 6, 2), block(6, 6, 1)),
-        "layer3": nn.Sequential(block(6, 8, 2), block(8, 8, 1)),
-        "pool": nn.AdaptiveAvgPool2d(1),
-        "flat": nn.Flatten(),
-        "fc": nn.Linear(8, classes),
-    }
-    return nn.Sequential(OrderedDict(parts))
-
-
-def hooks(module):
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
-
-
 # --- layers of a backbone -------------------------------------------------------------------------
-
-
-def test_layers_of_any_module_are_read_and_the_hooks_go():
-    net, images = users_own(), drawn(2, 3, 32, 24)
-    with LayerTap(net, ["layer3", "layer1.0"]) as tap:
-        net(images)
-    assert hooks(net) == 0
-    assert torch.equal(tap["layer1.0"], net.layer1[0](net.stem(images)))
-    assert tap["layer3"].shape == (2, 8, 4, 3)
-    before = tap["layer3"]
-    net(images + 1)
-    assert tap["layer3"] is before
-
-
-def test_what_a_change_gives_flows_on():
-    net, images = users_own().eval(), drawn(2, 3, 32, 24)
-    with LayerTap(net, ["layer1"], lambda name, output: 2 * output) as tap:
-        found = net(images)
-    doubled = 2 * net.layer1(net.stem(images))
-    assert torch.equal(tap["layer1"], doubled)
-    assert torch.equal(found, net[2:](doubled))
 
 
 def test_hooks_go_after_an_error_too():
@@ -86,47 +45,10 @@ def test_hooks_go_after_an_error_too():
     assert hooks(model) == 0
 
 
-def test_a_wrong_name_of_a_layer_gets_the_near_ones():
-    with pytest.raises(ConfigError, match=r"TinyBackbone has no layer 'stag3'; near: .*stage3"):
-        MultiLayerCAM(TinyBackbone(1), 2, layers=("stage2", "stag3"))
-    with pytest.raises(ConfigError, match="Sequential has no layer 'xyz'; near: stem, layer1, layer2"):
-        LayerTap(users_own(), ["xyz"])
-
-
 @pytest.mark.parametrize("layers", [(), "stage2", ("stage2", "stage2")])
 def test_layers_are_a_list_of_different_names(layers):
     with pytest.raises(ConfigError, match="list of different names"):
         MultiLayerCAM(TinyBackbone(1), 2, layers=layers)
-
-
-def test_a_layer_that_gives_no_map_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"layer 'fc' of Sequential gives \(1, 10\), expected a map \(b c h w\)"
-    ):
-        MultiLayerCAM(users_own(), 2, layers=("layer2", "fc"))
-
-    class Pair(nn.Module):
-        def forward(self, x):
-            return x, x
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.pair = nn.Conv2d(1, 2, 1), Pair()
-
-        def forward(self, x):
-            return self.pair(self.conv(x))[0]
-
-    with pytest.raises(ConfigError, match="layer 'pair' of Net gives a tuple"):
-        MultiLayerCAM(Net(), 2, layers=("pair",))
-
-
-def test_a_layer_that_does_not_run_is_refused():
-    net = users_own()
-    net[1].spare = nn.Conv2d(4, 4, 1)
-    net[1].forward = lambda x: x
-    with pytest.raises(ConfigError, match=r"layer 'layer1\.spare' of Sequential did not run"):
-        MultiLayerCAM(net, 2, layers=("layer1.spare",))
 
 
 def test_a_backbone_that_takes_other_images_says_so_and_learns_from_an_example():
@@ -201,16 +123,21 @@ def test_a_new_trunk_gives_what_the_network_without_attention_gives(similarity, 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("grid", ["finest", "coarsest"])
 @pytest.mark.parametrize("training", [True, False])
-def test_logits_are_means_of_maps_and_both_are_sums_of_shares(mode, grid, training):
-    output = network(mode, g=0.5, grid=grid).train(training)(drawn(2, 1, 45, 30))
+@pytest.mark.parametrize("pooled_share", [None, 0.2])
+def test_logits_are_means_of_maps_and_both_are_sums_of_shares(mode, grid, training, pooled_share):
+    model = network(mode, g=0.5, grid=grid, pooled_share=pooled_share).train(training)
+    output = model(drawn(2, 1, 45, 30))
     assert output.maps.shape == {"finest": (2, 3, 23, 15), "coarsest": (2, 3, 6, 4)}[grid]
     near = {"rtol": 0, "atol": 1e-5}
-    torch.testing.assert_close(output.logits, output.maps.mean((2, 3)), **near)
+    weights = weights_by_rank(output.maps, pooled_share)
+    torch.testing.assert_close(output.logits, (weights * output.maps).sum((2, 3)), **near)
     assert list(output.shares) == list(output.layer_maps) == list(output.features) == list(STAGES)
     torch.testing.assert_close(sum(output.layer_maps.values()), output.maps, **near)
     torch.testing.assert_close(sum(output.shares.values()), output.logits, **near)
     for name in STAGES:
-        torch.testing.assert_close(output.layer_maps[name].mean((2, 3)), output.shares[name], **near)
+        torch.testing.assert_close(
+            (weights * output.layer_maps[name]).sum((2, 3)), output.shares[name], **near
+        )
 
 
 def test_maps_are_one_convolution_of_the_stacked_and_resized_projections():

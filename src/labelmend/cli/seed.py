@@ -56,10 +56,10 @@ def parser() -> ArgumentParser:
     )
     _add_training(add)
     add(
-        "--foreground", type=float, default=0.3, help="share of a map's maximum from which on it is the class"
+        "--foreground", type=float, default=0.5, help="share of a map's maximum from which on it is the class"
     )
     add(
-        "--background", type=float, default=0.05, help="share of a map's maximum up to which it is background"
+        "--background", type=float, default=0.1, help="share of a map's maximum up to which it is background"
     )
     add(
         "--conflict",
@@ -84,7 +84,13 @@ def parser() -> ArgumentParser:
 
 def _add_training(add: Callable[..., Any]) -> None:
     """How the small network learns."""
-    add("--epochs", type=int, default=8, help="passes over the images")
+    add(
+        "--pooled_share",
+        type=float | None,
+        default=1.0,
+        help="about the share of an image that a class fills where it is; null: the plain mean of the map",
+    )
+    add("--epochs", type=int, default=16, help="passes over the images")
     add("--batch_size", type=int, default=16, help="images in a batch")
     add("--learning_rate", type=float, default=3e-3, help="its highest value")
     add("--weight_decay", type=float, default=1e-4, help="of AdamW")

@@ -33,6 +33,7 @@ from labelmend.io import write_json
 from labelmend.io.atomic import plain
 from labelmend.weak.attention_cam import Mode, MultiLayerCAM, TinyBackbone
 from labelmend.weak.growing import random_walk
+from labelmend.weak.pooling import POOLED_SHARE, check_share
 from labelmend.weak.seeds import IGNORE, Conflict
 
 Refine = Literal["none", "grow", "random_walk"]
@@ -67,14 +68,15 @@ def seed(
     layers: Sequence[str] | None = None,
     resize: int | Sequence[int] | None = 128,
     measure: Measure = "set",
-    epochs: int = 8,
+    pooled_share: float | None = POOLED_SHARE,
+    epochs: int = 16,
     batch_size: int = 16,
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-4,
     flips: bool = True,
     held_out: float = 0.2,
-    foreground: float = 0.3,
-    background: float = 0.05,
+    foreground: float = 0.5,
+    background: float = 0.1,
     conflict: Conflict = "argmax",
     refine: Refine = "none",
     checkpointing: bool = False,
@@ -102,6 +104,8 @@ def seed(
         measure: set: grey values are scaled alike in all images. image: in each image by itself, for images
             without a common scale, as in MR; what is in an image then changes how its background looks to
             the network, which can learn to look there.
+        pooled_share: about the share of an image that a class fills where it is; smaller for small lesions.
+            None: the plain mean of the map, as in CAM, which spreads over more than the object.
         epochs: passes over the images.
         batch_size: images in a batch.
         learning_rate: its highest value.
@@ -127,13 +131,14 @@ def seed(
 
     Paper: after the idea of Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised
         semantic segmentation", CVIU 2024. Two thresholds: Ahn et al., IRN, CVPR 2019. Growing: Huang et al.,
-        DSRG, CVPR 2018.
+        DSRG, CVPR 2018. Pooling by rank: Kolesnikov, Lampert, SEC, ECCV 2016.
     Differs: of the first, only the abstract was read; see `labelmend.weak.attention_cam`. Growth follows the
         probabilities of a random walk in place of those of a network after a CRF.
     """
     settings = {
         "classes": classes, "mode": mode, "layers": _layers(backbone, layers), "resize": resize,
-        "measure": measure, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
+        "measure": measure, "pooled_share": pooled_share,
+        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
         "weight_decay": weight_decay, "flips": flips, "held_out": held_out, "foreground": foreground,
         "background": background, "conflict": conflict, "refine": refine,
         "checkpointing": checkpointing, "seed": seed,
@@ -190,6 +195,7 @@ def _check(settings: Mapping[str, Any]) -> None:
             "expected 0 <= background < foreground <= 1, got "
             f"background {settings['background']} and foreground {settings['foreground']}"
         )
+    check_share(settings["pooled_share"])
     for name, kind in (("conflict", Conflict), ("refine", Refine), ("mode", Mode), ("measure", Measure)):
         choices = get_args(kind)
         if settings[name] not in choices:
@@ -218,6 +224,7 @@ def _model(backbone: nn.Module | None, material: Material, settings: Mapping[str
             len(material.table.classes),
             layers=settings["layers"],
             mode=settings["mode"],
+            pooled_share=settings["pooled_share"],
             checkpointing=settings["checkpointing"],
             example=example,
         )

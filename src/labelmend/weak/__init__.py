@@ -13,7 +13,9 @@ from labelmend.weak.seeds import IGNORE, gated, min_variance_threshold, seeds
 
 if TYPE_CHECKING:
     from labelmend.weak.attention import SelfAttention2d, affinity, propagate
-    from labelmend.weak.attention_cam import ClassMaps, LayerTap, MultiLayerCAM, TinyBackbone, class_maps
+    from labelmend.weak.attention_cam import ClassMaps, MultiLayerCAM, TinyBackbone, class_maps
+    from labelmend.weak.layer_tap import LayerTap
+    from labelmend.weak.pooling import weights_by_rank
 
 __all__ = [
     "IGNORE",
@@ -30,17 +32,19 @@ __all__ = [
     "propagate",
     "random_walk",
     "seeds",
+    "weights_by_rank",
 ]
 
 _HOME = {
     "ClassMaps": "attention_cam",
-    "LayerTap": "attention_cam",
+    "LayerTap": "layer_tap",
     "MultiLayerCAM": "attention_cam",
     "SelfAttention2d": "attention",
     "TinyBackbone": "attention_cam",
     "affinity": "attention",
     "class_maps": "attention_cam",
     "propagate": "attention",
+    "weights_by_rank": "pooling",
 }
 """Public names that need torch, and their modules."""
 

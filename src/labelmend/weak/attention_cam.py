@@ -14,14 +14,12 @@ Paper: Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly superv
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +27,8 @@ from torch import Tensor, nn
 
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.weak.attention import Gate, SelfAttention2d, Similarity, propagate, resized
+from labelmend.weak.layer_tap import LayerTap, check_layers, kind_of
+from labelmend.weak.pooling import POOLED_SHARE, check_share, weights_by_rank
 from labelmend.weak.recompute import recomputed, segments
 
 Mode = Literal["propagate", "trunk", "none"]
@@ -36,78 +36,6 @@ Grid = Literal["finest", "coarsest"]
 
 PROBE_SIZE = 64
 """Side of the image of zeros with which a backbone is tried out."""
-
-
-class LayerTap:
-    """What named layers of a module give, while the module runs inside the `with`; then all hooks are gone.
-
-    Args:
-        module: any module.
-        layers: names as in `module.named_modules()`.
-        change: from the name and the output `(b c h w)` of a layer to what flows on instead, and is kept.
-
-    Raises:
-        ConfigError: no such layer, one twice or none at all; when the module runs: a layer that does not give
-            a tensor `(b c h w)`; when it is asked for: a layer that did not run.
-
-    >>> import torch
-    >>> with LayerTap(TinyBackbone(1), ["stage4"]) as tap:
-    ...     _ = tap.module(torch.zeros(2, 1, 33, 20))
-    >>> tap["stage4"].shape
-    torch.Size([2, 64, 5, 3])
-    """
-
-    def __init__(
-        self, module: nn.Module, layers: Sequence[str], change: Callable[[str, Tensor], Tensor] | None = None
-    ) -> None:
-        self.module, self.layers, self.change = module, check_layers(module, layers), change
-        self.outputs: dict[str, Tensor] = {}
-        self._hooks = ExitStack()
-
-    def __enter__(self) -> LayerTap:
-        for name in self.layers:
-            hook = self.module.get_submodule(name).register_forward_hook(partial(self._keep, name))
-            self._hooks.callback(hook.remove)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._hooks.close()
-
-    def __getitem__(self, name: str) -> Tensor:
-        """The last output of a layer."""
-        if name not in self.outputs:
-            raise ConfigError(
-                f"layer {name!r} of {_kind(self.module)} did not run: name a layer that is used"
-            )
-        return self.outputs[name]
-
-    def _keep(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> Tensor | None:
-        if not (isinstance(output, Tensor) and output.ndim == 4):
-            found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
-            raise ConfigError(
-                f"layer {name!r} of {_kind(self.module)} gives {found}, expected a map (b c h w): "
-                "name a layer before pooling and flattening"
-            )
-        self.outputs[name] = output if self.change is None else self.change(name, output)
-        return None if self.change is None else self.outputs[name]
-
-
-def check_layers(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
-    """The names of layers, if all are there, each once.
-
-    Raises:
-        ConfigError: they are not; the message names those that are near.
-    """
-    if isinstance(layers, str) or not layers or len(set(layers)) != len(layers):
-        raise ConfigError(f"layers must be a list of different names, one or more, got {layers!r}")
-    there = [name for name, _ in module.named_modules() if name]
-    for name in layers:
-        if name not in there:
-            near = difflib.get_close_matches(name, there, n=3) or [n for n, _ in module.named_children()][:8]
-            raise ConfigError(f"{_kind(module)} has no layer {name!r}; near: {', '.join(near) or 'none'}")
-    return tuple(layers)
 
 
 class TinyBackbone(nn.Module):
@@ -144,7 +72,7 @@ class Output:
     """What a `MultiLayerCAM` gives.
 
     Args:
-        logits: `(b k)`, the spatial mean of the maps.
+        logits: `(b k)`, the weighted mean of the maps over their cells.
         maps: `(b k h w)` class maps, the sum of the layers' maps.
         shares: for each layer `(b k)`, its share of the logits; they sum to the logits.
         layer_maps: for each layer `(b k h w)`, its share of the maps.
@@ -159,13 +87,13 @@ class Output:
 
 
 class MultiLayerCAM(nn.Module):
-    """A classifier of tags whose logits are the means of class maps, made from several layers of a backbone.
+    """A classifier of tags whose logits are means of class maps, made from several layers of a backbone.
 
-        maps = W [resize(P_1(F_1)), ..., resize(P_l(F_l))],   logits = mean over cells of maps
+        maps = W [resize(P_1(F_1)), ..., resize(P_l(F_l))],   logits = weighted mean over cells of maps
 
-    P are 1x1 convolutions, batch normalisation and ReLU; W is a 1x1 convolution without bias. Since all
-    after P is linear, maps and logits are sums of shares, one a layer. And W comes before the resizing here,
-    which is the same and needs less memory.
+    P are 1x1 convolutions, batch normalisation and ReLU; W is a 1x1 convolution without bias. The weights of
+    the cells are `weights_by_rank`: a class is told by where its map is highest. So maps and logits are sums
+    of shares, one a layer. And W comes before the resizing here, which is the same and needs less memory.
 
     Args:
         backbone: any module that takes images `(b c h w)`; its own output is not used.
@@ -176,6 +104,8 @@ class MultiLayerCAM(nn.Module):
             attention anywhere.
         proj: channels of each P.
         grid: of the maps; "finest" or "coarsest" of the layers.
+        pooled_share: of `weights_by_rank`: about the share of an image that a class fills; None: all cells
+            weigh the same, as with the global average pooling of CAM.
         reduction, similarity, gate, locality, max_tokens: of `SelfAttention2d`, in mode "trunk".
         checkpointing: in training, compute parts of the backbone and P a second time instead of remembering
             what the gradient needs: a fifth to two fifths less memory, about a third more time.
@@ -198,6 +128,7 @@ class MultiLayerCAM(nn.Module):
         mode: Mode = "propagate",
         proj: int = 64,
         grid: Grid = "finest",
+        pooled_share: float | None = POOLED_SHARE,
         reduction: int = 8,
         similarity: Similarity = "softmax",
         gate: Gate = "free",
@@ -208,8 +139,10 @@ class MultiLayerCAM(nn.Module):
     ) -> None:
         super().__init__()
         _check_settings(n_classes, proj, mode, grid)
+        check_share(pooled_share)
         self.layers = check_layers(backbone, layers)
         self.mode, self.grid, self.checkpointing = mode, grid, checkpointing
+        self.pooled_share = pooled_share
         channels = _channels(backbone, self.layers, example)
         self.backbone = backbone
         attention = partial(
@@ -241,12 +174,13 @@ class MultiLayerCAM(nn.Module):
             projected = [project(f) for project, f in zip(self.projections, features.values())]
         pick = max if self.grid == "finest" else min
         size = pick(((f.shape[-2], f.shape[-1]) for f in projected), key=math.prod)
-        weights = self.head.weight.chunk(len(projected), dim=1)
-        parts_of_maps = [resized(F.conv2d(p, weight), size) for p, weight in zip(projected, weights)]
+        heads = self.head.weight.chunk(len(projected), dim=1)
+        parts_of_maps = [resized(F.conv2d(p, head), size) for p, head in zip(projected, heads)]
         layer_maps = dict(zip(self.layers, parts_of_maps))
-        shares = {name: part.mean(dim=(2, 3)) for name, part in layer_maps.items()}
         maps = torch.stack(parts_of_maps).sum(dim=0)
-        return Output(maps.mean(dim=(2, 3)), maps, shares, layer_maps, features)
+        weights = weights_by_rank(maps, self.pooled_share)
+        shares = {name: (part * weights).sum(dim=(2, 3)) for name, part in layer_maps.items()}
+        return Output((maps * weights).sum(dim=(2, 3)), maps, shares, layer_maps, features)
 
     def _attended(self, name: str, features: Tensor) -> Tensor:
         return self.attention[self.layers.index(name)](features)
@@ -364,7 +298,9 @@ def _channels(backbone: nn.Module, layers: Sequence[str], example: Tensor | None
     if example is None:
         first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
         if first is None:
-            raise ConfigError(f"{_kind(backbone)} has no convolution: give images that it takes as `example`")
+            raise ConfigError(
+                f"{kind_of(backbone)} has no convolution: give images that it takes as `example`"
+            )
         example = first.weight.new_zeros(1, first.in_channels, PROBE_SIZE, PROBE_SIZE)
     with _evaluating(backbone), LayerTap(backbone, layers) as tap:
         try:
@@ -373,8 +309,8 @@ def _channels(backbone: nn.Module, layers: Sequence[str], example: Tensor | None
             raise
         except Exception as error:  # each network has its own way to refuse images
             raise ConfigError(
-                f"{_kind(backbone)} does not take images {tuple(example.shape)}: give some that it takes as "
-                f"`example` ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+                f"{kind_of(backbone)} does not take images {tuple(example.shape)}: give some that it takes "
+                f"as `example` ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             ) from error
     return [tap[name].shape[1] for name in layers]
 
@@ -398,7 +334,3 @@ def _check_tags(tags: Tensor, logits: Tensor) -> Tensor:
     if tuple(tags.shape) != tuple(logits.shape):
         raise GeometryError(f"tags must be (images classes) {tuple(logits.shape)}, got {tuple(tags.shape)}")
     return tags.to(logits.device).bool().to(logits.dtype)
-
-
-def _kind(module: nn.Module) -> str:
-    return type(module).__name__

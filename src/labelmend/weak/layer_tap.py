@@ -1,0 +1,92 @@
+"""Outputs of named layers of a network, while it runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor, nn
+
+from labelmend.errors import ConfigError
+
+
+class LayerTap:
+    """What named layers of a module give, while the module runs inside the `with`; then all hooks are gone.
+
+    Args:
+        module: any module.
+        layers: names as in `module.named_modules()`.
+        change: from the name and the output `(b c h w)` of a layer to what flows on instead, and is kept.
+
+    Raises:
+        ConfigError: no such layer, one twice or none at all; when the module runs: a layer that does not give
+            a tensor `(b c h w)`; when it is asked for: a layer that did not run.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> with LayerTap(nn.Sequential(nn.MaxPool2d(2), nn.ReLU()), ["0"]) as tap:
+    ...     _ = tap.module(torch.zeros(2, 1, 32, 20))
+    >>> tap["0"].shape
+    torch.Size([2, 1, 16, 10])
+    """
+
+    def __init__(
+        self, module: nn.Module, layers: Sequence[str], change: Callable[[str, Tensor], Tensor] | None = None
+    ) -> None:
+        self.module, self.layers, self.change = module, check_layers(module, layers), change
+        self.outputs: dict[str, Tensor] = {}
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> LayerTap:
+        for name in self.layers:
+            hook = self.module.get_submodule(name).register_forward_hook(partial(self._keep, name))
+            self._hooks.callback(hook.remove)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.close()
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The last output of a layer."""
+        if name not in self.outputs:
+            raise ConfigError(
+                f"layer {name!r} of {kind_of(self.module)} did not run: name a layer that is used"
+            )
+        return self.outputs[name]
+
+    def _keep(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+        if not (isinstance(output, Tensor) and output.ndim == 4):
+            found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            raise ConfigError(
+                f"layer {name!r} of {kind_of(self.module)} gives {found}, expected a map (b c h w): "
+                "name a layer before pooling and flattening"
+            )
+        self.outputs[name] = output if self.change is None else self.change(name, output)
+        return None if self.change is None else self.outputs[name]
+
+
+def check_layers(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
+    """The names of layers, if all are there, each once.
+
+    Raises:
+        ConfigError: they are not; the message names those that are near.
+    """
+    if isinstance(layers, str) or not layers or len(set(layers)) != len(layers):
+        raise ConfigError(f"layers must be a list of different names, one or more, got {layers!r}")
+    there = [name for name, _ in module.named_modules() if name]
+    for name in layers:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=3) or [n for n, _ in module.named_children()][:8]
+            raise ConfigError(f"{kind_of(module)} has no layer {name!r}; near: {', '.join(near) or 'none'}")
+    return tuple(layers)
+
+
+def kind_of(module: nn.Module) -> str:
+    """The name of its class, for messages."""
+    return type(module).__name__
