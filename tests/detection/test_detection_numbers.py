@@ -120,7 +120,7 @@ def test_edges_need_an_image():
 def test_the_surest_wrong_object_counts():
     far = box(SHAPE, (50, 59), (50, 59))
     found = numbers(exclusive(INNER), (INNER | far) * 1)
-    assert found.wrong_object == pytest.approx(0.8 * (1 - np.exp(-9 / 3)))
+    assert found.wrong_object == pytest.approx(0.8 * (1 - np.exp(-9 / 4)))
 
 
 def test_volumes_of_thick_slices_are_measured_in_mm():
@@ -128,6 +128,22 @@ def test_volumes_of_thick_slices_are_measured_in_mm():
     given, predicted = box(shape, (2, 7), (10, 30), (10, 30)), box(shape, (2, 7), (13, 27), (13, 27))
     found = numbers(exclusive(given, spacing_mm=spacing_mm), predicted * 1)
     assert found.offset_mm == pytest.approx([3], abs=0.01)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_outline_that_ends_a_slice_too_late_is_not_off_and_two_slices_are(n):
+    end, sides = 400 * 0.7**2, 80 * 5 * 0.7  # the sides of a slice
+    share = 0 if n == 1 else (end + sides) / (2 * end + 9 * sides)
+    given, predicted = (box((16, 40, 40), (2, stop), (10, 30), (10, 30)) for stop in (9 + n, 9))
+    found = numbers(exclusive(given, spacing_mm=(5.0, 0.7, 0.7)), predicted * 1)
+    assert found.far == pytest.approx([share])
+
+
+@pytest.mark.parametrize(("width", "far"), [(2, False), (3, True)])
+def test_in_thick_slices_pixels_count_as_in_a_picture(width, far):
+    given, predicted = (box((9, 60, 60), (2, 7), (20, 40), (20, stop)) for stop in (40 + width, 40))
+    found = numbers(exclusive(given, spacing_mm=(5.0, 0.7, 0.7)), predicted * 1)
+    assert (found.far[0] > 0.1) == far
 
 
 def test_the_annotation_is_not_changed():

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelmend.detection import CaseNumbers, calibration_of, case_score, typical
+from drawn_findings import exclusive, overlapping, sure
+from labelmend.detection import CaseNumbers, Seen, calibration_of, case_score, pixel_scores, see, typical
 from labelmend.detection.score import FULL, LEAST_EDGE_VOX, LEAST_FAR, MOST_EDGES, MOST_FAR
+from labelmend.types import LabelMap
 
 NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, bool))
 
@@ -52,7 +54,7 @@ def test_a_single_case_is_judged_by_its_objects_alone():
     alone = case([0.7, 0.2], edge=[-5, 2], offset=[3, 0], wrong=0.6)
     score = case_score(alone, typical([alone], 1.0))
     assert (score.far, score.edges, score.main) == (0, 0, "wrong_object")
-    assert score.score == pytest.approx(1 - np.exp(-25 * 0.6**3 / FULL))
+    assert score.score == pytest.approx(1 - np.exp(-30 * 0.6**4 / FULL))
 
 
 def test_the_score_of_an_outline_that_runs_apart():
@@ -71,7 +73,7 @@ def test_one_class_says_only_so_much_and_classes_add_up():
 
 def test_three_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
     usual = typical([case(0.1, edge=0)] * 9, 1.0)
-    score = case_score(case(0.1 + 3 * LEAST_FAR, edge=2 * LEAST_EDGE_VOX, wrong=(12 / 25) ** (1 / 3)), usual)
+    score = case_score(case(0.1 + 3 * LEAST_FAR, edge=2 * LEAST_EDGE_VOX, wrong=(12 / 30) ** (1 / 4)), usual)
     assert (score.far, score.edges, score.wrong_object) == pytest.approx((3, 4, 12))
     assert score.score == pytest.approx(1 - np.exp(-13 / FULL))
     assert score.main == "wrong_object"
@@ -108,3 +110,42 @@ def test_without_images_edges_tell_nothing():
     usual = typical([case()] * 3, 1.0)
     assert (usual.edge_mm, usual.edge_spread) == (0, np.inf)
     assert case_score(case(), usual).edges == 0
+
+
+def seen_of(given: LabelMap, prob: float) -> Seen:
+    """Two pixels of which the second is doubted, its class having this probability."""
+    probs = sure(np.ones((1, 2), int), 1, 0.99)
+    probs[:, 0, 1] = [1 - prob, prob]
+    return see(given, probs)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.5, 0.6), (0.8, 6 / 7), (0.25, 1 / 3)])
+def test_a_pixel_has_the_odds_of_its_doubt_times_those_of_its_case(score, expected):
+    scores = pixel_scores(seen_of(exclusive(np.ones((1, 2))), 0.4), score)  # doubt 0.6: odds of 1.5
+    assert scores[0, 1] == pytest.approx(expected)
+    assert scores[0, 0] < 0.05
+
+
+@pytest.mark.parametrize(("score", "same"), [(0.0, 0.1), (1.0, 0.9)])
+def test_a_case_says_only_so_much_of_a_pixel(score, same):
+    seen = seen_of(exclusive(np.ones((1, 2))), 0.4)
+    np.testing.assert_array_equal(pixel_scores(seen, score), pixel_scores(seen, same))
+    assert 0.1 < pixel_scores(seen, score)[0, 1] < 0.95
+
+
+def test_a_pixel_that_nobody_annotated_is_not_wrong():
+    scores = pixel_scores(seen_of(exclusive(np.array([[1, 9]]), ignore=9), 0.4), 0.9)
+    assert scores[0, 1] == 0 < scores[0, 0]
+
+
+def test_of_overlapping_classes_the_most_doubted_counts():
+    probs = np.array([[[0.9, 0.9]], [[0.2, 0.7]]])
+    seen = see(overlapping([np.ones((1, 2), bool)] * 2), probs)
+    assert pixel_scores(seen, 0.5)[0] == pytest.approx([0.8, 0.3])
+
+
+def test_16_bits_and_certainty_make_scores_below_one():
+    seen = see(exclusive(np.ones((1, 2))), np.array([[[1, 0]], [[0, 1]]], np.float16))
+    scores = pixel_scores(seen, 1.0)
+    assert 1 > scores[0, 0] > 0.99
+    assert 0 < scores[0, 1] < 0.01

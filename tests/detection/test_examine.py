@@ -127,6 +127,16 @@ def test_an_outline_between_two_classes_is_that_of_the_given_one():
     np.testing.assert_array_equal(propose(given, found).array, true)
 
 
+def test_of_a_stretch_the_part_that_the_network_is_sure_of_is_mended():
+    true, given = box(SHAPE, (20, 60), (20, 40)), box(SHAPE, (20, 60), (20, 48))
+    probs = sure(true * 1, 1, 0.95)
+    probs[:, 20:60, 45:48] = [[[0.7]], [[0.3]]]
+    found = told(exclusive(given), probs=probs)
+    assert [finding.kind for finding in found.findings] == ["outline"]
+    mended = true | box(SHAPE, (20, 60), (45, 48))
+    np.testing.assert_array_equal(propose(exclusive(given), found).array, mended)
+
+
 def test_a_sliver_and_a_region_that_nobody_is_sure_of_are_not_told():
     true = box(SHAPE, (20, 60), (20, 40))
     assert told(exclusive(np.roll(true, 2, axis=1)), true * 1).findings == ()
@@ -190,13 +200,13 @@ def test_an_outline_that_is_off_by_turns_lies_on_neither_side():
     assert found.findings[0].reason.endswith("in the mean neither too far out nor in.")
 
 
-def biased(out_vox: int) -> tuple[LabelMap, Examined]:
-    """A box drawn beside its edge, by somebody whom the network has learned to follow."""
-    image = (box(SHAPE, (24, 56), (24, 56)) * 40.0)[None]
-    drawn = box(SHAPE, (24 - out_vox, 56 + out_vox), (24 - out_vox, 56 + out_vox)) * 1
+def biased(out_vox: int, prob: float = 0.7) -> tuple[LabelMap, Examined]:
+    """A box drawn beside its edge, by somebody whom the network follows, with a probability."""
+    true = box(SHAPE, (24, 56), (24, 56))
+    drawn = box(SHAPE, (24 - out_vox, 56 + out_vox), (24 - out_vox, 56 + out_vox))
+    probs = np.where(drawn != true, sure(drawn * 1, 1, prob), sure(drawn * 1, 1, 0.95))
     given = exclusive(drawn)
-    right = exclusive(box(SHAPE, (24, 56), (24, 56)))
-    return given, told(given, drawn, image=image, others=[right] * 9)
+    return given, told(given, probs=probs, image=true[None] * 40.0, others=[exclusive(true)] * 9)
 
 
 @pytest.mark.parametrize("out_vox", [3, 4, -3])
@@ -215,6 +225,13 @@ def test_edges_show_a_bias_that_the_network_shares_and_the_proposal_moves_onto_t
     assert differ.sum() <= (0 if out_vox > 0 else 4 * 3)  # outlines that grow round off at corners
 
 
+@pytest.mark.parametrize("out_vox", [3, -3])
+def test_where_the_network_is_sure_an_outline_is_not_moved(out_vox):
+    given, found = biased(out_vox, prob=0.85)
+    assert found.findings[0].kind == "case"
+    np.testing.assert_array_equal(propose(given, found).array, given.array)
+
+
 def test_a_bias_of_one_px_is_not_told():
     assert biased(1)[1].findings == ()
 
@@ -224,11 +241,22 @@ def test_a_proposal_along_edges_grows_into_the_background_only():
     right = box(SHAPE, (20, 60), (20, 40)) * 1 + box(SHAPE, (20, 60), (40, 60)) * 2
     drawn = box(SHAPE, (23, 57), (23, 40)) * 1 + box(SHAPE, (20, 60), (40, 60)) * 2
     given = exclusive(drawn, 2)
-    found = told(given, drawn, image=image, others=[exclusive(right, 2)] * 9)
+    found = told(given, probs=sure(drawn, 2, 0.5), image=image, others=[exclusive(right, 2)] * 9)
     grown = dataclasses.replace(found, inward_mm=(-3.0, 0.0))
     proposal = propose(given, grown).array
     assert (proposal == 2).sum() == (drawn == 2).sum()
     assert (proposal == 1).sum() > (drawn == 1).sum()
+
+
+def test_what_an_outline_gives_up_goes_to_the_likeliest_other_class():
+    array = np.array([[0, 1, 1, 1, 1, 1, 1, 2, 2]])
+    probs = np.zeros((3, 1, 9))
+    probs[0, 0] = [0.9, 0.3, 0.1, 0, 0, 0.1, 0.1, 0, 0]  # the third pixel keeps its class: 0.9
+    probs[2, 0] = [0, 0, 0, 0, 0, 0.3, 0.3, 1, 1]
+    probs[1] = 1 - probs[0] - probs[2]
+    given = exclusive(array, 2)
+    found = dataclasses.replace(told(given, probs=probs), inward_mm=(2.0, 0.0))
+    assert propose(given, found).array.tolist() == [[0, 0, 1, 1, 1, 2, 2, 2, 2]]
 
 
 def test_ignored_pixels_stay_and_nothing_is_told_of_them():
@@ -274,6 +302,37 @@ def test_a_missing_ball_in_thick_slices_has_a_volume():
     assert finding.size_mm == ball.sum() * 4
     assert finding.reason == f"a of {finding.size_mm / 1000:.1f} ml seems to be missing."
     np.testing.assert_array_equal(propose(given, found).array, ball)
+
+
+THICK = (5.0, 0.7, 0.7)
+
+
+def ellipsoid(centre_mm: float) -> np.ndarray:
+    """20 by 28 by 28 mm and more in thick slices, its centre so far along the first axis."""
+    gaps_mm = (np.indices((12, 60, 60)).T * THICK - (centre_mm, 21, 21)).T
+    return np.linalg.norm((gaps_mm.T / (25, 14, 14)).T, axis=0) < 1
+
+
+@pytest.mark.parametrize("off_mm", [1.0, 2.5])
+def test_half_a_slice_is_no_finding(off_mm):
+    given, predicted = ellipsoid(27.5), ellipsoid(27.5 + off_mm)
+    assert (given != predicted).sum() > 300
+    found = told(exclusive(given, spacing_mm=THICK), predicted * 1)
+    assert found.findings == ()
+
+
+def test_two_slices_are_a_finding():
+    found = told(exclusive(ellipsoid(27.5), spacing_mm=THICK), ellipsoid(37.5) * 1)
+    assert {finding.kind for finding in found.findings} == {"outline"}
+
+
+def test_3_px_all_round_are_a_finding_in_thick_slices_as_in_a_picture():
+    small, large = disc((60, 60), (30, 30), 15), disc((60, 60), (30, 30), 18)
+    (flat,) = told(exclusive(large, spacing_mm=THICK[1:]), small * 1).findings
+    deep = [np.stack([mask & (2 <= i < 9) for i in range(12)]) for mask in (large, small)]
+    (finding,) = told(exclusive(deep[0], spacing_mm=THICK), deep[1] * 1).findings
+    assert finding.score == pytest.approx(flat.score, rel=0.05)
+    assert finding.offset_mm == pytest.approx(flat.offset_mm, rel=0.05)
 
 
 def drawn_by_chance(rng: np.random.Generator) -> tuple[LabelMap, FloatArray, FloatArray | None]:
@@ -329,8 +388,9 @@ def test_a_region_that_an_outline_has_grown_into_goes_to_the_predicted_class_alo
     array = np.zeros((1, 9), np.uint8)
     array[0, 1:3] = 1
     given = LabelMap(array, Grid((1, 9), (1.0, 1.0)), ("one", "two"))
-    probs = np.zeros((3, 1, 9), np.float32)
+    probs = np.full((3, 1, 9), 1 / 3, np.float32)
     view = views(given, probs)[0]
-    region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3.0, 3.0, 0.0, 1.0, 1.0)
-    told = Examined(CaseScore(0.9, 0, 0, 9), (), ((view, region),), inward_mm=(-2.0, 0.0))
+    region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3, 3, 3, 0, 1, 1, 1)
+    finding = Finding("missing", "two", 1.0, "")
+    told = Examined(CaseScore(0.9, 0, 0, 9), (finding,), ((view, region),), (-2.0, 0.0), (view,))
     assert propose(given, told).array.tolist() == [[1, 1, 1, 2, 2, 2, 0, 0, 0]]

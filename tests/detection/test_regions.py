@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from drawn_findings import box, sure
 from labelmend.detection import regions
-from labelmend.detection.regions import LEAST_THICKNESS, _depths_mm, bounding_box, likeliest
+from labelmend.detection.regions import LEAST_THICKNESS, _depths, bounding_box, likeliest
 from labelmend.geometry import signed_distance
 
 MM = (1.0, 1.0)
@@ -59,6 +59,28 @@ def test_a_stack_of_n_slices_of_5_mm(n, thickness_mm, width_mm):
     assert region.box == ((3, 3 + n), (0, 120), (0, 120))
 
 
+@pytest.mark.parametrize(("n", "steps"), [(1, 2), (2, 4)])
+def test_slices_count_two_steps_each_in_its_width(n, steps):
+    given = box((9, 120, 120), (3, 3 + n), (0, 120), (0, 120)).astype(np.uint8)
+    region = only(regions(given, sure(np.zeros_like(given), 1), (5.0, 0.5, 0.5)))
+    assert region.width_steps == pytest.approx(steps, rel=0.05)
+
+
+def test_in_slices_a_width_is_a_count_of_pixels():
+    flat, deep = strip(6), np.stack([strip(6)] * 9)
+    one = only(regions(flat, sure(np.zeros_like(flat), 1), (0.5, 0.5)))
+    other = only(regions(deep, sure(np.zeros_like(deep), 1), (5.0, 0.5, 0.5)))
+    assert one.width_steps == one.width_mm / 0.5 == pytest.approx(6, rel=0.1)
+    assert other.width_steps == pytest.approx(one.width_steps, rel=0.15)  # less at the two ends
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.5, 1.0, 1.0), (0.5, 1.0, 1.0)])
+def test_where_no_pixel_is_longer_than_two_steps_a_width_in_steps_is_that_in_mm(spacing_mm):
+    given = box((9, 20, 20), (2, 7), (5, 12), (5, 12)).astype(np.uint8)
+    region = only(regions(given, sure(np.zeros_like(given), 1), spacing_mm))
+    assert region.width_steps == region.width_mm
+
+
 def test_a_rod_along_thick_slices_is_as_thick_as_it_is_in_the_slice():
     given = box((9, 20, 20), (0, 9), (5, 10), (5, 10)).astype(np.uint8)
     region = only(regions(given, sure(np.zeros_like(given), 1), (5.0, 1.0, 1.0)))
@@ -68,9 +90,11 @@ def test_a_rod_along_thick_slices_is_as_thick_as_it_is_in_the_slice():
 def test_a_region_says_what_is_given_and_predicted_and_how_sure():
     given = box((20, 20), (4, 12), (4, 12)) * np.uint8(2)
     probs = sure(np.where(given, 1, 0), 2, prob=0.8)  # 0.8 for class 1 and 0.1 for class 2
+    probs[:, 4, 4:12] = [[0.0], [0.55], [0.45]]  # an eighth of it
     region = only(regions(given, probs, MM))
     assert (region.given, region.predicted, region.box) == (2, 1, ((4, 12), (4, 12)))
-    assert region.certainty == pytest.approx((1 + 0.8 - 0.1) / 2)
+    assert region.core == pytest.approx((1 + 0.8 - 0.1) / 2)
+    assert region.certainty == pytest.approx((1 + 7 / 8 * (0.8 - 0.1) + 1 / 8 * (0.55 - 0.45)) / 2)
     assert region.inside.all()
     assert region.inside.shape == (8, 8)
 
@@ -198,4 +222,4 @@ def test_distances_to_faces_of_long_pixels_against_every_pixel_outside(rng):
         alone = [s / 4 for s, a in zip(spacing_mm, np.eye(3, dtype=int))
                  if not wide[tuple(at + a)] and not wide[tuple(at - a)]]  # fmt: skip
         means.append(min([depths[-1], *alone]))
-    assert _depths_mm(inside, spacing_mm) == pytest.approx((max(depths), np.mean(means)))
+    assert _depths(inside, spacing_mm) == pytest.approx((max(depths), np.mean(means)))

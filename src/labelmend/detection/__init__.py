@@ -9,7 +9,8 @@ from labelmend.detection.finding import KINDS, Finding, Kind, measured
 from labelmend.detection.numbers import CaseNumbers, Seen, numbers_of, see
 from labelmend.detection.objects import WrongObject, wrong_objects
 from labelmend.detection.regions import Region, regions
-from labelmend.detection.score import CaseScore, Typical, case_score, typical
+from labelmend.detection.score import CaseScore, Typical, case_score, pixel_scores, typical
+from labelmend.detection.steps import step_mm
 
 __all__ = [
     "KINDS",
@@ -36,10 +37,12 @@ __all__ = [
     "measured",
     "numbers_of",
     "peak_mm",
+    "pixel_scores",
     "propose",
     "regions",
     "scaled",
     "see",
+    "step_mm",
     "typical",
     "usual_layout",
     "wrong_objects",

@@ -20,7 +20,7 @@ Against = Literal["prediction", "image edges"]
 
 LEAST_CASES = 3
 LEAST_BIAS_VOX = 0.5
-"""Less than this, in pixels (of the mean spacing), is no bias that anybody could draw without."""
+"""Less than this, in steps, is no bias that anybody could draw without."""
 
 LEVEL = 0.95
 
@@ -68,7 +68,7 @@ def biases(
         usual: what they have in common.
         classes: names of the classes.
         annotators: of each case who drew it.
-        spacing_mm: mean spacing.
+        spacing_mm: a step in mm, see `step_mm`.
         unit: "mm" or "px".
     """
     names = sorted(set(annotators))

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from labelmend.detection.steps import step_mm
 from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray
 
 REACH_VOX = 8
-"""How far on both sides of an outline edges are looked for, in pixels (of the mean spacing)."""
+"""How far on both sides of an outline edges are looked for, in steps (`step_mm`)."""
 
 BLUR_VOX = 1.0
 
@@ -33,13 +34,13 @@ def edge_profile(
         known: `(*space)` booleans, True where somebody annotated; None: everywhere.
 
     Returns:
-        `(2 REACH_VOX + 1)` slopes, divided by the mean of their sizes, from inside to outside in steps of the
-        mean spacing, the middle one on the outline; NaN where the mask has no outline or the image no slope.
+        `(2 REACH_VOX + 1)` slopes, divided by the mean of their sizes, from inside to outside in steps, the
+        middle one on the outline; NaN where the mask has no outline or the image no slope.
     """
     nothing = np.full(2 * REACH_VOX + 1, np.nan)
     if mask.all() or not mask.any():
         return nothing
-    step = float(np.mean(spacing_mm))
+    step = step_mm(spacing_mm)
     crop = _around(mask, spacing_mm, (REACH_VOX + 1) * step)
     distance = signed_distance(mask[crop], spacing_mm)
     near = np.abs(distance) <= REACH_VOX * step
@@ -53,12 +54,12 @@ def edge_profile(
     return best / size if size > 0 else nothing
 
 
-def peak_mm(profile: FloatArray, step_mm: float) -> float:
+def peak_mm(profile: FloatArray, step: float) -> float:
     """Where the steepest slope of a profile lies, between its steps by a parabola.
 
     Args:
         profile: from `edge_profile`, or a mean of such.
-        step_mm: the mean spacing.
+        step: in mm, from one to the next.
 
     Returns:
         mm outward of the outline, negative: the edge lies inside; NaN without a profile.
@@ -74,7 +75,7 @@ def peak_mm(profile: FloatArray, step_mm: float) -> float:
     if 0 < top < len(sizes) - 1:
         low, high = sizes[top - 1], sizes[top + 1]
         shift = 0.5 * (low - high) / (low - 2 * sizes[top] + high)
-    return float((top - len(sizes) // 2 + shift) * step_mm)
+    return float((top - len(sizes) // 2 + shift) * step)
 
 
 def _around(mask: BoolArray, spacing_mm: Sequence[float], margin_mm: float) -> tuple[slice, ...]:

@@ -11,14 +11,15 @@ from labelmend.detection.finding import Finding, measured, ordered
 from labelmend.detection.numbers import CaseNumbers, ClassView, Seen
 from labelmend.detection.regions import Region
 from labelmend.detection.score import CaseScore, Typical, case_score
+from labelmend.detection.steps import step_mm
 from labelmend.geometry import signed_distance
-from labelmend.types import LabelMap
+from labelmend.types import BoolArray, LabelMap
 
-LEAST_OBJECT = 0.5
+LEAST_OBJECT = 0.45
 """Score from which on a wrong object is told."""
 
-LEAST_WIDTH_VOX, LEAST_STRETCH = 2.5, 0.5
-"""Mean width in pixels (of the mean spacing), and score, from which on a stretch of outline is told."""
+LEAST_WIDTH, LEAST_STRETCH = 2.5, 0.5
+"""Mean width in steps (`steps_along` each axis), and score, from which on a stretch of outline is told."""
 
 MOST_STRETCHES = 8
 """Stretches of outline that are told of a case: the widest and surest."""
@@ -26,11 +27,18 @@ MOST_STRETCHES = 8
 LEAST_CASE = 0.5
 """Score from which on a case as a whole is told."""
 
-LEAST_OFFSET_VOX = 0.25
-"""Mean offset of an outline in pixels (of the mean spacing), below which neither side is named."""
+LEAST_OFFSET = 0.25
+"""Mean offset of an outline in steps (`step_mm`), below which neither side is named."""
 
 MOVED = 3.0
 """Standard deviations from the edges at which an outline is moved onto them."""
+
+LEAST_DOUBT = 0.2
+"""Probability of the other class from which on a pixel changes its class when an outline is moved."""
+
+LEAST_MARGIN = 0.5
+"""By how much the predicted class has to be likelier than the given one for a stretch of outline to be
+mended: half-way between what is unknown and what is sure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +51,14 @@ class Examined:
         regions: those that the findings are made of, with their view, in the order of the findings; None for
             findings that are no region.
         inward_mm: per class, how far inward its outline has to go to lie along the edges, 0 where it does.
+        views: the tasks of the case.
     """
 
     score: CaseScore
     findings: tuple[Finding, ...]
     regions: tuple[tuple[ClassView, Region] | None, ...]
     inward_mm: tuple[float, ...]
+    views: tuple[ClassView, ...]
 
     @property
     def reason(self) -> str:
@@ -81,36 +91,55 @@ def examine(
     stretches = [pair for pair in _stretches(given, seen) if pair[0].score >= LEAST_STRETCH]
     told += sorted(stretches, key=lambda pair: -pair[0].score)[:MOST_STRETCHES]
     told += [(finding, None) for finding in ordered(list(slips))]
-    return Examined(
-        score, tuple(f for f, _ in told), tuple(r for _, r in told), _inward(numbers, usual, score)
-    )
+    findings, regions = (tuple(column) for column in zip(*told, strict=True)) if told else ((), ())
+    return Examined(score, findings, regions, _inward(numbers, usual, score), seen.views)
 
 
 def propose(given: LabelMap, examined: Examined) -> LabelMap:
-    """The annotation with the predicted class in every region that a finding is made of.
+    """The annotation with the predicted class in each object, and each sure part of an outline, that is told.
 
-    Where a whole case lies beside the edges of the image, its outlines are moved onto them first; they grow
+    Where a whole case lies beside the edges of the image, its outlines are moved onto them first, as far as
+    the probabilities leave it open: what an outline gives up goes to the likeliest other class, and it grows
     into the background only.
 
     Args:
         given: the annotation.
         examined: what is told of it.
     """
-    masks = given.masks().copy()
-    for index, inward_mm in enumerate(examined.inward_mm):
-        if inward_mm:
-            inside = signed_distance(masks[index], given.grid.spacing_mm) < -inward_mm
-            taken = np.delete(masks, index, axis=0).any(axis=0) & ~masks[index]
-            masks[index] = inside if given.overlapping else inside & ~taken
-    for pair in examined.regions:
+    masks = _moved(given, examined)
+    for finding, pair in zip(examined.findings, examined.regions, strict=True):
         if pair is None:
             continue
         view, region = pair
+        at, mended = region.slices, region.inside
+        if finding.kind == "outline":
+            margin = view.probs[region.predicted][at] - view.probs[region.given][at]
+            mended = mended & (margin >= LEAST_MARGIN)
         for index in view.classes:  # all that the task knows: an outline that moved may hold the region now
-            masks[index][region.slices][region.inside] = False
+            masks[index][at][mended] = False
         if region.predicted:
-            masks[view.classes[region.predicted - 1]][region.slices][region.inside] = True
+            masks[view.classes[region.predicted - 1]][at][mended] = True
     return given.with_masks(masks)
+
+
+def _moved(given: LabelMap, examined: Examined) -> BoolArray:
+    """`(k *space)` the masks with their outlines on the edges."""
+    drawn = given.masks()
+    masks = drawn.copy()
+    for view in examined.views:
+        own = list(view.classes)
+        for number, index in enumerate(own, start=1):
+            inward_mm, prob = examined.inward_mm[index], view.probs[number]
+            if not inward_mm:
+                continue
+            inside = signed_distance(drawn[index], given.grid.spacing_mm) < -inward_mm
+            masks[index] |= inside & ~masks[own].any(axis=0) & (prob >= LEAST_DOUBT)
+            lost = drawn[index] & ~inside & (1 - prob >= LEAST_DOUBT)
+            others = view.probs[:, lost]
+            others[number] = -1
+            for other, heir in enumerate(own, start=1):
+                masks[heir][lost] = others.argmax(axis=0) == other
+    return masks
 
 
 def _objects(given: LabelMap, seen: Seen) -> Iterator[tuple[Finding, tuple[ClassView, Region]]]:
@@ -137,11 +166,10 @@ def _object(given: LabelMap, view: ClassView, region: Region, score: float) -> F
 
 
 def _stretches(given: LabelMap, seen: Seen) -> Iterator[tuple[Finding, tuple[ClassView, Region]]]:
-    step = float(np.mean(given.grid.spacing_mm))
     whole = {id(item.region) for _, objects in seen.objects for item in objects if item.score >= LEAST_OBJECT}
     for view, found in seen.regions:
         for region in found:
-            if region.width_mm >= LEAST_WIDTH_VOX * step and id(region) not in whole:
+            if region.width_steps >= LEAST_WIDTH and id(region) not in whole:
                 yield _stretch(given, view, region), (view, region)
 
 
@@ -157,8 +185,7 @@ def _stretch(given: LabelMap, view: ClassView, region: Region) -> Finding:
     other = _name(given, view, region.predicted) if region.given and region.predicted else ""
     into = f" into {other}" if other else ""
     reason = f"{name}: {length} of outline lie {width} too far {'out' if out else 'in'}{into}."
-    steps = region.width_mm / float(np.mean(grid.spacing_mm))
-    score = max(0.0, 2 * region.certainty - 1) * float(1 - np.exp(-steps / LEAST_WIDTH_VOX))
+    score = max(0.0, 2 * region.certainty - 1) * float(1 - np.exp(-region.width_steps / LEAST_WIDTH))
     return Finding(
         "outline",
         name,
@@ -186,7 +213,7 @@ def _whole(given: LabelMap, numbers: CaseNumbers, usual: Typical, score: CaseSco
     index = int(np.nanargmax((numbers.far - usual.far) / usual.far_spread))
     offset = float(numbers.offset_mm[index])
     mean = f"{measured(abs(offset), 1, unit)} too far {'out' if offset > 0 else 'in'}"
-    if abs(offset) < LEAST_OFFSET_VOX * float(np.mean(given.grid.spacing_mm)):
+    if abs(offset) < LEAST_OFFSET * step_mm(given.grid.spacing_mm):
         mean = "neither too far out nor in"
     reason = (
         f"{given.classes[index]}: {numbers.far[index]:.0%} of the outline lies apart from the predicted one, "

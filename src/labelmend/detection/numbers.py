@@ -13,12 +13,13 @@ from labelmend.detection.calibration import Calibration, calibration_of
 from labelmend.detection.edges import edge_profile, peak_mm
 from labelmend.detection.objects import WrongObject, wrong_objects
 from labelmend.detection.regions import Region, bounding_box, likeliest, regions
+from labelmend.detection.steps import MOST_STEPS, step_mm, steps_along
 from labelmend.errors import GeometryError
 from labelmend.geometry import boundary_displacements, signed_distance, trimmed_mean
 from labelmend.types import BoolArray, FloatArray, LabelMap
 
-FAR_VOX = 2.0
-"""Distance in pixels (of the mean spacing) from which on an outline counts as off."""
+FAR_STEPS = 2.0
+"""Distance in steps (`steps_along` each axis) beyond which an outline counts as off."""
 
 TRIM = 0.25
 """Share cut off at each end of the distances of an outline, so that a part that is off does not move the
@@ -53,7 +54,7 @@ class CaseNumbers:
         n_given: `(k)` pixels of each class.
         n_predicted: `(k)` pixels of each class in the prediction.
         dice: `(k)` of annotation to prediction, NaN where both are empty.
-        far: `(k)` share of the given outline that lies more than FAR_VOX from the predicted one, NaN without.
+        far: `(k)` share of the given outline that lies over FAR_STEPS from the predicted one, NaN without.
         offset_mm: `(k)` mean distance of the given outline from the predicted one, positive: too far out.
         edge_mm: `(k)` where the edge in the image lies, in mm outward of the given outline; NaN without
             image.
@@ -150,10 +151,9 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
             for index in range(1, len(view.classes) + 1)
         ]
     )
-    step = float(np.mean(spacing))
     gaps = np.array([_outline_gap(a, b, spacing) for a, b in zip(masks, predicted_masks, strict=True)])
     edges = [
-        np.nan if image is None else peak_mm(edge_profile(image, mask, spacing, seen.known), step)
+        np.nan if image is None else peak_mm(edge_profile(image, mask, spacing, seen.known), step_mm(spacing))
         for mask in drawn
     ]
     return CaseNumbers(
@@ -179,7 +179,10 @@ def _outline_gap(given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[fl
         return float("nan"), float("nan")
     distance = signed_distance(predicted, spacing_mm)
     values, areas = boundary_displacements(distance, predicted, given, spacing_mm)
-    far = np.abs(values) > FAR_VOX * float(np.mean(spacing_mm))
+    steps, along = values / step_mm(spacing_mm), steps_along(spacing_mm)
+    if max(along) >= MOST_STEPS:
+        steps, _ = boundary_displacements(signed_distance(predicted, along), predicted, given)
+    far = np.abs(steps) > FAR_STEPS
     return trimmed_mean(values, areas, TRIM), float(np.average(far, weights=areas))
 
 

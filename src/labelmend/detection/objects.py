@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from labelmend.detection.regions import WHOLE, Region, likeliest
-from labelmend.types import FloatArray
+from labelmend.detection.steps import step_mm
+from labelmend.types import BoolArray, FloatArray
 
-SLIVER_VOX = 3.0
-"""Thickness in pixels (of the mean spacing) at which a region counts 63 % as an object: outlines are off by
+SLIVER = 4.0
+"""Thickness in steps (`step_mm`) at which a region counts 63 % as an object: outlines are off by
 that much in many places, and a region that thin is rarely a whole object."""
+
+ALONG = 0.2
+"""Share of what surrounds a region from which on it runs along what lies there: of a displaced outline two
+fifths or more, of a disc that touches another one a tenth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +29,7 @@ class WrongObject:
 
     Args:
         region: the region.
-        score: in [0, 1]: the margin of the predicted class' probability, less where the region is thin.
+        score: in [0, 1]: the median margin of the predicted class' probability, less where it is thin.
     """
 
     region: Region
@@ -41,9 +46,11 @@ def wrong_objects(
 ) -> tuple[WrongObject, ...]:
     """Those regions that are objects of their own, surest first.
 
-    A region is one where it is half of an object or more, given or predicted, and that object has no partner
-    nearby: most of its pixels lie farther than the region is thick from what the other annotation holds of
-    the same class. A displaced outline cannot do that.
+    A region is one where it is half of an object or more, given or predicted, and the other annotation does
+    not hold that object elsewhere. It does where the region runs along the same class there: then it is an
+    outline that was displaced. And it does where most of the region lies within its own thickness of an
+    object that has no other counterpart: then that is the same object, displaced by more than itself. An
+    object that has its counterpart is no partner, however near it lies.
 
     Args:
         given: `(*space)` indices of classes, 0 the background.
@@ -56,14 +63,14 @@ def wrong_objects(
         predicted = likeliest(probs)
     whole = (region for region in found if region.is_object)
     apart = (region for region in whole if _has_no_partner(region, given, predicted, spacing_mm))
-    step = float(np.mean(spacing_mm))
+    step = step_mm(spacing_mm)
     scored = [WrongObject(region, _score(region, step)) for region in apart]
     return tuple(sorted(scored, key=lambda item: -item.score))
 
 
-def _score(region: Region, step_mm: float) -> float:
-    margin = max(0.0, 2 * region.certainty - 1)
-    return margin * float(1 - np.exp(-region.thickness_mm / (SLIVER_VOX * step_mm)))
+def _score(region: Region, step: float) -> float:
+    margin = max(0.0, 2 * region.core - 1)
+    return margin * float(1 - np.exp(-region.thickness_mm / (SLIVER * step)))
 
 
 def _has_no_partner(
@@ -72,24 +79,55 @@ def _has_no_partner(
     predicted: NDArray[np.integer],
     spacing_mm: Sequence[float],
 ) -> bool:
-    """Whether the object that a region is, given or predicted, is far from its class on the other side."""
-    sides = [(region.of_given, region.given, predicted), (region.of_predicted, region.predicted, given)]
+    """Whether the object that a region is, given or predicted, is none that the other side has elsewhere."""
+    near, own = _surroundings(region, given.shape, spacing_mm)
+    inside = np.zeros([s.stop - s.start for s in near], bool)
+    inside[own] = region.inside
+    sides = (
+        (region.of_given, region.given, given, predicted),
+        (region.of_predicted, region.predicted, predicted, given),
+    )
     return any(
-        share >= WHOLE and _lies_apart(region, other, index, spacing_mm) for share, index, other in sides
+        share >= WHOLE and _lies_apart(region, inside, here[near] == index, there[near] == index, spacing_mm)
+        for share, index, here, there in sides
     )
 
 
-def _lies_apart(region: Region, other: NDArray[np.integer], index: int, spacing_mm: Sequence[float]) -> bool:
-    """Whether most pixels of a region lie farther than it is thick from a class of the other annotation."""
+def _surroundings(
+    region: Region, shape: Sequence[int], spacing_mm: Sequence[float]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """The box of a region with its thickness around it, within the image, and the region's box in it."""
+    margins = [math.ceil(region.thickness_mm / step) for step in spacing_mm]
     near = tuple(
-        slice(max(0, start - margin), stop + margin)
-        for (start, stop), margin in zip(
-            region.box, (math.ceil(region.thickness_mm / step) for step in spacing_mm), strict=True
-        )
+        slice(max(0, s.start - m), min(n, s.stop + m))
+        for s, m, n in zip(region.slices, margins, shape, strict=True)
     )
-    partner = other[near] == index
-    if not partner.any():
-        return True
-    distance = ndimage.distance_transform_edt(~partner, sampling=spacing_mm)
     own = tuple(slice(s.start - n.start, s.stop - n.start) for s, n in zip(region.slices, near, strict=True))
-    return float(np.mean(distance[own][region.inside] > region.thickness_mm)) > 0.5
+    return near, own
+
+
+def _lies_apart(
+    region: Region, inside: BoolArray, here: BoolArray, there: BoolArray, spacing_mm: Sequence[float]
+) -> bool:
+    """Whether a region neither runs along its class on the other side nor has a partner there.
+
+    Args:
+        region: the region, of a class on one side and of another on the other side.
+        inside: `(*space)` booleans, the region in its surroundings.
+        here: `(*space)` booleans, its class on its own side.
+        there: `(*space)` booleans, the same class on the other side.
+        spacing_mm: per axis in mm.
+    """
+    if not there.any():
+        return True
+    around = np.ones((3,) * inside.ndim, bool)
+    shell = ndimage.binary_dilation(inside, around) & ~inside
+    if np.mean(ndimage.binary_dilation(there, around)[shell]) > ALONG:
+        return False
+    numbers, n = ndimage.label(there, around)
+    met = np.bincount(numbers[here & ~inside], minlength=n + 1)
+    free = there & (2 * met <= np.bincount(numbers.ravel()))[numbers]
+    if not free.any():
+        return True
+    distance = ndimage.distance_transform_edt(~free, sampling=spacing_mm)
+    return float(np.mean(distance[inside] > region.thickness_mm)) > 0.5

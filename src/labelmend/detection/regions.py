@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from labelmend.detection.finding import Box
+from labelmend.detection.steps import MOST_STEPS, step_mm, steps_along
 from labelmend.types import BoolArray, FloatArray
 
 IntArray = NDArray[np.integer]
@@ -23,7 +24,7 @@ WHOLE = 0.5
 """Share of an object, given or predicted, from which on a region is the object and no part of its outline."""
 
 LEAST_THICKNESS = 2.0
-"""In pixels (of the mean spacing): thinner regions are what the pixel grid does."""
+"""In steps (`step_mm`): thinner regions are what the pixel grid does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +38,12 @@ class Region:
         inside: `(*box)` booleans, the region in its box.
         thickness_mm: twice the largest distance of the centre of a pixel of the region from its outside.
         width_mm: mean thickness, that of a long strip with the same mean distance from its outside.
+        width_steps: the same in steps, a pixel as `steps_along` each axis.
         of_given: share of the given object that it lies in; 0 in the background.
         of_predicted: share of the predicted object that it lies in; 0 in the background.
         certainty: in [0, 1], mean over the region of half of one plus the predicted class' probability less
             the given class'.
+        core: in [0, 1], the median of the same: at the rim of an object even a right prediction is unsure.
     """
 
     given: int
@@ -49,9 +52,11 @@ class Region:
     inside: BoolArray
     thickness_mm: float
     width_mm: float
+    width_steps: float
     of_given: float
     of_predicted: float
     certainty: float
+    core: float
 
     @property
     def is_object(self) -> bool:
@@ -100,13 +105,14 @@ def regions(
     where = tuple(slice(*ends) for ends in box)
     pairs = np.where(differ[where], given[where].astype(np.intp) * len(probs) + predicted[where] + 1, 0)
     objects = _Objects(given), _Objects(predicted)
-    least_mm = LEAST_THICKNESS * float(np.mean(spacing_mm))
+    step, along = step_mm(spacing_mm), steps_along(spacing_mm)
+    least_mm = LEAST_THICKNESS * step
     for pair, within in enumerate(ndimage.find_objects(pairs), start=1):
         if within is None:
             continue
         of_given, of_predicted = divmod(pair - 1, len(probs))
         for inside, place in _components(pairs[within] == pair, least_mm, spacing_mm):
-            deepest, mean = _depths_mm(inside, spacing_mm)
+            deepest, mean = _depths(inside, spacing_mm)
             thickness = 2 * deepest
             if thickness < least_mm:
                 continue
@@ -119,9 +125,11 @@ def regions(
                 inside,
                 thickness,
                 4 * mean,
+                4 * (mean / step if max(along) < MOST_STEPS else _depths(inside, along)[1]),
                 objects[0].share(of_given, at, inside),
                 objects[1].share(of_predicted, at, inside),
                 float((1 + margin.mean(dtype=np.float64)) / 2),
+                float((1 + np.median(margin)) / 2),
             )
 
 
@@ -155,8 +163,8 @@ def _inner(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, .
     return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
 
 
-def _depths_mm(inside: BoolArray, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """Largest and mean distance in mm of pixels' centres from the faces to the outside.
+def _depths(inside: BoolArray, spacing: Sequence[float]) -> tuple[float, float]:
+    """Largest and mean distance of pixels' centres from the faces to the outside, in the unit of the spacing.
 
     Where pixels are longer along one axis, the nearest face is not that of the pixel with the nearest centre,
     so that faces along each axis are looked at too; and a layer of single such pixels is not as deep in the
@@ -164,11 +172,11 @@ def _depths_mm(inside: BoolArray, spacing_mm: Sequence[float]) -> tuple[float, f
     """
     wide = np.zeros([n + 2 for n in inside.shape], bool)
     wide[(slice(1, -1),) * inside.ndim] = inside
-    depth = ndimage.distance_transform_edt(wide, sampling=spacing_mm)[wide] - min(spacing_mm) / 2
-    if len(set(spacing_mm)) == 1:
+    depth = ndimage.distance_transform_edt(wide, sampling=spacing)[wide] - min(spacing) / 2
+    if len(set(spacing)) == 1:
         return float(depth.max()), float(depth.mean())
     mean = np.full(depth.shape, np.inf)
-    for axis, step in enumerate(spacing_mm):
+    for axis, step in enumerate(spacing):
         down, up = (steps[wide] for steps in _steps_out(wide, axis))
         depth = np.minimum(depth, (np.minimum(down, up) - 0.5) * step)
         mean[down + up == 2] = np.minimum(mean[down + up == 2], step / 4)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelmend.detection.calibration import Calibration
+from labelmend.detection.calibration import LEAST_PROB, Calibration
 from labelmend.detection.edges import REACH_VOX
-from labelmend.detection.numbers import CaseNumbers
+from labelmend.detection.numbers import CaseNumbers, Seen
 from labelmend.types import FloatArray
 
 NORMAL = 1.4826
@@ -33,6 +33,9 @@ else the steepest slope is anywhere and tells nothing."""
 MOST_FAR, MOST_EDGES = 8.0, 5.0
 """Standard deviations beyond which more say nothing more, of one class; that the steepest slope near an
 outline is that of something else happens, and is then anywhere."""
+
+LEAST_SCORE = 0.1
+"""Scores of cases nearer to 0 or 1 say no more of a pixel: of a case that seems right, one may be wrong."""
 
 FULL = 10.0
 """Strength of all that speaks against a case at which its score is 63 %."""
@@ -66,7 +69,7 @@ def typical(cases: Sequence[CaseNumbers], spacing_mm: float) -> Typical:
 
     Args:
         cases: of all cases.
-        spacing_mm: mean spacing, in which spreads have their least.
+        spacing_mm: a step in mm, see `step_mm`, in which spreads have their least.
     """
     far, far_spread = _better_half(np.array([case.far for case in cases]), LEAST_FAR)
     offset, offset_spread = _middle(np.array([case.offset_mm for case in cases]), 0.25 * spacing_mm)
@@ -104,8 +107,33 @@ def case_score(case: CaseNumbers, usual: Typical) -> CaseScore:
     """Score of one case against all."""
     far = np.nan_to_num((case.far - usual.far) / usual.far_spread).clip(0, MOST_FAR)
     edges = np.abs(np.nan_to_num((case.edge_mm - usual.edge_mm) / usual.edge_spread)).clip(0, MOST_EDGES)
-    speaks = (float(far.sum()), 25 * case.wrong_object**3, 2 * float(edges.sum()))
+    speaks = (float(far.sum()), 30 * case.wrong_object**4, 2 * float(edges.sum()))
     return CaseScore(float(1 - np.exp(-np.linalg.norm(speaks) / FULL)), *speaks)
+
+
+def pixel_scores(seen: Seen, score: float) -> FloatArray:
+    """How wrong each pixel of a case looks: its own doubt, and how wrong the case looks.
+
+    Both are taken as odds and multiplied, as two witnesses who know nothing of each other: an outline that
+    runs beside the predicted one says little in a case that looks right and much in one that looks wrong.
+
+        odds = (1 - p) / p * s / (1 - s),   p the probability of the given class, s the score of the case
+
+    Args:
+        seen: the case.
+        score: of the case, in [0, 1]; see `case_score`.
+
+    Returns:
+        `(*space)` in [0, 1], the largest of all tasks; 0 where nobody annotated.
+    """
+    case = float(np.clip(score, LEAST_SCORE, 1 - LEAST_SCORE))
+    found = np.zeros(seen.known.shape, np.float32)
+    for view in seen.views:
+        given = np.take_along_axis(view.probs, view.given[None].astype(np.intp), axis=0)[0]
+        doubt = np.clip(1 - given.astype(np.float32), LEAST_PROB, 1 - LEAST_PROB)
+        wrong, right = doubt * case, (1 - doubt) * (1 - case)
+        np.maximum(found, wrong / (wrong + right), out=found)
+    return np.where(seen.known, found, 0)
 
 
 def _middle(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:

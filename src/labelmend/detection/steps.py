@@ -1,0 +1,41 @@
+"""What "so many pixels" means where pixels are longer along one axis: in volumes of thick slices.
+
+Outlines are drawn in slices, so the step in which thresholds count is a pixel of a slice. Across slices two
+things hold at once. A structure that fills a single slice is as thick as that slice: so objects are measured
+in mm, divided by the step. But an outline that ends one slice too late is what slices do to a structure that
+fills half of the last one, however thick they are: so where outlines are compared, a pixel counts as two
+steps at most. Where pixels are cubes both are a count of pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST_STEPS = 2.0
+"""Steps that one pixel counts where outlines are compared; less than what makes a stretch of outline, or any
+of it, count as off."""
+
+
+def step_mm(spacing_mm: Sequence[float]) -> float:
+    """The size of a pixel within slices: the middle one of the spacings, of two the finer.
+
+    Args:
+        spacing_mm: per axis in mm.
+
+    >>> step_mm((5.0, 0.7, 0.7)), step_mm((0.3, 1.0, 1.0)), step_mm((2.0, 0.5))
+    (0.7, 1.0, 0.5)
+    """
+    return float(sorted(spacing_mm)[(len(spacing_mm) - 1) // 2])
+
+
+def steps_along(spacing_mm: Sequence[float]) -> tuple[float, ...]:
+    """How many steps a pixel counts along each axis where outlines are compared.
+
+    Args:
+        spacing_mm: per axis in mm.
+
+    >>> steps_along((5.0, 0.5, 0.5)), steps_along((0.5, 1.0, 1.0)), steps_along((3.0, 3.0))
+    ((2.0, 1.0, 1.0), (0.5, 1.0, 1.0), (1.0, 1.0))
+    """
+    step = step_mm(spacing_mm)
+    return tuple(min(spacing / step, MOST_STEPS) for spacing in spacing_mm)
