@@ -22,10 +22,10 @@ def audited(tmp_path):
     facts = {"kind": "audit", "id": "1", "classes": ["lung"], "n_cases": 2, "images": None}
     (tmp_path / "audit.json").write_text(json.dumps(facts))
     rows = [
-        {"case": case, "rank": rank, "score": score, "reason": reason, "image": None, "proposal": []}
-        for case, rank, score, reason in [
-            ("b", 1, 0.9, "lung of 12 px seems to be missing."),
-            ("a", 2, 0.1, "Nothing."),
+        {"case": case, "rank": rank, "score": score, "reason": reason, "image": image, "proposal": []}
+        for case, rank, score, reason, image in [
+            ("b", 1, 0.9, "lung of 12 px seems to be missing.", "b_0000.png"),
+            ("a", 2, 0.1, "Nothing.", None),
         ]
     ]
     (tmp_path / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -49,6 +49,25 @@ def test_samples_of_audited_cases_get_fields_and_are_saved_once(audited):
     assert samples[0]["label_findings"] == []
     assert [sample.saved for sample in samples] == [1, 1, 0]
     assert samples[2] == {}
+
+
+def test_samples_of_audited_images_are_known_by_the_names_of_these(audited):
+    samples = [Sample("/data/b_0000.png"), Sample("/data/b_0001.png"), Sample("/data/a_0000.png")]
+    assert add_fields(audited, samples) == 1
+    assert [sample.get("label_rank") for sample in samples] == [1, None, None]
+
+
+def test_the_first_list_that_is_saved_is_not_empty(audited):
+    """An empty one would leave FiftyOne without a type for what lists hold."""
+    saved = []
+
+    class Noted(Sample):
+        def save(self):
+            saved.append((self.filepath, self["label_findings"]))
+
+    assert add_fields(audited, map(Noted, ["/1/a.png", "/2/a.png", "/1/b.png", "/3/a.png"])) == 4
+    assert saved[0] == ("/1/b.png", ["lung of 12 px seems to be missing."])
+    assert sorted(path for path, _ in saved) == ["/1/a.png", "/1/b.png", "/2/a.png", "/3/a.png"]
 
 
 def test_samples_of_another_data_set_are_an_error(audited):

@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 
 from drawn_audit import ID, case_row, finding, flat, overlapping, regions, volumetric, write_audit
+from drawn_coco import coco_audit
 from labelmend.audit.figures import CORRECTED, GIVEN
 from labelmend.audit.review_page import render_review, write_review
 from labelmend.audit.review_pictures import Limits, Shown, case_block
@@ -413,6 +414,35 @@ def test_regions_of_nnunet_are_shown_one_over_the_other(opened: Opener, tmp_path
     assert painted(page, "proposed") == []  # no core, and the whole as it was
     assert painted(page, "ignored") == ["M0 0h1v10h-1z"]
     assert page.is_hidden("#unseen")
+
+
+def test_a_coco_file_is_shown_with_what_is_proposed(opened: Opener, tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    page = opened(write_review(coco_audit(tmp_path)))
+    assert (case(page), listed(page)) == ("a", ["a", "b", "c"])
+    assert [len(painted(page, kind)) for kind in ("given", "proposed", "ignored")] == [1, 2, 1]
+    press(page, "j")
+    assert page.is_disabled(".verdicts [data-verdict=take]")
+    press(page, "j")
+    assert [len(painted(page, kind)) for kind in ("given", "proposed")] == [2, 1]
+
+
+def test_every_case_of_a_coco_file_has_a_picture_or_says_why_not(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    out = coco_audit(tmp_path)
+    text = write_review(out).read_text()
+    blocks = [json.loads(block) for block in re.findall(r'id="case-\d">(.*?)</script>', text)]
+    assert [block["slices"][0]["img"][:15] for block in blocks] == ["data:image/png;"] * 3
+    path = tmp_path / "data" / "instances.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = "none"
+    path.write_text(json.dumps(content))
+    (tmp_path / "data" / "images" / "val" / "b.png").unlink()
+    text = write_review(out).read_text()
+    broken, bare, _ = (json.loads(block) for block in re.findall(r'id="case-\d">(.*?)</script>', text))
+    assert broken["error"].startswith("case a: instances.json: annotation 1: its segmentation is str")
+    assert (bare["slices"][0]["img"], bare["note"]) == (None, "images/val/b.png does not exist")
+    assert str(tmp_path) not in text
 
 
 def test_help_shows_the_keys_and_lets_none_through(page: Any) -> None:

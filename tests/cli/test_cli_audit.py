@@ -61,3 +61,46 @@ def test_a_case_without_probabilities_is_named_and_nothing_is_written(data, caps
     assert run(data) == 2
     assert "case_03" in capsys.readouterr().err
     assert not (data / "AUDIT").exists()
+
+
+def files(folder):
+    """What lies in a folder, and when it was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_shards_say_whom_they_wait_for_and_the_last_one_draws_the_page(data, capsys):
+    said = []
+    for shard in ("1/2", "2/2", "1/2", "2/2"):
+        assert run(data, "--shard", shard) == 0
+        said.append(capsys.readouterr().out)
+    again = "run the same command again when shard"
+    assert said[0] == f"counted 6 of 12 cases; {again} 2 of 2 has counted\n"
+    assert said[1] == f"examined 6 of 12 cases; {again} 1 of 2 has examined\n"
+    assert "Look at first, of 12 cases" in said[2]
+    assert said[2].endswith(f"review  {data / 'AUDIT' / 'report.html'}\n")
+    assert said[3].startswith(f"{data / 'AUDIT'} holds the whole audit")
+    assert "review" not in said[3]
+    assert sorted(files(data / "AUDIT")) == [
+        "audit.json", "cases.jsonl", "findings.csv", "findings.jsonl", "proposals", "report.html",
+        "summary.md",
+    ]  # fmt: skip
+
+
+def test_a_page_that_the_shard_that_joined_could_not_draw_is_drawn_by_a_later_one(data, capsys):
+    for shard in ("1/2", "2/2", "1/2"):
+        assert run(data, "--shard", shard) == 0
+    before = files(data / "AUDIT")
+    (data / "AUDIT" / "report.html").unlink()
+    assert run(data, "--shard", "2/2", "--page", "false") == 0
+    assert not (data / "AUDIT" / "report.html").exists()
+    assert run(data, "--shard", "2/2") == 0
+    after = files(data / "AUDIT")
+    assert {name for name in before if after[name] != before[name]} == {"report.html"}
+
+
+def test_a_shard_that_does_not_exist_or_that_others_do_not_fit_ends_with_one_sentence(data, capsys):
+    assert run(data, "--shard", "3/2") == 2
+    assert "a shard is written i/n" in capsys.readouterr().err
+    assert run(data, "--shard", "1/2") == 0
+    assert run(data, "--shard", "2/2", "--calibrate", "true") == 2
+    assert "is of an audit with other calibrate (false, here true)" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from labelmend.cli.screen import Bars, print_run, table
+from labelmend.cli.screen import Bars, nnunet_command, print_run, table
 
 
 def tick(stage: str, done: int, total: int, text: str = "") -> SimpleNamespace:
@@ -106,3 +106,9 @@ def test_a_counting_bar_knows_how_far_it_came():
             on_case(case, 3)
     assert bars.done("comparing") == 2
     assert bars.done("never begun") == 0
+
+
+def test_the_next_command_names_the_folder_above_the_data_set_and_its_number():
+    assert nnunet_command(Path("my data/Dataset007_Old_mended")) == (
+        "nnUNet_raw='my data' nnUNetv2_plan_and_preprocess -d 7 --verify_dataset_integrity"
+    )

@@ -12,6 +12,7 @@ import pytest
 from drawn_findings import CLASSES, arrays, discs, picture, soft
 from labelmend.engine.audit_source import Source, open_source
 from labelmend.errors import ConfigError, GeometryError, MissingDataError
+from labelmend.io import open_coco
 
 TRUE, IMAGE = discs(0)
 
@@ -164,9 +165,21 @@ def test_a_coco_file_has_one_case_an_image(coco):
     assert image is not None
     assert source.image_name("p") == "sub/p.png"
     assert source.label_files("p") == (coco / "coco.json",)
-    assert source.folder is None
     assert source.description()["values"] is None
     assert source.checksum("p").startswith("sha256:")
+
+
+def test_other_labels_of_a_coco_case_are_written_to_a_file_of_their_own(coco, tmp_path):
+    source = open_source(coco / "coco.json", coco / "probs")
+    given = source.given.read("p")
+    (file,) = source.write(tmp_path / "out", "p", given.with_masks(given.masks()[::-1]))
+    assert file == tmp_path / "out" / "p.json"
+    assert open_coco(file).read("p").masks().sum(axis=(1, 2)).tolist() == [0, 256]
+
+
+def test_a_folder_of_images_that_is_not_there_is_named(coco):
+    with pytest.raises(MissingDataError, match=r"nowhere is no folder: expected one with the images of"):
+        open_source(coco / "coco.json", coco / "probs", coco / "nowhere")
 
 
 @pytest.mark.parametrize("more", [{"classes": CLASSES}, {"ignore": 9}])

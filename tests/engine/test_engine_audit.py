@@ -32,7 +32,8 @@ from drawn_findings import (
     sure,
 )
 from labelmend.detection import scaled
-from labelmend.engine.audit import AuditResult, audit_labels, scaled_if
+from labelmend.engine.audit import audit_labels
+from labelmend.engine.audit_result import AuditResult
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.geometry import signed_distance
 from labelmend.io.audit_folder import read_audit
@@ -52,7 +53,9 @@ def result(data: Path) -> AuditResult:
 
 def run(data: Path, out: Path, **more: Any) -> AuditResult:
     settings = {"probabilities": data / "probabilities", "images": data / "images", "classes": CLASSES}
-    return audit_labels(data / "labels", out=out, **(settings | more))
+    found = audit_labels(data / "labels", out=out, **(settings | more))
+    assert isinstance(found, AuditResult)
+    return found
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -256,14 +259,6 @@ def test_the_power_that_probabilities_were_sharpened_by_is_found_and_undone(tmp_
     assert mended.facts["calibration"] == plain.facts["calibration"]  # of what was given
     assert mended.facts["id"] != plain.facts["id"]
     assert not any("sure" in warning for warning in mended.facts["warnings"])
-
-
-def test_overlapping_classes_are_scaled_one_by_one_whatever_they_sum_up_to():
-    probs = np.array([[0.9, 0.2], [0.1, 0.8]])  # sums of one, as if exclusive
-    expected = [[0.75, 1 / 3], [0.25, 2 / 3]]
-    np.testing.assert_allclose(scaled_if(probs, 2.0, overlapping=True), expected, rtol=1e-6)
-    np.testing.assert_allclose(scaled_if(probs[:1], 2.0, overlapping=True), expected[:1], rtol=1e-6)
-    assert scaled_if(probs, 1.0, overlapping=True) is probs
 
 
 def test_overlapping_classes_have_a_proposal_of_one_file_a_class(tmp_path):

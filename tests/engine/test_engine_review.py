@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from drawn_audit import ID, flat, overlapping, regions, volumetric
+from drawn_coco import CAT, DOG, MISSED, WIDER, coco_audit, true_masks
 from drawn_data import contents
 from labelmend.engine.review import apply_review
-from labelmend.errors import DataError, LabelmendError, MissingDataError, OutputError
-from labelmend.io import checksum, open_labels, read_manifest
+from labelmend.errors import ConfigError, DataError, LabelmendError, MissingDataError, OutputError
+from labelmend.io import checksum, open_coco, open_labels, read_manifest
 
 AT = "2026-10-01T08:00:00.000Z"
 
@@ -84,14 +86,59 @@ def test_volumes_are_copied_byte_for_byte(tmp_path: Path) -> None:
     assert contents(tmp_path / "final" / "labels") == contents(tmp_path / "data" / "labels")
 
 
-def test_data_of_nnunet_keep_their_names_and_their_integers(tmp_path: Path) -> None:
+@pytest.fixture
+def no_nnunet(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_nnunet")
+def test_data_of_nnunet_become_a_raw_data_set_with_images(tmp_path: Path) -> None:
     out, home = regions(tmp_path), tmp_path / "data" / "Dataset007_Drawn"
     done = apply_review(out, decide(tmp_path, {"v": "take"}), tmp_path / "final")
-    assert done.labels == tmp_path / "final" / "labelsTr"
+    dataset = tmp_path / "final" / "Dataset008_Drawn_mended"
+    assert (done.dataset, done.labels) == (dataset, dataset / "labelsTr")
+    assert contents(done.labels) == contents(out / "proposals")
+    assert contents(dataset / "imagesTr") == contents(home / "imagesTr")
+    assert all(path.is_symlink() for path in (dataset / "imagesTr").iterdir())
+    given, new = (json.loads((p / "dataset.json").read_text()) for p in (home, dataset))
+    assert new == given | {"name": "Drawn_mended"}
+    assert list(new["labels"]) == list(given["labels"])
+    (row,) = read_manifest(tmp_path / "final" / "manifest.jsonl")
+    assert row.files == ("Dataset008_Drawn_mended/labelsTr/v.nii.gz",)
+    assert row.checksum == checksum(done.labels / "v.nii.gz")
+
+
+@pytest.mark.usefixtures("no_nnunet")
+def test_name_and_images_of_a_raw_data_set_can_be_chosen(tmp_path: Path) -> None:
+    out, home = regions(tmp_path), tmp_path / "data" / "Dataset007_Drawn"
+    settings: dict[str, Any] = {"dataset": "Dataset500_Final", "copy_images": True}
+    done = apply_review(out, decide(tmp_path, {"v": "redraw"}), tmp_path / "final", **settings)
+    assert done.dataset == tmp_path / "final" / "Dataset500_Final"
+    assert contents(done.labels) == contents(home / "labelsTr")
+    assert not any(path.is_symlink() for path in (done.dataset / "imagesTr").iterdir())
+    assert done.worklist is not None
+    assert f",{done.labels / 'v.nii.gz'}," in (done.worklist / "worklist.csv").read_text()
+
+
+def test_data_of_nnunet_without_images_keep_names_and_integers(tmp_path: Path) -> None:
+    out, home = regions(tmp_path), tmp_path / "data" / "Dataset007_Drawn"
+    shutil.rmtree(home / "imagesTr")
+    done = apply_review(out, decide(tmp_path, {"v": "take"}), tmp_path / "final")
+    assert (done.dataset, done.labels) == (None, tmp_path / "final" / "labelsTr")
     assert contents(done.labels) == contents(out / "proposals")
     assert (tmp_path / "final" / "dataset.json").read_bytes() == (home / "dataset.json").read_bytes()
-    again = apply_review(out, decide(tmp_path, {"v": "redraw"}), tmp_path / "again")
-    assert contents(again.labels) == contents(home / "labelsTr")
+
+
+def test_a_name_for_a_raw_data_set_needs_one(tmp_path: Path) -> None:
+    verdicts = decide(tmp_path, {})
+    with pytest.raises(ConfigError, match=r"Dataset500_X.* is none"):
+        apply_review(flat(tmp_path), verdicts, tmp_path / "final", dataset="Dataset500_X")
+    out = regions(tmp_path / "other")
+    with pytest.raises(ConfigError, match="'Mine' is no name that nnU-Net finds"):
+        apply_review(out, verdicts, tmp_path / "final", dataset="Mine")
+    with pytest.raises(OutputError, match="lies in the label folder"):
+        apply_review(out, verdicts, tmp_path / "other" / "data" / "Dataset007_Drawn" / "final")
 
 
 def test_the_worklist_points_to_the_final_labels(tmp_path: Path) -> None:
@@ -109,6 +156,88 @@ def test_without_a_redraw_there_is_no_worklist(tmp_path: Path) -> None:
         "labels",
         "manifest.jsonl",
     ]
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    pytest.importorskip("pycocotools")
+    return coco_audit(tmp_path)
+
+
+def entries(path: Path) -> dict[int, dict[str, Any]]:
+    return {entry["id"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["annotations"]}
+
+
+def test_taken_cases_of_a_coco_file_hold_the_proposal_and_all_others_their_annotations(coco, tmp_path):
+    given = tmp_path / "data" / "instances.json"
+    done = apply_review(coco, decide(tmp_path, {"a": "take", "b": "keep", "c": "redraw"}), tmp_path / "final")
+    assert (done.labels, done.worklist) == (
+        tmp_path / "final" / "instances.json",
+        tmp_path / "final" / "worklist",
+    )
+    old, new = entries(given), entries(done.labels)
+    assert list(new) == [18, 2, 12, 3, 13, 14, 15, 16, 17]  # the cat of a is drawn anew, its dog is new
+    assert all(new[number] == old[number] for number in (2, 3, 12, 13, 14, 15, 16))
+    assert {key: new[18][key] for key in ("image_id", "category_id", "by")} == {
+        "image_id": 10,
+        "category_id": CAT,
+        "by": "Ada",
+    }
+    assert (new[17]["image_id"], new[17]["category_id"]) == (10, DOG)
+    before, final = open_coco(given), open_coco(done.labels)
+    np.testing.assert_array_equal(final.read(MISSED).array, np.stack([true_masks(MISSED)[0], WIDER]))
+    for case in ("b", "c"):
+        assert final.checksum(case) == before.checksum(case)
+
+
+def test_the_manifest_of_a_coco_file_says_which_annotations_changed(coco, tmp_path):
+    done = apply_review(coco, decide(tmp_path, {"a": "take", "c": "take"}), tmp_path / "final")
+    first, second, third = read_manifest(tmp_path / "final" / "manifest.jsonl")
+    assert first.extra["annotations"] == {"redrawn": [[1, 18]], "removed": [], "added": [17]}
+    assert third.extra["annotations"] == {"redrawn": [], "removed": [14], "added": []}
+    assert "annotations" not in second.extra
+    assert [row.version for row in (first, second, third)] == [1, 0, 1]
+    assert {row.files for row in (first, second, third)} == {("instances.json",)}
+    assert second.checksum == checksum(done.labels)
+    assert second.parent_checksum == checksum(tmp_path / "data" / "instances.json")
+    assert first.parameters["note"] == "note a"
+    assert sorted(p.name for p in (tmp_path / "final").iterdir()) == ["instances.json", "manifest.jsonl"]
+
+
+def test_a_coco_file_of_which_nothing_was_taken_is_copied_byte_for_byte(coco, tmp_path):
+    before = contents(tmp_path / "data"), contents(coco)
+    done = apply_review(coco, decide(tmp_path, {"a": "keep", "c": "skip"}), tmp_path / "final")
+    assert done.labels.read_bytes() == (tmp_path / "data" / "instances.json").read_bytes()
+    assert done.counts == {"keep": 1, "skip": 1, "unreviewed": 1}
+    assert (contents(tmp_path / "data"), contents(coco)) == before
+
+
+def test_the_worklist_of_a_coco_file_points_to_the_final_one(coco, tmp_path):
+    done = apply_review(coco, decide(tmp_path, {"c": "redraw"}), tmp_path / "final")
+    assert done.worklist is not None
+    text = (done.worklist / "worklist.csv").read_text()
+    assert (
+        f"c,{tmp_path}/data/images/val/c.png,{tmp_path}/final/instances.json,{coco}/proposals/c.json,"
+    ) in text
+
+
+def test_annotations_that_changed_since_the_audit_are_told_by_their_case(coco, tmp_path):
+    path = tmp_path / "data" / "instances.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content, indent=3))  # other bytes, the same annotations
+    apply_review(coco, decide(tmp_path, {"a": "take"}), tmp_path / "first")
+    content["annotations"][1]["category_id"] = DOG
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"case b: .*instances\.json has changed since it was audited"):
+        apply_review(coco, decide(tmp_path, {"a": "take"}), tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_coco_proposal_that_is_gone_leaves_nothing_half_written(coco, tmp_path):
+    (coco / "proposals" / "a.json").unlink()
+    with pytest.raises(MissingDataError, match=r"a\.json does not exist"):
+        apply_review(coco, decide(tmp_path, {"a": "take"}), tmp_path / "final")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["audit", "data", "verdicts.json"]
 
 
 def test_neither_the_given_labels_nor_the_audit_are_touched(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from drawn_audit import ID, case_row, finding, flat, overlapping, regions, volumetric, write_audit
-from labelmend.errors import ConfigError, MissingDataError, UnreadableFileError
+from drawn_coco import MISSED, coco_audit
+from labelmend.errors import DataError, MissingDataError, UnreadableFileError
 from labelmend.io.audit_folder import open_given, open_proposals, read_audit
 
 
@@ -102,9 +102,19 @@ def test_a_proposal_outside_the_folder_is_refused(tmp_path: Path, where: str) ->
         read_audit(out)
 
 
-def test_labels_in_a_coco_file_are_not_reviewed(tmp_path: Path) -> None:
-    out = flat(tmp_path)
-    facts = json.loads((out / "audit.json").read_text()) | {"layout": "coco"}
-    (out / "audit.json").write_text(json.dumps(facts))
-    with pytest.raises(ConfigError, match="one COCO file"):
-        open_given(read_audit(out))
+def test_a_coco_file_is_read_with_its_proposals(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    audit = read_audit(coco_audit(tmp_path))
+    given = open_given(audit)
+    assert (given.cases, given.classes) == (("a", "b", "c"), audit.classes)
+    assert given.read(MISSED).masks().any(axis=(1, 2)).tolist() == [False, True]
+    assert open_proposals(audit, given).read(MISSED).masks().any(axis=(1, 2)).tolist() == [True, True]
+
+
+def test_a_coco_file_with_other_categories_than_were_audited_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    audit = read_audit(coco_audit(tmp_path))
+    path = tmp_path / "data" / "instances.json"
+    path.write_text(path.read_text().replace('"dog"', '"wolf"'))
+    with pytest.raises(DataError, match="has the categories wolf, cat, but dog, cat were audited"):
+        open_given(audit)

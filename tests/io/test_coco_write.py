@@ -8,7 +8,7 @@ import pytest
 
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.io import open_coco, write_coco
-from labelmend.io.coco_write import shared_out
+from labelmend.io.coco_write import Changed, shared_out
 from labelmend.types import Grid, LabelMap
 
 pytest.importorskip("pycocotools")
@@ -127,6 +127,22 @@ def test_numbers_go_on_over_cases(given, tmp_path):
     out = write_coco(tmp_path / "out.json", given, {"b": labels.with_masks(masks)})
     new = [(e["id"], e["image_id"], e["category_id"]) for e in written(out)[0]["annotations"][5:]]
     assert new == [(26, 6, 1), (27, 6, 1), (28, 6, 2)]
+
+
+def test_changed_objects_get_new_numbers_where_asked_for_and_what_changed_is_told(given, tmp_path):
+    revised = given.read("a").with_masks(np.stack([row(1, 0, 0, 0, 0, 0, 1, 0), row(*[0] * 8)]))
+    told = {}
+    for new_ids, out in ((True, tmp_path / "new.json"), (False, tmp_path / "same.json")):
+        told[new_ids] = []
+        write_coco(
+            out, given, {"a": revised}, new_ids=new_ids, on_case=lambda *t, to=told[new_ids]: to.append(t)
+        )
+    assert told[True] == [("a", Changed(redrawn=((21, 26),), removed=(22, 23), added=(27,)))]
+    assert told[False] == [("a", Changed(redrawn=((21, 21),), removed=(22, 23), added=(26,)))]
+    content, entries = written(tmp_path / "new.json")
+    assert [entry["id"] for entry in content["annotations"]] == [26, 24, 25, 27]
+    assert (entries[26]["note"], entries[26]["area"], entries[27]["category_id"]) == ("kept", 1, 1)
+    assert open_coco(tmp_path / "new.json").read("a").masks().tolist() == revised.masks().tolist()
 
 
 def test_the_given_file_is_never_overwritten(given, tmp_path):

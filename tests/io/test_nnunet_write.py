@@ -58,6 +58,16 @@ def test_the_new_set_holds_revised_labels_and_all_others_byte_for_byte(source, t
     assert open_nnunet(out)[0].cases == ("a", "b")
 
 
+def test_a_label_file_is_copied_byte_for_byte(source, tmp_path):
+    file = tmp_path / "drawn.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.full(SHAPE, 2, np.uint16), np.eye(4)), file)
+    out = write_nnunet(source, tmp_path / "raw" / "Dataset501_Mended", iter([("a", file)]))
+    assert (out / "labelsTr" / "a.nii.gz").read_bytes() == file.read_bytes()
+    assert files(out)["labelsTr/b.nii.gz"] == files(source)["labelsTr/b.nii.gz"]
+    with pytest.raises(MissingDataError, match="case c, which has none"):
+        write_nnunet(source, tmp_path / "raw" / "Dataset502_Mended", {"c": file})
+
+
 def test_dataset_json_has_the_new_name_and_number_and_keeps_the_rest(source, tmp_path):
     out = write_nnunet(source, tmp_path / "raw" / "Dataset501_Mended", {})
     written = json.loads((out / "dataset.json").read_text())

@@ -14,8 +14,17 @@ from labelmend.audit.figures import CORRECTED, GIVEN
 from labelmend.audit.review_pictures import Limits, Shown, case_block
 from labelmend.audit.safe_html import csp_hash, json_block
 from labelmend.errors import DataError, GeometryError
-from labelmend.io import Image, LabelFolder, grid_difference, read_image, whole_file
-from labelmend.io.audit_folder import Audit, AuditedCase, open_given, open_proposals, read_audit, spacing_of
+from labelmend.io import Image, grid_difference, read_image, whole_file
+from labelmend.io.audit_folder import (
+    Audit,
+    AuditedCase,
+    Given,
+    Proposed,
+    open_given,
+    open_proposals,
+    read_audit,
+    spacing_of,
+)
 from labelmend.types import LabelMap
 
 PAGE = "report.html"
@@ -45,7 +54,8 @@ def write_review(
         The path of the page.
 
     Raises:
-        MissingDataError, UnreadableFileError: there is no finished audit, or its label folder is gone.
+        MissingDataError, UnreadableFileError: there is no finished audit, or its labels are gone.
+        DataError: a COCO file with other categories than were audited.
         OutputError: the page cannot be written.
     """
     audit = read_audit(out)
@@ -120,7 +130,7 @@ def _index(audit: Audit) -> dict[str, Any]:
 
 
 def _blocks(
-    audit: Audit, given: LabelFolder, limits: Limits, on_case: Callable[[str, int], None]
+    audit: Audit, given: Given, limits: Limits, on_case: Callable[[str, int], None]
 ) -> Iterator[dict[str, Any]]:
     proposals = open_proposals(audit, given)
     for row in audit.cases:
@@ -133,7 +143,7 @@ def _blocks(
 
 
 def _block(
-    audit: Audit, row: AuditedCase, given: LabelFolder, proposals: LabelFolder, limits: Limits
+    audit: Audit, row: AuditedCase, given: Given, proposals: Proposed, limits: Limits
 ) -> dict[str, Any]:
     labels = given.read(row.case)
     proposed = proposals.read(row.case) if row.proposal else None
@@ -164,6 +174,8 @@ def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
 
 def _without_folders(text: str, audit: Audit) -> str:
     """A sentence for a page that may be sent to others: files stay, the folders they lie in go."""
-    for folder in (audit.facts["labels"], audit.facts["images"], audit.folder):
+    labels = Path(audit.facts["labels"])
+    home = labels.parent if audit.facts["layout"] == "coco" else labels
+    for folder in (home, audit.facts["images"], audit.folder):
         text = text.replace(f"{folder}/", "") if folder else text
     return text

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from labelmend.cli.screen import Bars, sentences, table
-from labelmend.engine.audit import AuditResult, audit_labels
+from labelmend.engine.audit import audit_labels
+from labelmend.engine.audit_result import PAGE, AuditResult
+from labelmend.engine.audit_shards import Waiting
 from labelmend.engine.audit_words import NAMES
+from labelmend.io.audit_folder import AUDIT
 
 MOST_CASES = 10
 
@@ -58,15 +62,24 @@ def parser() -> ArgumentParser:
     add("--parquet", type=bool, default=False, help="write the findings as Parquet too")
     add("--jobs", type=int, default=1, help="worker processes; -1 takes every core")
     add("--backend", type=str, default="loky", help="loky: this machine; ray: the Ray cluster at RAY_ADDRESS")
+    add(
+        "--shard",
+        type=str,
+        default="1/1",
+        help="i/n: do the i-th of n parts; all n may run at once into one --out. Run each again until the "
+        "audit is whole: twice, with --calibrate three times",
+    )
     return new
 
 
 def run(arguments: Namespace) -> int:
-    """Audit, print the worst cases, and say where the page is."""
+    """Audit, print the worst cases, and say where the page is; of a shard, whom it waits for."""
     names = (
         "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "annotators", "calibrate",
-        "parquet", "proposals", "jobs", "backend",
+        "parquet", "proposals", "jobs", "backend", "shard",
     )  # fmt: skip
+    out, console = Path(arguments.out), Console(highlight=False, soft_wrap=True)
+    was_whole = (out / AUDIT).exists()
     with Bars(transient=True) as bars:
         counts: dict[str, Callable[[str, int], None]] = {}
         found = audit_labels(
@@ -74,12 +87,18 @@ def run(arguments: Namespace) -> int:
             **{name: arguments[name] for name in names},
             on_case=lambda stage, case, n: counts.setdefault(stage, bars.counting(stage))(case, n),
         )
+        if isinstance(found, Waiting):
+            console.print(str(found), markup=False)
+            return 0
+        if not found.written:
+            console.print(f"{out} holds the whole audit: the shards have been joined.", markup=False)
         show(found)
-        if arguments.page and found.facts["layout"] != "coco":
+        # Of several shards the one that joined them draws; if that was killed, whoever comes later.
+        if arguments.page and (found.written or (was_whole and not (out / PAGE).exists())):
             from labelmend.audit.review_page import write_review
 
             page = write_review(found.folder, on_case=bars.counting("drawing"))
-            Console(highlight=False, soft_wrap=True).print(f"\nreview  {page}", markup=False)
+            console.print(f"\nreview  {page}", markup=False)
     return 0
 
 

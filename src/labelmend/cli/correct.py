@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 
 from jsonargparse import Namespace
 from rich.console import Console
 
 from labelmend.cli.choice import ChoiceParser, chosen
-from labelmend.cli.screen import Bars
+from labelmend.cli.screen import Bars, nnunet_command
 from labelmend.engine.correct import CorrectResult, correct
 from labelmend.methods.registry import METHODS
 
@@ -105,10 +104,6 @@ def show(done: CorrectResult) -> None:
     lines.append(f"{done.n_corrected} of {done.n_cases} cases corrected{trusted}")
     lines.append(f"corrected labels  {done.labels}")
     if done.summary["layout"] == "nnunet":
-        number = int(done.labels.name[len("Dataset") :].partition("_")[0])
-        lines.append(
-            f"next              nnUNet_raw={shlex.quote(str(done.folder))} nnUNetv2_plan_and_preprocess "
-            f"-d {number} --verify_dataset_integrity"
-        )
+        lines.append(f"next              {nnunet_command(done.labels)}")
     for line in lines:
         console.print(line, markup=False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from labelmend.cli.screen import Bars
+from labelmend.cli.screen import Bars, nnunet_command
 
 DEEDS = {
     "keep": "kept as given",
     "take": "proposal taken",
+    "redrawn": "drawn again, taken",
     "redraw": "to draw again, left as given",
     "skip": "skipped, left as given",
     "unreviewed": "not looked at, left as given",
@@ -27,6 +28,24 @@ def parser() -> ArgumentParser:
     apply.add_argument("out", type=str, help="folder of labelmend audit")
     apply.add_argument("verdicts", type=str, help="the JSON file that its report.html downloads")
     apply.add_argument("--to", type=str, required=True, help="new folder for the final labels")
+    apply.add_argument(
+        "--redrawn",
+        type=str | None,
+        help="folder of labels drawn anew, named and kept as the given ones: taken for the cases that were "
+        "to be drawn again; those that are not in it stay on the worklist",
+    )
+    apply.add_argument(
+        "--dataset",
+        type=str | None,
+        help="of nnU-Net data: name of the new raw data set, DatasetXXX_Name; default the old name with "
+        "_mended and the next free number",
+    )
+    apply.add_argument(
+        "--copy_images",
+        type=bool,
+        default=False,
+        help="of nnU-Net data: copy the images, do not link to them",
+    )
     deeds.add_subcommand("apply", apply, help="write the final labels of a review")
     page = ArgumentParser(description="Write OUT/report.html again; verdicts in the browser are kept.")
     page.add_argument("out", type=str, help="folder of labelmend audit")
@@ -58,11 +77,21 @@ def run(arguments: Namespace) -> int:
 
     chosen = arguments.apply
     with Bars(transient=True) as bars:
-        done = apply_review(chosen.out, chosen.verdicts, chosen.to, on_case=bars.counting("copying"))
+        done = apply_review(
+            chosen.out,
+            chosen.verdicts,
+            chosen.to,
+            redrawn=chosen.redrawn,
+            dataset=chosen.dataset,
+            copy_images=chosen.copy_images,
+            on_case=bars.counting("copying"),
+        )
     for verdict, words in DEEDS.items():
         if done.counts.get(verdict):
             console.print(f"{done.counts[verdict]:6d}  {words}", markup=False)
     console.print(f"final labels  {done.labels}", markup=False)
     if done.worklist is not None:
         console.print(f"to draw again {done.worklist}", markup=False)
+    if done.dataset is not None:
+        console.print(f"next          {nnunet_command(done.dataset)}", markup=False)
     return 0

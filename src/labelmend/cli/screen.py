@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,3 +110,10 @@ def sentences(title: str, told: Sequence[str]) -> None:
     print(f"\n{title}")
     for sentence in told:
         print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))
+
+
+def nnunet_command(dataset: Path) -> str:
+    """What to run next on a raw data set of nnU-Net, DatasetXXX_Name."""
+    number = int(dataset.name[len("Dataset") :].partition("_")[0])
+    raw = shlex.quote(str(dataset.parent))
+    return f"nnUNet_raw={raw} nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity"

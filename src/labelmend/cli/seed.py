@@ -58,9 +58,7 @@ def parser() -> ArgumentParser:
     add(
         "--foreground", type=float, default=0.5, help="share of a map's maximum from which on it is the class"
     )
-    add(
-        "--background", type=float, default=0.1, help="share of a map's maximum up to which it is background"
-    )
+    add("--background", type=float, default=0.1, help="share of a map's maximum up to which it is background")
     add(
         "--conflict",
         type=Literal["argmax", "ignore", "smaller"],

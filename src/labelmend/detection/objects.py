@@ -70,7 +70,8 @@ def wrong_objects(
 
 def _score(region: Region, step: float) -> float:
     margin = max(0.0, 2 * region.core - 1)
-    return margin * float(1 - np.exp(-region.thickness_mm / (SLIVER * step)))
+    thickness = max(region.thickness_mm, region.width_mm)  # of two slices, no centre is deeper than of one
+    return margin * float(1 - np.exp(-thickness / (SLIVER * step)))
 
 
 def _has_no_partner(

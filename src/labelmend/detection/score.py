@@ -20,7 +20,7 @@ from labelmend.types import FloatArray
 NORMAL = 1.4826
 """Median absolute deviation to standard deviation, of the normal distribution."""
 
-LEAST_FAR, LEAST_EDGE_VOX = 0.02, 0.7
+LEAST_FAR, LEAST_EDGE_VOX = 0.05, 0.7
 """Spreads below these are taken for these: the pixel grid alone makes as much."""
 
 NEAR_EDGE_VOX = 2.0

@@ -7,68 +7,38 @@ numbers a case, from which follows what is usual in this data set. The second te
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from labelmend import __version__
-from labelmend.detection import (
-    Bias,
-    CaseNumbers,
-    Examined,
-    Finding,
-    Layout,
-    Typical,
-    UsualLayout,
-    biases,
-    examine,
-    faults,
-    layout_of,
-    numbers_of,
-    propose,
-    see,
-    typical,
-    usual_layout,
-)
-from labelmend.detection.calibration import scaled
+from labelmend.detection import biases, typical, usual_layout
 from labelmend.engine import audit_words as words
+from labelmend.engine.audit_passes import Count, Tell
+from labelmend.engine.audit_result import FILES, AuditResult, Found, write_result
+from labelmend.engine.audit_rows import Counted, digest
+from labelmend.engine.audit_shards import (
+    COUNTING,
+    COUNTING_AGAIN,
+    EXAMINING,
+    PARTS,
+    JoinedError,
+    Parts,
+    Row,
+    Stage,
+    Waiting,
+)
 from labelmend.engine.audit_source import Source, open_source
 from labelmend.engine.parallel import check_jobs, each
 from labelmend.engine.result_folder import check_result_folder
+from labelmend.engine.shard import Shard
 from labelmend.errors import OutputError
-from labelmend.io import write_csv, write_json, write_text
-from labelmend.io.audit_folder import AUDIT, CASES, FINDINGS, PROPOSALS
+from labelmend.io.audit_folder import AUDIT, PROPOSALS
 from labelmend.io.case_table import read_case_column
-from labelmend.io.parquet import write_parquet
-from labelmend.types import FloatArray, LabelMap
 
-TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
-PARQUET = "findings.parquet"
 UNFINISHED = f".part-{PROPOSALS}"
 """Where proposals lie until the audit is whole; what a killed one left there is cleared by the next."""
-
-
-@dataclass(frozen=True, eq=False)
-class AuditResult:
-    """What `audit_labels` found.
-
-    Args:
-        folder: where it was written.
-        facts: the content of audit.json.
-        cases: rows of cases.jsonl, worst first.
-        findings: per case its findings.
-    """
-
-    folder: Path
-    facts: Mapping[str, Any]
-    cases: tuple[Mapping[str, Any], ...]
-    findings: Mapping[str, tuple[Finding, ...]] = field(repr=False)
 
 
 def audit_labels(
@@ -86,8 +56,9 @@ def audit_labels(
     proposals: bool = True,
     jobs: int = 1,
     backend: str = "loky",
+    shard: str = "1/1",
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
-) -> AuditResult:
+) -> AuditResult | Waiting:
     """Rank the cases of a data set by how wrong their labels look, and say what looks wrong, where, and why.
 
     Args:
@@ -107,283 +78,177 @@ def audit_labels(
         proposals: write labels that mend what was found.
         jobs: worker processes; 1 works in this process, -1 takes every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
+        shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time, and
+            each goes as far as it can without the others. The one that finds all cases examined writes the
+            result.
         on_case: called after each case of a pass with the name of the pass, the case and the number of cases.
 
     Returns:
-        What was written.
+        What was written. Of one of several shards `Waiting`, until all cases are examined: the same call goes
+        on when the shards that it names have come as far.
 
     Raises:
         DataError: labels, probabilities or images that cannot be read or do not fit.
-        ConfigError: settings that make no sense. OutputError: `out` holds something else.
+        ConfigError: settings that make no sense.
+        OutputError: `out` holds something else, or parts of an audit with other settings.
     """
     check_jobs(jobs, backend)
+    part = Shard.parse(shard)
     source = open_source(labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
-    out, cases = Path(out), source.cases
-    who = _annotators(annotators, cases)
-    _check_out(out, source, annotators)
-
-    def passed(work: Callable[[Any], Any], stage: str, known: Sequence[Counted | None] = ()) -> list[Any]:
-        tasks = zip(map(source.only, cases), known or [None] * len(cases), strict=True)
-        found = []
-        for case, result in zip(cases, each(work, tasks, jobs=jobs, backend=backend), strict=True):
-            found.append(result)
-            on_case(stage, case, len(cases))
-        return found
-
-    counted: list[Counted] = passed(_Count(1.0), "counting")
-    step_mm = float(np.median([row.step_mm for row in counted]))
-    usual = typical([row.numbers for row in counted], step_mm)
-    temperature = usual.calibration.temperature
-    if calibrate and _is_off(temperature):
-        counted = passed(_Count(temperature), "counting again")
-        usual = dataclasses.replace(
-            typical([row.numbers for row in counted], step_mm), calibration=usual.calibration
-        )
-    used = temperature if calibrate and _is_off(temperature) else 1.0
-    places = usual_layout([row.layout for row in counted])
-    told: list[Told] = passed(_Tell(used, usual, places, out if proposals else None), "examining", counted)
-    rows = biases(
-        [row.numbers for row in counted],
-        usual,
-        source.classes,
-        annotators=[who.get(case, "") for case in cases],
-        spacing_mm=step_mm,
-        unit=counted[0].unit,
-    )
-    return _write(out, source, counted, told, usual, rows, who, calibrated=calibrate, parquet=parquet)
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """What the first pass keeps of a case."""
-
-    numbers: CaseNumbers
-    layout: Layout
-    misplaced: str
-    checksum: str
-    step_mm: float
-    unit: str
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What the second pass keeps of a case."""
-
-    score: float
-    reason: str
-    findings: tuple[Finding, ...]
-    proposal: tuple[str, ...]
+    who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
+    settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
+    out, parts = Path(out), None
+    _check_out(out, source, annotators, sharded=part.count > 1)
+    if part.count == 1:
+        _clear(out)
+    else:
+        parts = Parts(out, part, source, settings.told())
+    run = _Run(source, out, part, parts, jobs=jobs, backend=backend, on_case=on_case)
+    try:
+        if parts is not None:
+            parts.check()
+        return _audited(run, settings)
+    except JoinedError:
+        assert parts is not None
+        return parts.result()
 
 
 @dataclass(frozen=True)
-class _Count:
-    """First pass."""
+class _Settings:
+    """What is asked for, beside the labels and where they lie.
 
-    temperature: float
+    Args:
+        calibrate, parquet, proposals: see `audit_labels`.
+        who: per case who drew it.
+    """
 
-    def __call__(self, task: tuple[Source, None]) -> Counted:
-        source, (case,) = task[0], task[0].cases
-        given, probs, image, misplaced = source.read(case)
-        seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
-        numbers = numbers_of(given, seen, image)
-        step, unit = float(np.mean(given.grid.spacing_mm)), given.grid.unit
-        return Counted(numbers, layout_of(given), misplaced, source.checksum(case), step, unit)
+    calibrate: bool
+    parquet: bool
+    proposals: bool
+    who: Mapping[str, str]
+
+    def told(self) -> dict[str, bool | str]:
+        """What all shards must have in common."""
+        asked = {"calibrate": self.calibrate, "parquet": self.parquet, "proposals": self.proposals}
+        return {**asked, "annotators": digest(sorted(self.who.items()))}
 
 
 @dataclass(frozen=True, eq=False)
-class _Tell:
-    """Second pass: findings, and a proposal on disk."""
+class _Run:
+    """Where the work is done: which cases, by which processes."""
 
-    temperature: float
-    usual: Typical
-    places: UsualLayout
-    out: Path | None
+    source: Source
+    out: Path
+    shard: Shard
+    parts: Parts | None
+    jobs: int
+    backend: str
+    on_case: Callable[[str, str, int], None]
 
-    def __call__(self, task: tuple[Source, Counted]) -> Told:
-        source, counted = task
-        (case,) = source.cases
-        given, probs = source.read_labels(case)
-        seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
-        slips = list(faults(given, counted.layout, self.places))
-        if counted.misplaced:
-            reason = f"Image and labels do not lie on each other: they differ in {counted.misplaced}."
-            slips.append(Finding("fault", "", 1.0, reason))
-        examined = examine(given, seen, counted.numbers, self.usual, slips=slips)
-        proposal = self._propose(source, case, given, examined)
-        return Told(examined.score.score, examined.reason, examined.findings, proposal)
+    def passed(
+        self,
+        stage: Stage[Row],
+        work: Callable[[tuple[Source, Counted | None]], Row],
+        known: Sequence[Counted] = (),
+    ) -> list[Row] | Waiting:
+        """Rows of all cases from one pass, or whom it waits for.
 
-    def _propose(self, source: Source, case: str, given: LabelMap, examined: Examined) -> tuple[str, ...]:
-        if self.out is None or source.folder is None or not examined.findings:
-            return ()
-        proposed = propose(given, examined)
-        if np.array_equal(proposed.array, given.array):
-            return ()
-        home = self.out / UNFINISHED
-        files = source.folder.write(home, case, proposed)
-        return tuple((Path(PROPOSALS) / path.relative_to(home)).as_posix() for path in files)
+        Args:
+            stage: the pass.
+            work: makes the row of one case.
+            known: rows of all cases from the pass before.
+        """
+        if self.parts is None:
+            return self._rows(stage, work, known)
+        return self.parts.met(stage, lambda: self._rows(stage, work, known), after=known)
 
+    def _rows(
+        self,
+        stage: Stage[Row],
+        work: Callable[[tuple[Source, Counted | None]], Row],
+        known: Sequence[Counted],
+    ) -> list[Row]:
+        cases = self.shard.of(self.source.cases)
+        before: Sequence[Counted | None] = self.shard.of(known) if known else [None] * len(cases)
+        tasks = zip(map(self.source.only, cases), before, strict=True)
+        found = []
+        for case, row in zip(cases, each(work, tasks, jobs=self.jobs, backend=self.backend), strict=True):
+            found.append(row)
+            self.on_case(stage.doing, case, len(cases))
+        return found
 
-def scaled_if(probs: FloatArray, temperature: float, *, overlapping: bool) -> FloatArray:
-    """Probabilities at another temperature, or as they are at one; of overlapping classes one by one."""
-    if temperature == 1.0:
-        return probs
-    if overlapping:
-        return np.stack([scaled(np.stack([1 - p, p]), temperature)[1] for p in probs])
-    return scaled(probs, temperature)
-
-
-def _is_off(temperature: float) -> bool:
-    return max(temperature, 1 / temperature) > words.CALIBRATED
-
-
-def _annotators(path: str | Path | None, cases: Sequence[str]) -> dict[str, str]:
-    """Who drew which case, from a CSV file."""
-    return {} if path is None else read_case_column(path, "annotator", cases)
+    @property
+    def home(self) -> Path:
+        """Where proposals lie until the audit is whole."""
+        return self.out / UNFINISHED if self.parts is None else self.parts.home
 
 
-def _check_out(out: Path, source: Source, annotators: str | Path | None) -> None:
-    """Refuse a folder that holds something else or what is read, and clear what an earlier audit left."""
-    own = (AUDIT, CASES, FINDINGS, TABLE, PARQUET, SUMMARY, PAGE)
+def _audited(run: _Run, settings: _Settings) -> AuditResult | Waiting:
+    """All passes, as far as this run can go, and the files."""
+    counted = run.passed(COUNTING, Count())
+    if isinstance(counted, Waiting):
+        return counted
+    step_mm = float(np.median([row.step_mm for row in counted]))
+    usual = typical([row.numbers for row in counted], step_mm)
+    found, used = usual.calibration, 1.0
+    if settings.calibrate and max(found.temperature, 1 / found.temperature) > words.CALIBRATED:
+        used = found.temperature
+        counted = run.passed(COUNTING_AGAIN, Count(used), counted)
+        if isinstance(counted, Waiting):
+            return counted
+        usual = dataclasses.replace(typical([row.numbers for row in counted], step_mm), calibration=found)
+    places = usual_layout([row.layout for row in counted])
+    told = run.passed(EXAMINING, Tell(used, usual, places, run.home if settings.proposals else None), counted)
+    if isinstance(told, Waiting):
+        return told
+    source, who = run.source, settings.who
+    bias = biases(
+        [row.numbers for row in counted],
+        usual,
+        source.classes,
+        annotators=[who.get(case, "") for case in source.cases],
+        spacing_mm=step_mm,
+        unit=counted[0].unit,
+    )
+    whole = Found(source, who, counted, told, usual=usual, bias=bias, calibrated=settings.calibrate)
+    if run.parts is None:
+        if run.home.is_dir():
+            run.home.rename(run.out / PROPOSALS)
+        return write_result(run.out, whole, parquet=settings.parquet)
+    return run.parts.joined(
+        lambda folder: write_result(folder, whole, parquet=settings.parquet),
+        [path for row in told for path in row.proposal],
+    )
+
+
+def _check_out(out: Path, source: Source, annotators: str | Path | None, *, sharded: bool) -> None:
+    """Refuse a folder that holds something else or what is read."""
     named = (source.labels, source.probabilities, source.images, annotators)
     read = [Path(place) for place in named if place is not None]
     for place in read:
         if out.resolve() in place.resolve().parents and place.is_dir():
             raise OutputError(f"{place} is read and lies in {out}: choose another folder")
+    if not sharded and (out / PARTS).is_dir():
+        raise OutputError(
+            f"{out / PARTS} holds parts of an audit in shards: go on with the same --shard as before, remove "
+            "it, or choose another folder"
+        )
     check_result_folder(
         out,
-        (*own, PROPOSALS),
+        (*FILES, PROPOSALS, *([PARTS] if sharded else [])),
         folders=[place for place in read if place.is_dir()],
         files=[place for place in read if place.is_file()],
     )
+
+
+def _clear(out: Path) -> None:
+    """Take away what an earlier audit left."""
     if (out / PROPOSALS).exists() and not (out / AUDIT).exists() and any((out / PROPOSALS).iterdir()):
         raise OutputError(f"{out / PROPOSALS} is not of a finished audit: choose a new or empty folder")
-    for name in own:
+    for name in FILES:
         (out / name).unlink(missing_ok=True)
     for folder in (out / PROPOSALS, out / UNFINISHED):
         for path in sorted(folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         if folder.is_dir():
             folder.rmdir()
-
-
-def _write(
-    out: Path,
-    source: Source,
-    counted: Sequence[Counted],
-    told: Sequence[Told],
-    usual: Typical,
-    bias: Sequence[Bias],
-    who: Mapping[str, str],
-    *,
-    calibrated: bool,
-    parquet: bool,
-) -> AuditResult:
-    """All files of an audit; audit.json, which says that it is whole, last."""
-    cases = source.cases
-    order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
-    rows = [
-        {
-            "case": cases[i],
-            "rank": rank,
-            "score": round(told[i].score, 6),
-            "reason": told[i].reason,
-            "annotator": who.get(cases[i], ""),
-            "files": [str(path) for path in source.label_files(cases[i])],
-            "image": source.image_name(cases[i]),
-            "proposal": list(told[i].proposal),
-            "checksum": counted[i].checksum,
-            "n_findings": len(told[i].findings),
-            "classes": _class_numbers(source.classes, counted[i].numbers),
-        }
-        for rank, i in enumerate(order, start=1)
-    ]
-    findings = {cases[i]: told[i].findings for i in order}
-    flat = [
-        {"case": case, "number": number, **dataclasses.asdict(finding)}
-        for case, own in findings.items()
-        for number, finding in enumerate(own, start=1)
-    ]
-    if (out / UNFINISHED).is_dir():
-        (out / UNFINISHED).rename(out / PROPOSALS)
-    facts = _facts(source, counted, told, usual, bias, calibrated=calibrated)
-    write_text(out / CASES, _lines(rows))
-    write_text(out / FINDINGS, _lines(flat))
-    columns = ["case", "number", *(f.name for f in dataclasses.fields(Finding))]
-    write_csv(out / TABLE, columns, ([_cell(row[name]) for name in columns] for row in flat))
-    if parquet:
-        whole = [_plain(row) for row in flat]
-        write_parquet(out / PARQUET, {name: [row[name] for row in whole] for name in columns})
-    write_text(out / SUMMARY, words.summary(facts, rows, findings))
-    write_json(out / AUDIT, facts)
-    return AuditResult(out, facts, tuple(rows), findings)
-
-
-def _facts(
-    source: Source,
-    counted: Sequence[Counted],
-    told: Sequence[Told],
-    usual: Typical,
-    bias: Sequence[Bias],
-    *,
-    calibrated: bool,
-) -> dict[str, Any]:
-    settings = {"calibrate": calibrated, "images": source.images is not None}
-    digest = hashlib.sha256(json.dumps([__version__, settings, source.description()]).encode())
-    for row, case in zip(counted, told, strict=True):
-        digest.update(f"{row.checksum} {case.score:.6f} {case.proposal}".encode())
-    calibration = usual.calibration
-    return {
-        "kind": "audit",
-        "version": __version__,
-        "id": digest.hexdigest()[:32],
-        **source.description(),
-        "unit": counted[0].unit,
-        "n_cases": len(counted),
-        "settings": settings,
-        "statistics": {
-            name: dict(zip(source.classes, map(_number, getattr(usual, name)), strict=True))
-            for name in ("far", "far_spread", "offset_mm", "offset_spread", "edge_mm", "edge_spread")
-        },
-        "bias": [_plain(dataclasses.asdict(row)) for row in bias],
-        "calibration": {
-            "temperature": round(calibration.temperature, 4),
-            "error": round(calibration.error, 5),
-            "at_outlines": round(calibration.at_outlines / max(calibration.n_at_outlines, 1), 4),
-        },
-        "warnings": words.doubts(usual, calibrated=calibrated, n_cases=len(counted)),
-        "notes": [*source.notes],
-        "assumptions": words.assumptions(with_images=source.images is not None),
-    }
-
-
-def _class_numbers(classes: Sequence[str], numbers: CaseNumbers) -> dict[str, dict[str, float | None]]:
-    return {
-        name: {
-            "dice_to_prediction": _number(numbers.dice[i]),
-            "far": _number(numbers.far[i]),
-            "offset_mm": _number(numbers.offset_mm[i]),
-            "edge_mm": _number(numbers.edge_mm[i]),
-            "n_given": int(numbers.n_given[i]),
-        }
-        for i, name in enumerate(classes)
-    }
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with NaN and infinity as null, which is all that JSON knows."""
-    return {key: _number(value) if isinstance(value, float) else value for key, value in row.items()}
-
-
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _cell(value: Any) -> Any:
-    """A cell of the table: nothing for NaN, boxes as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return ""
-    return json.dumps(value) if isinstance(value, tuple | list) else "" if value is None else value

@@ -21,6 +21,7 @@ from labelmend.io import (
     read_image,
 )
 from labelmend.io.coco import CocoLabels, open_coco
+from labelmend.io.coco_proposals import write_proposal
 from labelmend.io.nnunet import is_nnunet, open_nnunet
 from labelmend.io.probabilities import open_probabilities
 from labelmend.io.probability_folder import ProbabilityFolder
@@ -66,11 +67,6 @@ class Source:
     def probabilities(self) -> Path:
         return self.probs.path
 
-    @property
-    def folder(self) -> LabelFolder | None:
-        """Where proposals can be written like the given labels; None for COCO."""
-        return self.given if isinstance(self.given, LabelFolder) else None
-
     def only(self, case: str) -> Source:
         """The same with one case, small enough to send to a worker."""
         files = {case: self.image_files[case]} if case in self.image_files else {}
@@ -107,6 +103,12 @@ class Source:
         if isinstance(self.given, CocoLabels):
             return self.given.checksum(case)
         return checksum(*self.given.sources(case))
+
+    def write(self, folder: Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
+        """Write other labels of a case like the given ones below another folder; of COCO a file a case."""
+        if isinstance(self.given, CocoLabels):
+            return (write_proposal(folder, self.given, case, labels),)
+        return self.given.write(folder, case, labels)
 
     def label_files(self, case: str) -> tuple[Path, ...]:
         return (self.labels,) if isinstance(self.given, CocoLabels) else self.given.sources(case)
@@ -177,6 +179,8 @@ def open_source(
     elif layout == "coco":
         given = open_coco(labels, spacing_mm=spacing_mm)
         notes = given.notes
+        if home is not None and not home.is_dir():
+            raise MissingDataError(f"{home} is no folder: expected one with the images of {labels}")
         files = {} if home is None else {case: (p,) for case, p in given.image_files(home).items()}
     else:
         given = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)

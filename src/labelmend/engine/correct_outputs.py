@@ -50,15 +50,27 @@ def home_of(source: Source, dataset: str | None) -> str:
         raise MissingDataError(
             f"{source.labels} holds no images, and a new data set is nothing without: add them"
         )
-    if dataset is not None and not _RAW_NAME.fullmatch(dataset):
-        raise ConfigError(
-            f"{dataset!r} is no name that nnU-Net finds: call it DatasetXXX_Name, such as Dataset501_Mended"
-        )
-    return dataset or _free_name(source.given.path.parent)
+    return raw_name(source.given.path.parent, dataset)
 
 
-def _free_name(root: Path) -> str:
-    """A name with a number that no data set has that nnU-Net may know."""
+def raw_name(root: Path, dataset: str | None) -> str:
+    """The name of a new raw data set.
+
+    Args:
+        root: the given data set.
+        dataset: DatasetXXX_Name; None: the name of the given one with "_mended" and the next number that is
+            free beside it and where nnU-Net looks.
+
+    Raises:
+        ConfigError: a name that nnU-Net does not find, or no number is free.
+    """
+    if dataset is not None:
+        if not _RAW_NAME.fullmatch(dataset):
+            raise ConfigError(
+                f"{dataset!r} is no name that nnU-Net finds: call it DatasetXXX_Name, such as "
+                "Dataset501_Mended"
+            )
+        return dataset
     match = _RAW_NAME.fullmatch(root.resolve().name)
     number, name = (int(match[1]), match[2]) if match else (_FIRST_NUMBER, root.resolve().name)
     homes = [root.resolve().parent, *(Path(os.environ[home]) for home in _HOMES if os.environ.get(home))]

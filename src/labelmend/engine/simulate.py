@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from labelmend.engine.parallel import check_jobs, each
+from labelmend.engine.shard import Shard
 from labelmend.errors import ConfigError, MissingDataError, OutputError
 from labelmend.io import (
     LabelFolder,
@@ -33,31 +34,6 @@ from labelmend.types import LabelMap
 MANIFEST = "manifest.jsonl"
 NAMES = "dataset.json"
 METHOD = "simulate"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several runs that share the cases of a folder, on one machine or many with a common disk.
-
-    >>> Shard.parse("2/4")
-    Shard(number=2, count=4)
-    """
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """A shard from "i/n", 1 <= i <= n."""
-        number, slash, count = text.partition("/")
-        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            raise ConfigError(f"a shard is written i/n with 1 <= i <= n, as in 2/4, got {text!r}")
-        return cls(int(number), int(count))
-
-    @property
-    def manifest(self) -> str:
-        """Name of the manifest that this shard writes."""
-        return MANIFEST if self.count == 1 else f"manifest-{self.number}-of-{self.count}.jsonl"
 
 
 def simulate(
@@ -118,7 +94,7 @@ def simulate(
     out = Path(out)
     chosen.draw(case_generator(seed), folder.read(folder.cases[0]))  # misfits show before anything is written
     done = _prepared(folder, out, people, part)
-    cases = folder.cases[part.number - 1 :: part.count]
+    cases = part.of(folder.cases)
     work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")
     tasks = (
         _Task(folder.only(case), case, rater, done.get(_key(case, rater)))
@@ -200,8 +176,8 @@ class _Work:
     def manifest(self) -> Path:
         """The manifest of this process: no two ever append to one file."""
         if self.in_one_process:
-            return self.out / self.shard.manifest
-        return self.out / f".{platform.node()}-{os.getpid()}-{self.shard.manifest}"
+            return self.out / self.shard.named(MANIFEST)
+        return self.out / f".{platform.node()}-{os.getpid()}-{self.shard.named(MANIFEST)}"
 
 
 def _key(case: str, rater: Rater | None) -> tuple[str, str]:
@@ -219,9 +195,10 @@ def _rows(out: Path, pattern: str = "*manifest*.jsonl") -> dict[tuple[str, str],
 
 def _join_manifests(out: Path, shard: Shard) -> None:
     """Put the rows that the workers of a shard wrote into its manifest, sorted."""
-    parts = sorted(out.glob(f".*-{shard.manifest}"))
+    name = shard.named(MANIFEST)
+    parts = sorted(out.glob(f".*-{name}"))
     if parts:
-        write_manifest(out / shard.manifest, list(_rows(out, f"*{shard.manifest}").values()))
+        write_manifest(out / name, list(_rows(out, f"*{name}").values()))
         for path in parts:
             path.unlink()
 
@@ -258,8 +235,8 @@ def _prepared(
     ]
     if strange:
         raise OutputError(f"{out} already holds {strange[0].relative_to(out)}: choose a new or empty folder")
-    if not (out / shard.manifest).exists():
-        write_manifest(out / shard.manifest, [])
+    if not (out / shard.named(MANIFEST)).exists():
+        write_manifest(out / shard.named(MANIFEST), [])
     if not folder.overlapping:
         ignore = {} if folder.ignore is None else {"ignore": folder.ignore}
         names = {"labels": {"background": 0, **folder.class_map(), **ignore}}

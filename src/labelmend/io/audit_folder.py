@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from labelmend.detection.finding import KINDS
-from labelmend.errors import ConfigError, MissingDataError, UnreadableFileError
+from labelmend.errors import DataError, MissingDataError, UnreadableFileError
 from labelmend.io.atomic import read_lines
 from labelmend.io.base import read_bytes
+from labelmend.io.coco import CocoLabels, open_coco
+from labelmend.io.coco_proposals import CocoProposals
 from labelmend.io.folders import open_labels
 from labelmend.io.label_folder import LabelFolder
 
 AUDIT, CASES, FINDINGS, PROPOSALS = "audit.json", "cases.jsonl", "findings.jsonl", "proposals"
+Given = LabelFolder | CocoLabels
+Proposed = LabelFolder | CocoProposals
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class AuditedCase:
         annotator: who drew it, "" if nobody said.
         image: its picture, None without images.
         proposal: files with the proposed labels, in the order of `LabelFolder.sources`; none without.
-        checksum: of the given label files when they were audited, "" where that was not kept.
+        checksum: of the given labels when they were audited, "" where that was not kept.
         findings: best first.
     """
 
@@ -127,19 +131,22 @@ def read_audit(folder: str | Path) -> Audit:
     return audit
 
 
-def open_given(audit: Audit) -> LabelFolder:
+def open_given(audit: Audit) -> Given:
     """The labels that were audited.
 
     Raises:
         MissingDataError: they are gone.
-        ConfigError: labels of a COCO file, which lie in no folder.
+        DataError: a COCO file with other categories than were audited.
     """
     facts = audit.facts
     if facts["layout"] == "coco":
-        raise ConfigError(
-            f"{facts['labels']} is one COCO file, and review reads label folders only: "
-            "convert it to one folder a class and audit that"
-        )
+        coco = open_coco(facts["labels"], spacing_mm=spacing_of(audit))
+        if coco.classes != audit.classes:
+            raise DataError(
+                f"{coco.path} has the categories {', '.join(coco.classes)}, but {', '.join(audit.classes)} "
+                "were audited: audit and review it again"
+            )
+        return coco
     if facts["layout"] == "nnunet":
         from labelmend.io.nnunet import open_nnunet
 
@@ -148,10 +155,12 @@ def open_given(audit: Audit) -> LabelFolder:
     return open_labels(facts["labels"], classes=values, ignore=facts["ignore"], spacing_mm=spacing_of(audit))
 
 
-def open_proposals(audit: Audit, given: LabelFolder) -> LabelFolder:
+def open_proposals(audit: Audit, given: Given) -> Proposed:
     """The proposed labels, read like the given ones; only of the cases that have a proposal."""
-    k = len(given.files[next(iter(given.files))])
     proposed = {row.case: row.proposal for row in audit.cases if row.proposal}
+    if isinstance(given, CocoLabels):
+        return CocoProposals({case: files[0] for case, files in proposed.items()}, given.spacing_mm)
+    k = len(given.files[next(iter(given.files))])
     return dataclasses.replace(
         given,
         path=audit.folder / PROPOSALS,

@@ -1,7 +1,7 @@
 """Masks of 2-D cases for annotation servers: CVAT and Label Studio.
 
-Documented formats. Once read back without loss by label-studio-sdk 2.1.2 and datumaro 1.13.12; not opened in
-the servers themselves:
+Documented formats. Label Studio 1.23.2 imported, showed and exported them without loss; datumaro 1.13.12 read
+those for CVAT without loss, CVAT itself was not run:
 
 * "CVAT for images 1.1", docs.cvat.ai, XML annotation format: `<mask rle= left= top= width= height=>`, run
   lengths row by row inside the box, beginning with zeros. Masks may overlap.

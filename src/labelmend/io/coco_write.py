@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,28 @@ from labelmend.io.coco_masks import drawn_as
 from labelmend.types import BoolArray, LabelMap
 
 
+@dataclass(frozen=True)
+class Changed:
+    """What a revision did to the annotations of one case, by their numbers.
+
+    Args:
+        redrawn: pairs of the number that an annotation with another mask had and has.
+        removed: annotations that are gone.
+        added: annotations that are new.
+    """
+
+    redrawn: tuple[tuple[int, int], ...] = ()
+    removed: tuple[int, ...] = ()
+    added: tuple[int, ...] = ()
+
+
 def write_coco(
     path: str | Path,
     source: CocoLabels,
     labels: Mapping[str, LabelMap] | Iterable[tuple[str, LabelMap]],
+    *,
+    new_ids: bool = False,
+    on_case: Callable[[str, Changed], None] = lambda case, changed: None,
 ) -> Path:
     """Write a COCO file like the source with revised labels.
 
@@ -29,13 +49,15 @@ def write_coco(
     goes to the object that it touches, to the nearest one if there are several; what touches none becomes an
     annotation of its own with a new number. An object with nothing left loses its annotation. Objects that
     did not change keep their annotation as it is, polygons too; changed ones keep all but segmentation
-    (compressed run lengths), area and bbox. Crowd regions, boxes and key points are left alone. If nothing
-    changed, the file is a copy of the source.
+    (compressed run lengths), area, bbox and, with `new_ids`, number. Crowd regions, boxes and key points are
+    left alone. If nothing changed, the file is a copy of the source.
 
     Args:
         path: file to write; never the source.
         source: what `open_coco` found.
         labels: revised labels by case, or pairs of case and labels; all other cases stay as given.
+        new_ids: give changed objects a new number, so that no number stands for two masks.
+        on_case: called after each revised case with what changed.
 
     Returns:
         The file.
@@ -48,7 +70,7 @@ def write_coco(
     if path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path)):
         raise OutputError(f"{path} is the given file itself, which is never overwritten: choose another name")
     content = read_content(source.path)
-    new_id = max((entry["id"] for entry in content["annotations"]), default=0)
+    numbers = count(max((entry["id"] for entry in content["annotations"]), default=0) + 1)
     replaced: dict[int, dict[str, Any] | None] = {}
     added: list[dict[str, Any]] = []
     done: set[str] = set()
@@ -56,11 +78,10 @@ def write_coco(
         if case in done:
             raise DataError(f"case {case} has revised labels twice: hand over one")
         done.add(case)
-        changes, fresh = _changes(source, case, revised)
+        changes, fresh = _changes(source, case, revised, numbers, new_ids=new_ids)
         replaced.update(changes)
-        for annotation in fresh:
-            new_id += 1
-            added.append({"id": new_id, **annotation})
+        added += fresh
+        on_case(case, _changed(changes, fresh))
     if not replaced and not added:
         with whole_file(path) as temporary:
             shutil.copyfile(source.path, temporary)
@@ -71,10 +92,18 @@ def write_coco(
     return path
 
 
+def _changed(replaced: Mapping[int, dict[str, Any] | None], added: Sequence[dict[str, Any]]) -> Changed:
+    return Changed(
+        redrawn=tuple((old, entry["id"]) for old, entry in replaced.items() if entry is not None),
+        removed=tuple(old for old, entry in replaced.items() if entry is None),
+        added=tuple(entry["id"] for entry in added),
+    )
+
+
 def _changes(
-    source: CocoLabels, case: str, revised: LabelMap
+    source: CocoLabels, case: str, revised: LabelMap, numbers: Iterator[int], *, new_ids: bool
 ) -> tuple[dict[int, dict[str, Any] | None], list[dict[str, Any]]]:
-    """Annotations of one case that change (None: go), and those that come, still without a number."""
+    """Annotations of one case that change (None: go), and those that come, with new numbers."""
     given = source.read(case)
     if revised.classes != given.classes or not revised.overlapping:
         raise ConfigError(
@@ -97,9 +126,10 @@ def _changes(
             if not after.any():
                 replaced[entry["id"]] = None
             elif not np.array_equal(before, after):
-                replaced[entry["id"]] = {**entry, **drawn_as(after)}
+                number = next(numbers) if new_ids else entry["id"]
+                replaced[entry["id"]] = {**entry, "id": number, **drawn_as(after)}
         about = {"image_id": source.images[case].id, "category_id": category, "iscrowd": 0}
-        added += [{**about, **drawn_as(mask)} for mask in fresh]
+        added += [{"id": next(numbers), **about, **drawn_as(mask)} for mask in fresh]
     return replaced, added
 
 

@@ -65,11 +65,12 @@ class LabelFolder:
             self,
             files={case: self.files[case]},
             ignore_files={case: self.ignore_files[case]} if case in self.ignore_files else {},
-            usual_foreground=self._usual_foregrounds if self.overlapping else None,
+            usual_foreground=self.foregrounds if self.overlapping else None,
         )
 
     @cached_property
-    def _usual_foregrounds(self) -> tuple[int, ...]:
+    def foregrounds(self) -> tuple[int, ...]:
+        """Per class what foreground usually is in its boolean files."""
         return self.usual_foreground or tuple(map(self._find_foreground, range(len(self.classes))))
 
     def sources(self, case: str) -> tuple[Path, ...]:
@@ -169,7 +170,7 @@ class LabelFolder:
     def _foreground(self, source: Path, index: int) -> int:
         """The value of foreground in a boolean source; if it is empty, in the first file that is not."""
         value = _foreground_of(source)
-        return self._usual_foregrounds[index] if value is None else value
+        return self.foregrounds[index] if value is None else value
 
     def _find_foreground(self, index: int) -> int:
         """The value of foreground in the first file that has some, those of the class first."""

@@ -24,6 +24,9 @@ from labelmend.io.nnunet import DATASET_JSON, IMAGES, LABELS, NnunetInfo, open_n
 from labelmend.io.whole_folder import whole_folder
 from labelmend.types import LabelMap
 
+Revised = LabelMap | Path
+"""Labels to write, or the file that holds them."""
+
 _NAME = re.compile(r"(Dataset\d{3})_(.+)")
 _OF_VERSION_1 = ("modality", "training", "test", "numTest", "tensorImageSize")
 
@@ -31,7 +34,7 @@ _OF_VERSION_1 = ("modality", "training", "test", "numTest", "tensorImageSize")
 def write_nnunet(
     source: str | Path,
     out: str | Path,
-    labels: Mapping[str, LabelMap] | Iterable[tuple[str, LabelMap]],
+    labels: Mapping[str, Revised] | Iterable[tuple[str, Revised]],
     *,
     name: str | None = None,
     images: Literal["link", "copy"] = "link",
@@ -43,7 +46,8 @@ def write_nnunet(
     Args:
         source: raw data set, or a folder of labels in it.
         out: new folder, called DatasetXXX_Name as nnU-Net needs it.
-        labels: revised labels by case, or pairs of case and labels, which are taken one at a time.
+        labels: revised labels by case, or pairs of case and labels, which are taken one at a time; a path
+            stands for a label file to copy as it is.
         name: "name" in dataset.json; the one in `out` if not given.
         images: "link" makes symbolic links to the images, "copy" copies them.
 
@@ -94,7 +98,7 @@ def _checked_name(out: Path, info: NnunetInfo) -> str:
     return match[2]
 
 
-def _write_labels(folder: LabelFolder, place: Path, labels: Iterable[tuple[str, LabelMap]]) -> None:
+def _write_labels(folder: LabelFolder, place: Path, labels: Iterable[tuple[str, Revised]]) -> None:
     """Label files of all cases: unchanged ones copied, the others written like their source."""
     done: set[str] = set()
     for case, revised in labels:
@@ -103,6 +107,9 @@ def _write_labels(folder: LabelFolder, place: Path, labels: Iterable[tuple[str, 
         done.add(case)
         if case not in folder.files:
             raise MissingDataError(f"revised labels of case {case}, which has none in {folder.path}")
+        if isinstance(revised, Path):
+            _copy(revised, folder.target(place, case)[0])
+            continue
         given = folder.read(case)
         same = given.array.shape == revised.array.shape and np.array_equal(given.array, revised.array)
         if same and given.classes == revised.classes and given.overlapping == revised.overlapping:

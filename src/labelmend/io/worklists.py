@@ -4,13 +4,14 @@
 |---|---|---|
 | worklist.csv | any | one row a case |
 | open_in_slicer.py | 3D Slicer | its script repository: loadVolume, loadLabelVolume, segment arrays |
-| itksnap/*.itksnap, labels.txt | ITK-SNAP | its workspace registry and its label description file |
+| itksnap/*.itksnap, labels.txt | ITK-SNAP | workspaces and label descriptions as it saves them itself |
 | cvat.xml | CVAT | "CVAT for images 1.1", see brush_masks.py; 2-D only |
 | label_studio.json, .xml | Label Studio | brush predictions, see brush_masks.py; 2-D only |
 
-None of the four programs was run on them: the files follow the documented formats. Read back once: CVAT's
-file by datumaro, Label Studio's by its SDK, ITK-SNAP's by itksnap-dss. The script is tested on an imitation
-of Slicer.
+What was really opened (docs/how_to_audit.md has the table): the workspaces in ITK-SNAP 3.6.0, drawn on and
+saved; the tasks in Label Studio 1.23.2, exported again without loss; the script with the core libraries of
+3D Slicer 5.13, its windows replaced by stand-ins, on volumes only. CVAT's file was read by datumaro 1.13.12,
+not by CVAT.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +28,11 @@ from xml.etree import ElementTree
 
 from labelmend.io.atomic import write_bytes, write_json, write_text
 from labelmend.io.brush_masks import Masked, cvat_xml, label_studio_config, label_studio_tasks
+from labelmend.io.coco import CocoLabels
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table import write_csv
+from labelmend.types import Grid
 
 COLUMNS = ("case", "image", "labels", "proposal", "reason", "note", "reviewer", "at")
 COLOURS = ((255, 159, 64), (53, 214, 242), (141, 245, 154), (213, 140, 255), (255, 123, 136), (240, 228, 66))
@@ -64,9 +68,11 @@ class Redraw:
 
 
 def write_worklists(
-    folder: str | Path, redraws: Sequence[Redraw], given: LabelFolder, home: str | Path
+    folder: str | Path, redraws: Sequence[Redraw], given: LabelFolder | CocoLabels, home: str | Path
 ) -> None:
     """Write the worklists of some cases into a folder; nothing without a case.
+
+    Slicer and ITK-SNAP draw over label files: of a COCO file, there is nothing for them.
 
     Args:
         folder: where to write.
@@ -78,13 +84,10 @@ def write_worklists(
         return
     folder = Path(folder)
     write_csv(folder / "worklist.csv", COLUMNS, [_row(redraw) for redraw in redraws])
-    write_text(folder / "open_in_slicer.py", slicer_script(redraws, given))
     pictured = [redraw for redraw in redraws if redraw.image is not None]
-    for number, redraw in enumerate(pictured, start=1):
-        name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_.-]', '_', redraw.case)[:80]}.itksnap"
-        write_bytes(folder / "itksnap" / name, itksnap_workspace(redraw, given, Path(home) / "itksnap"))
-    if pictured:
-        write_text(folder / "itksnap" / "labels.txt", itksnap_labels(given))
+    if isinstance(given, LabelFolder):
+        write_text(folder / "open_in_slicer.py", slicer_script(redraws, given))
+        _write_itksnap(folder / "itksnap", pictured, given, Path(home) / "itksnap")
     flat: list[Masked] = []
     for redraw in pictured:
         labels = given.read(redraw.case)
@@ -94,9 +97,17 @@ def write_worklists(
     if flat:
         root = Path(os.path.commonpath([image.parent for image, _ in flat]))
         write_bytes(folder / "cvat.xml", cvat_xml(flat))
-        write_json(folder / "label_studio.json", label_studio_tasks(flat, root))
+        write_json(folder / "label_studio.json", label_studio_tasks(flat, root.parent))
         write_bytes(folder / "label_studio.xml", label_studio_config(given.classes))
-    write_text(folder / "README.txt", _read_me(redraws, pictured, flat, root))
+    write_text(folder / "README.txt", _read_me(redraws, pictured, flat, root, given))
+
+
+def _write_itksnap(folder: Path, pictured: Sequence[Redraw], given: LabelFolder, home: Path) -> None:
+    for number, redraw in enumerate(pictured, start=1):
+        name = f"{number:03d}-{re.sub(r'[^A-Za-z0-9_.-]', '_', redraw.case)[:80]}.itksnap"
+        write_bytes(folder / name, itksnap_workspace(redraw, given, home))
+    if pictured:
+        write_text(folder / "labels.txt", itksnap_labels(given))
 
 
 def slicer_script(redraws: Sequence[Redraw], given: LabelFolder) -> str:
@@ -116,7 +127,7 @@ def slicer_script(redraws: Sequence[Redraw], given: LabelFolder) -> str:
 
 
 def itksnap_workspace(redraw: Redraw, given: LabelFolder, home: Path) -> bytes:
-    """A workspace of ITK-SNAP: the image, and one segmentation layer a label file.
+    """A workspace of ITK-SNAP: the image, one segmentation layer a label file, names and colours of labels.
 
     Args:
         redraw: the case.
@@ -126,18 +137,36 @@ def itksnap_workspace(redraw: Redraw, given: LabelFolder, home: Path) -> bytes:
     root = ElementTree.Element("registry")
     _entry(root, "SaveLocation", str(home))
     _entry(root, "Version", "20190612")
-    layers = ElementTree.SubElement(root, "folder", {"key": "Layers"})
+    layers = _folder(root, "Layers")
     files: list[tuple[Path, str, str]] = [] if redraw.image is None else [(redraw.image, "MainRole", "")]
     names = given.classes if _file_a_class(given) else ("",)
     files += [(path, "SegmentationRole", name) for path, name in zip(redraw.labels, names, strict=False)]
     for index, (path, role, name) in enumerate(files):
-        layer = ElementTree.SubElement(layers, "folder", {"key": f"Layer[{index:03d}]"})
+        layer = _folder(layers, f"Layer[{index:03d}]")
         for key, value in (("AbsolutePath", str(path)), ("Role", role), ("Tags", "")):
             _entry(layer, key, value)
-        about = ElementTree.SubElement(layer, "folder", {"key": "LayerMetaData"})
-        _entry(about, "CustomNickName", name)
+        _entry(_folder(layer, "LayerMetaData"), "CustomNickName", name)
+        if role == "MainRole":
+            _label_table(_folder(layer, "ProjectMetaData"), given, given.read(redraw.case).grid)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _label_table(parent: ElementTree.Element, given: LabelFolder, grid: Grid) -> None:
+    """Names and colours of the classes, which ITK-SNAP reads only beside the size of the image, x y z."""
+    shape = grid.shape[::-1] if grid.affine is None else grid.shape  # of NIfTI, axes are x y z already
+    size = " ".join(map(str, (*shape, 1)[:3]))
+    _entry(_folder(_folder(parent, "Files"), "Grey"), "Dimensions", size)
+    project, stored = _folder(parent, "IRIS"), _stored(given)
+    _entry(_folder(project, "LabelState"), "DrawingLabel", str(stored[0][0]))
+    table = _folder(project, "LabelTable")
+    _entry(table, "NumberOfElements", str(len(stored)))
+    for index, (value, name) in enumerate(stored):
+        element = _folder(table, f"Element[{index}]")
+        colour = " ".join(map(str, COLOURS[index % len(COLOURS)]))
+        for key, text in (("Alpha", "255"), ("Color", colour), ("Flags", "1 1"), ("Index", str(value))):
+            _entry(element, key, text)
+        _entry(element, "Label", name)
 
 
 def itksnap_labels(given: LabelFolder) -> str:
@@ -159,7 +188,9 @@ def _file_a_class(given: LabelFolder) -> bool:
 def _stored(given: LabelFolder) -> list[tuple[int, str]]:
     """Values that pixels have in the files, with names: of classes, or of the regions a value belongs to."""
     if _file_a_class(given):
-        return [(1, " / ".join(given.classes))]
+        named = list(zip(given.foregrounds, given.classes, strict=True))
+        values = sorted(set(given.foregrounds))
+        return [(value, " / ".join(name for own, name in named if own == value)) for value in values]
     if given.stored_foreground is not None:
         return [(given.stored_foreground, given.classes[0])]
     pairs = list(zip(given.values or (), given.classes, strict=False))
@@ -190,40 +221,76 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+def _folder(parent: ElementTree.Element, key: str) -> ElementTree.Element:
+    return ElementTree.SubElement(parent, "folder", {"key": key})
+
+
 def _entry(parent: ElementTree.Element, key: str, value: str) -> None:
     ElementTree.SubElement(parent, "entry", {"key": key, "value": value})
 
 
 def _read_me(
-    redraws: Sequence[Redraw], pictured: Sequence[Redraw], flat: Sequence[Masked], root: Path | None
+    redraws: Sequence[Redraw],
+    pictured: Sequence[Redraw],
+    flat: Sequence[Masked],
+    root: Path | None,
+    given: LabelFolder | CocoLabels,
 ) -> str:
+    files = isinstance(given, LabelFolder)
+    file_a_class = isinstance(given, LabelFolder) and _file_a_class(given)
     lines = [
-        f"{len(redraws)} of the cases are to be drawn again. Save over the label files in labels/.",
+        f"{len(redraws)} of the cases are to be drawn again.",
+        *(_way_back(redraws[0], given) if isinstance(given, LabelFolder) else [_OF_CLASSES]),
         "",
         "worklist.csv       every case, why, and where its files lie",
-        "open_in_slicer.py  3D Slicer: Slicer --python-script open_in_slicer.py",
     ]
-    if pictured:
+    if files:
+        lines.append("open_in_slicer.py  3D Slicer: Slicer --python-script open_in_slicer.py")
+    if files and pictured:
         lines += [
-            "itksnap/           ITK-SNAP: itksnap -w itksnap/001-....itksnap, then import labels.txt",
+            "itksnap/           ITK-SNAP: itksnap -w itksnap/001-....itksnap; labels.txt has the names that",
+            "                   the workspaces hold, to import beside other files",
         ]
-    if flat:
+    if pictured and file_a_class:
+        lines.append("                   (several label files of one case: from its version 3.8 on)")
+    if flat and root is not None:
         lines += [
             "cvat.xml           CVAT: make a task with these images and labels, Upload annotations,",
             "                   format CVAT 1.1",
-            "label_studio.*     Label Studio: the labelling interface is label_studio.xml; serve local files",
-            f"                   with LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root};",
-            "                   import label_studio.json",
+            "label_studio.*     Label Studio: start it with",
+            "                   LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and",
+            f"                   LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root.parent};",
+            "                   make a project with the labelling interface label_studio.xml; add a source",
+            f"                   storage, Local files, with the path {root},",
+            "                   which needs no sync; import label_studio.json",
         ]
+    listed = "the first two" if files else "worklist.csv"
     if len(pictured) < len(redraws):
         lines += [
             "",
-            f"{len(redraws) - len(pictured)} of the cases have no image and are in the first two only.",
+            f"{len(redraws) - len(pictured)} of the cases have no image and are in {listed} only.",
         ]
     if len(flat) < len(pictured):
         lines += ["", "Volumes are not in the files for CVAT and Label Studio, which draw on pictures."]
-    lines += ["", "The files follow the documented formats of these programs, which were not run on them."]
     return "\n".join(lines) + "\n"
+
+
+_OF_CLASSES = "Masks here are one a class, not one an object."
+
+
+def _way_back(redraw: Redraw, given: LabelFolder) -> list[str]:
+    """How labels that were drawn anew become final ones."""
+    home = redraw.labels[0]
+    for _ in given.sources(redraw.case)[0].relative_to(given.path).parts:
+        home = home.parent
+    return [
+        f"Save over their label files in {home},",
+        "or save them under the same names in another folder. Then take that folder in:",
+        "",
+        f"    labelmend review apply OUT VERDICTS --to NEW --redrawn {shlex.quote(str(home))}",
+        "",
+        "Cases whose files are absent, or still as they were, stay on the worklist of NEW.",
+    ]
 
 
 _SLICER = '''"""Cases to draw again, one after the other.
@@ -264,7 +331,7 @@ def show(number):
             segments.append((segment, value or int(stored.max()) or 1))
         labels.append((layer["path"], node, segments))
     state.update(number=number, segmentation=segmentation, labels=labels)
-    slicer.util.setSliceViewerLayers(background=image, fit=True)
+    slicer.util.setSliceViewerLayers(background=image, label=None, fit=True)
     slicer.util.selectModule("SegmentEditor")
     print(f"case {number + 1} of {len(CASES)}: {case['case']}")
 
@@ -277,7 +344,8 @@ def save():
             mask = slicer.util.arrayFromSegmentBinaryLabelmap(state["segmentation"], segment, node)
             drawn[mask != 0] = value
         slicer.util.updateVolumeFromArray(node, drawn)
-        slicer.util.saveNode(node, path)
+        if not slicer.util.saveNode(node, path):
+            raise RuntimeError(f"{path} could not be written")
     if state["number"] + 1 < len(CASES):
         show(state["number"] + 1)
     else:

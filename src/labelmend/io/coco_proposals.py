@@ -1,0 +1,76 @@
+"""Labels proposed for a COCO file: one small COCO file a case, `<case>.json`.
+
+It holds the image, all categories, the crowd regions as given, and one annotation a class: an audit speaks of
+classes. What becomes of single objects is settled by `write_coco`, when a proposal is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelmend.io.atomic import write_bytes
+from labelmend.io.base import Spacing
+from labelmend.io.coco import CocoLabels, open_coco
+from labelmend.io.coco_masks import drawn_as
+from labelmend.types import LabelMap
+
+
+@dataclass(frozen=True)
+class CocoProposals:
+    """Proposed labels that read like the given ones.
+
+    Args:
+        files: per case with a proposal its COCO file.
+        spacing_mm: of the pixels, as of the given labels.
+    """
+
+    files: Mapping[str, Path]
+    spacing_mm: Spacing = None
+
+    def read(self, case: str) -> LabelMap:
+        """The labels proposed for one case, overlapping classes.
+
+        Raises:
+            DataError: the file is gone, damaged, or of another kind.
+        """
+        found = open_coco(self.files[case], spacing_mm=self.spacing_mm)
+        return found.read(found.cases[0])
+
+
+def write_proposal(folder: str | Path, given: CocoLabels, case: str, labels: LabelMap) -> Path:
+    """Write the labels proposed for a case, whole or not at all.
+
+    Args:
+        folder: where to write `<case>.json`.
+        given: the labels that they would replace.
+        case: case id.
+        labels: overlapping classes, those of `given`, `(k h w)`.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: disk full; not writable.
+    """
+    image = given.images[case]
+    crowds = [entry for entry in given.annotations.get(case, ()) if entry.get("iscrowd")]
+    first = max((entry["id"] for entry in crowds), default=0) + 1
+    about = {"image_id": image.id, "iscrowd": 0}
+    drawn = [
+        {"id": number, **about, "category_id": category, **drawn_as(mask)}
+        for number, (category, mask) in enumerate(zip(given.category_ids, labels.array, strict=True), first)
+        if mask.any()
+    ]
+    height, width = image.shape
+    names = zip(given.category_ids, given.classes, strict=True)
+    content = {
+        "images": [{"id": image.id, "file_name": image.file_name, "height": height, "width": width}],
+        "annotations": [*crowds, *drawn],
+        "categories": [{"id": number, "name": name} for number, name in names],
+    }
+    path = Path(folder) / f"{case}.json"
+    write_bytes(path, json.dumps(content).encode())
+    return path
