@@ -301,7 +301,11 @@ standard deviation of it. `labelmend` sees the images, the others do not. cleanl
 takes pictures alone: it got each volume as one picture of its slices below each other, and one
 score for it; its objects, issues connected in the volume, stand under softmin. Components:
 predicted components that the labels do not know (after Rottmann and Reese 2023), without their
-meta-classifier. Near: within 3 mm of an outline. Nothing was tuned on these 60 volumes.
+meta-classifier. Near: within 3 mm of an outline.
+
+After a first look at these volumes two constants were changed, chosen on 60 other volumes and on
+radiographs: what spread of outlines counts as usual at least, and how thick an object of two slices
+is (cases before: missing, 20 %: 0.68; spurious, 5 %: 0.59; rough, 5 %: 1.00; swap, 20 %: 0.84).
 """,
 }
 
