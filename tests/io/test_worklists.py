@@ -126,7 +126,7 @@ def test_the_way_back_names_the_folder_of_the_labels(tmp_path: Path) -> None:
         write_worklists(home / "worklist", [final], given, home)
         text = (home / "worklist" / "README.txt").read_text()
         assert f"--to NEW --redrawn '{tmp_path}/my final/labels'\n" in text
-        assert ("from its version 3.8 on" in text) == (drawn is overlapping)
+        assert ("version 3.6 shows the last only" in text) == (drawn is overlapping)
 
 
 def test_volumes_get_the_lists_that_draw_in_volumes(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def _read_me(
             "                   the workspaces hold, to import beside other files",
         ]
     if pictured and file_a_class:
-        lines.append("                   (of several label files of one case its version 3.6 shows the last only)")
+        lines.append("                   (of several label files of a case version 3.6 shows the last only)")
     if flat and root is not None:
         lines += [
             "cvat.xml           CVAT: make a task with these images and labels, Upload annotations,",
