@@ -123,8 +123,9 @@ def downloaded(page: Any, path: Path) -> dict[str, Any]:
 
 
 def painted(page: Any, kind: str, *, aside: bool = False) -> list[str]:
-    """Outlines as they were painted last, once the next frame is painted."""
+    """Outlines of the slice that is shown, once its picture is decoded and the next frame is painted."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    page.wait_for_function("() => document.getElementById('lines').painted")
     lines = page.evaluate("document.getElementById('lines').painted")
     return [line["d"] for line in lines if line["kind"] == kind and (line["aside"] or not aside)]
 

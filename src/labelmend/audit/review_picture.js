@@ -17,6 +17,7 @@ function draw() {
   $("slider").hidden = !(data.slices?.length > 1);
   $("view").classList.toggle("paged", !$("slider").hidden);
   lines = [];
+  $("lines").painted = null;
   if (!found) return;
   const about = finding < 0 ? "" : cases[here].findings[finding].class;
   for (const [kind, of] of [["given", found.given], ["proposed", found.prop ?? {}]]) {
