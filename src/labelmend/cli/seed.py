@@ -55,6 +55,18 @@ def parser() -> ArgumentParser:
         help="grey values are scaled alike in all images, or in each image by itself (MR)",
     )
     _add_training(add)
+    _add_masks(add)
+    add("--checkpointing", type=bool, default=False, help="less memory, about a third more time")
+    add("--seed", type=int, default=0, help="seed of everything random")
+    add(
+        "--device", type=str, default="auto", help="auto takes a GPU where there is one; or cpu, cuda, cuda:1"
+    )
+    add("--threads", type=int, default=0, help="of torch on the processor; 0 leaves its own choice")
+    return new
+
+
+def _add_masks(add: Callable[..., Any]) -> None:
+    """How maps become masks."""
     add(
         "--foreground", type=float, default=0.5, help="share of a map's maximum from which on it is the class"
     )
@@ -71,13 +83,6 @@ def parser() -> ArgumentParser:
         default="none",
         help="what is unsure, by a random walk on the image: grow where it is nearly certain, or decide all",
     )
-    add("--checkpointing", type=bool, default=False, help="less memory, about a third more time")
-    add("--seed", type=int, default=0, help="seed of everything random")
-    add(
-        "--device", type=str, default="auto", help="auto takes a GPU where there is one; or cpu, cuda, cuda:1"
-    )
-    add("--threads", type=int, default=0, help="of torch on the processor; 0 leaves its own choice")
-    return new
 
 
 def _add_training(add: Callable[..., Any]) -> None:

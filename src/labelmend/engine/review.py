@@ -108,8 +108,8 @@ def apply_review(
         if isinstance(given, CocoLabels):
             rows = _write_coco(work, given, folder, on_case)
         else:
-            _write_folder(work, given, folder, copy_images=copy_images)
-            rows = _rows(work, given, folder, on_case)
+            parents = _write_folder(work, given, folder, copy_images=copy_images)
+            rows = _rows(work, given, folder, parents, on_case=on_case)
         write_manifest(folder / MANIFEST, rows)
         redraws = [work.redraw(row.case) for row in rows if row.parameters["verdict"] == REDRAW]
         home = final.resolve() / WORKLIST
@@ -248,34 +248,38 @@ def _raw_name(audit: Audit, given: Given, dataset: str | None) -> str | None:
     return None
 
 
-def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images: bool) -> None:
-    """Write the labels of every case, unless they are others than were audited."""
+def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images: bool) -> dict[str, str]:
+    """Write labels, unless the given ones are others than were audited; their checksums by case."""
+    parents = {}
     for case in given.cases:
         sources = given.sources(case)
-        work.check(case, checksum(*sources), sources[0])
+        parents[case] = checksum(*sources)
+        work.check(case, parents[case], sources[0])
     new = {case: files for case in given.cases if (files := work.new_files(case))}
     if work.raw is not None:
         labels = {case: files[0] for case, files in new.items()}
         write_nnunet(
             work.audit.facts["labels"], folder / work.raw, labels, images="copy" if copy_images else "link"
         )
-        return
+        return parents
     for case in given.cases:
         targets = given.target(folder / work.home, case)
         for source, target in zip(new.get(case, given.sources(case)), targets, strict=True):
             write_bytes(target, read_bytes(source))
     _write_names(folder, work.audit, given)
+    return parents
 
 
-def _rows(work: _Work, given: LabelFolder, folder: Path, on_case: OnCase) -> list[ManifestRow]:
-    """What the manifest says of files that were written."""
+def _rows(
+    work: _Work, given: LabelFolder, folder: Path, parents: Mapping[str, str], *, on_case: OnCase
+) -> list[ManifestRow]:
+    """What the manifest says of files that were written, with the checksums of the given ones."""
     rows = []
     for case in given.cases:
         targets = given.target(folder / work.home, case)
         files = tuple(target.relative_to(folder).as_posix() for target in targets)
         more = {"redrawn": [str(path) for path in work.redrawn[case]]} if case in work.redrawn else {}
-        parent = checksum(*given.sources(case))
-        rows.append(work.row(case, files, made=checksum(*targets), parent=parent, more=more))
+        rows.append(work.row(case, files, made=checksum(*targets), parent=parents[case], more=more))
         on_case(case, len(given.cases))
     return rows
 
