@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from labelmend.detection import (
+    CaseScore,
+    Examined,
+    Finding,
+    Seen,
+    examine,
+    numbers_of,
+    own_findings,
+    propose,
+    see,
+    typical,
+)
 from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
 
@@ -104,3 +117,43 @@ def disc_set(root: Path, n: int = 12, *, power: float = 1.0) -> Path:
         picture(root / "images" / f"{case}.png", image)
         arrays(root / "probabilities" / f"{case}.npz", probs=soft(true, 2, power).astype(np.float16))
     return root
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A case, and what is told of it."""
+
+    given: LabelMap
+    seen: Seen
+    examined: Examined
+
+    @property
+    def score(self) -> CaseScore:
+        return self.examined.score
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return self.examined.findings
+
+    @property
+    def reason(self) -> str:
+        return self.examined.reason
+
+    def proposal(self) -> LabelMap:
+        return propose(self.given, self.seen, self.examined.inward_mm)
+
+
+def told(
+    given: LabelMap, predicted: np.ndarray | None = None, *, probs: FloatArray | None = None,
+    image: np.ndarray | None = None, others: Sequence[LabelMap] = (), slips: Sequence[Finding] = (),
+) -> Told:  # fmt: skip
+    """A case among others, all of the same image, whose predictions say what they say."""
+    if probs is None:
+        assert predicted is not None
+        sigmoid = np.where(predicted, 0.95, 0.05)
+        probs = sigmoid if given.overlapping else sure(predicted, len(given.classes), 0.95)
+    seen = see(given, probs)
+    numbers = numbers_of(given, seen, image)
+    rest = [numbers_of(other, see(other, sure(other.array, len(other.classes))), image) for other in others]
+    own = [found.finding for found in own_findings(given, seen)]
+    return Told(given, seen, examine(given, own, numbers, typical([numbers, *rest], 1.0), slips=slips))

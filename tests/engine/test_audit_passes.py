@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from drawn_findings import CLASSES, GENEROUS, MISSED, disc_set
-from labelmend.detection import scaled, typical, usual_layout
+from labelmend.detection import Typical, UsualLayout, scaled, typical, usual_layout
 from labelmend.engine.audit_passes import Count, Tell, scaled_if
+from labelmend.engine.audit_rows import Counted
 from labelmend.engine.audit_source import Source, open_source
 
 
@@ -39,10 +43,73 @@ def test_numbers_at_a_higher_temperature_are_those_of_a_network_that_is_less_sur
     assert (cold.checksum, cold.step_mm, cold.unit) == (source.checksum(MISSED), 1.0, "px")
 
 
-def test_only_a_case_with_findings_has_a_proposal_and_only_where_one_is_wanted(source, tmp_path):
+def test_a_case_keeps_its_own_findings_and_its_grid_without_where_it_lies(source):
+    counted = Count()((source.only(MISSED), None))
+    (finding,) = counted.own
+    assert (finding.kind, finding.class_name) == ("missing", "lesion")
+    assert (counted.grid, counted.grid.affine) == (source.given.read(MISSED).grid, None)
+
+
+Numbers = tuple[dict[str, Counted], Typical, UsualLayout]
+
+
+def all_counted(source: Source) -> Numbers:
     counted = {case: Count()((source.only(case), None)) for case in source.cases}
     usual = typical([row.numbers for row in counted.values()], 1.0)
-    places = usual_layout([row.layout for row in counted.values()])
+    return counted, usual, usual_layout([row.layout for row in counted.values()])
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Cases in the order in which their labels and probabilities are read."""
+    read_labels, seen = Source.read_labels, []
+
+    def spied(self: Source, case: str) -> Any:
+        seen.append(case)
+        return read_labels(self, case)
+
+    monkeypatch.setattr(Source, "read_labels", spied)
+    return seen
+
+
+def test_the_last_pass_reads_the_cases_that_it_proposes_labels_for_and_no_others(source, tmp_path, reads):
+    counted, usual, places = all_counted(source)
+    assert reads == list(source.cases)
+    assert {case for case, row in counted.items() if row.own} == {MISSED, GENEROUS}
+    for home, needed in ((None, []), (tmp_path, [MISSED, GENEROUS])):
+        reads.clear()
+        tell = Tell(1.0, usual, places, home)
+        assert [tell((source.only(case), counted[case])).score for case in source.cases]
+        assert reads == needed
+
+
+def test_a_case_with_nothing_but_a_fault_is_not_read_again(source, tmp_path, reads):
+    counted, usual, places = all_counted(source)
+    right = next(case for case, row in counted.items() if not row.own)
+    reads.clear()
+    apart = dataclasses.replace(counted[right], misplaced="spacing")
+    told = Tell(1.0, usual, places, tmp_path)((source.only(right), apart))
+    assert [finding.kind for finding in told.findings] == ["fault"]
+    assert "they differ in spacing" in told.reason
+    assert (reads, told.proposal) == ([], ())
+
+
+def test_a_case_whose_outlines_are_to_be_moved_is_read_again_without_findings_of_its_own(
+    source, tmp_path, reads
+):
+    counted, usual, places = all_counted(source)
+    right = next(case for case, row in counted.items() if not row.own)
+    reads.clear()
+    beside = dataclasses.replace(counted[right].numbers, edge_mm=usual.edge_mm - 9.0)
+    strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
+    tell = Tell(1.0, strict, places, tmp_path)
+    told = tell((source.only(right), dataclasses.replace(counted[right], numbers=beside)))
+    assert [finding.kind for finding in told.findings] == ["case"]
+    assert reads == [right]
+
+
+def test_only_a_case_with_findings_has_a_proposal_and_only_where_one_is_wanted(source, tmp_path):
+    counted, usual, places = all_counted(source)
     for home in (None, tmp_path / "home"):
         tell = Tell(1.0, usual, places, home)
         told = {case: tell((source.only(case), row)) for case, row in counted.items()}

@@ -161,6 +161,15 @@ def test_two_processes_write_what_one_does(data, result, tmp_path):
     assert seen == [(stage, case) for stage in ("counting", "examining") for case in names]
 
 
+def test_without_proposals_all_else_is_told_as_with_them(data, result, tmp_path):
+    without = run(data, tmp_path / "without", proposals=False)
+    assert {path.name for path in without.folder.iterdir()} == FILES - {"proposals"}
+    for name in ("findings.jsonl", "findings.csv", "summary.md"):
+        assert (without.folder / name).read_bytes() == (result.folder / name).read_bytes()
+    assert list(without.cases) == [row | {"proposal": []} for row in result.cases]
+    assert {**without.facts, "id": None} == {**result.facts, "id": None}
+
+
 def test_what_an_earlier_audit_proposed_is_cleared(data, tmp_path):
     run(data, tmp_path / "out")
     only = tmp_path / "right"

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from labelmend.errors import GeometryError
-from labelmend.geometry import boundary_bias, face_values, frontier, trimmed_mean
+from labelmend.geometry import (
+    boundary_bias,
+    boundary_displacements,
+    face_values,
+    frontier,
+    signed_distance,
+    trimmed_mean,
+)
 
 
 def slab(start: int, stop: int, shape=(6, 20), axis: int = 1) -> np.ndarray:
@@ -79,3 +86,33 @@ def test_a_trimmed_bias_reads_the_shift_although_a_part_of_the_boundary_is_lost(
 def test_the_trimmed_mean_cuts_by_weight():
     # weights 2 1 1: a quarter of 4 is cut at each end, one of the two at -8 and the one at 4
     assert trimmed_mean(np.array([4.0, -8.0, 1.0]), np.array([1.0, 2.0, 1.0]), 0.25) == pytest.approx(-3.5)
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 0.7, (5.0, 0.7, 0.7)])
+def test_displacements_are_the_same_with_and_without_a_distance_that_is_there_already(rng, spacing_mm):
+    for shift in (0, 1, 3):
+        clean = np.zeros((9, 14, 14), bool)
+        clean[2:6, 3:9, 3:9] = True
+        predicted = np.roll(clean, shift, axis=2) ^ (rng.random(clean.shape) > 0.99)
+        distance = signed_distance(predicted, spacing_mm)
+        known, areas = boundary_displacements(distance, predicted, clean, spacing_mm)
+        found, same = boundary_displacements(None, predicted, clean, spacing_mm)
+        assert (found.tobytes(), same.tobytes()) == (known.tobytes(), areas.tobytes())
+        values, _ = face_values(distance, clean, spacing_mm)
+        shared = face_values(predicted.astype(float), clean)[0] == 0.5
+        assert found.tolist() == np.where(shared, 0, values).tolist()
+
+
+def test_faces_that_both_boundaries_share_are_not_displaced():
+    clean = np.array([[0, 1, 1, 1, 1, 0, 0, 0, 0]], bool)
+    predicted = np.array([[0, 1, 1, 1, 1, 1, 1, 0, 0]], bool)
+    values, areas = boundary_displacements(None, predicted, clean, (2.0, 0.5))
+    assert values.tolist() == [0, -1]
+    assert areas.tolist() == [2, 2]
+
+
+def test_masks_and_distances_of_another_shape_are_refused():
+    mask = np.eye(3, dtype=bool)
+    for distance, predicted in ((None, mask[:2]), (np.zeros((3, 2)), mask)):
+        with pytest.raises(GeometryError, match="read on the boundary of a mask of shape"):
+            boundary_displacements(distance, predicted, mask)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelmend.errors import GeometryError
-from labelmend.geometry import signed_distance
+from labelmend.geometry import signed_distance, signed_distance_at
 
 
 def test_zero_lies_on_the_face_between_two_voxels():
@@ -53,3 +53,25 @@ def test_empty_and_full_masks_have_no_boundary():
 def test_a_spacing_that_does_not_fit_is_refused(spacing_mm):
     with pytest.raises(GeometryError, match="positive spacings"):
         signed_distance(np.eye(3, dtype=bool), spacing_mm)
+
+
+@pytest.mark.parametrize("spacing_mm", [0.7, (0.7, 0.7, 0.7), (5.0, 0.7, 0.7), (0.3, 1.1, 0.9)])
+def test_some_pixels_have_the_distance_that_they_have_among_all(rng, spacing_mm):
+    mask = rng.random((5, 9, 8)) > 0.5
+    mask[2:4, 3:6, 3:6] = True
+    whole = signed_distance(mask, spacing_mm).ravel()
+    for places in (
+        np.arange(mask.size),
+        rng.integers(0, mask.size, 20),
+        np.flatnonzero(mask)[::-1],
+        np.flatnonzero(~mask),
+        np.array([], int),
+    ):
+        found = signed_distance_at(mask, places, spacing_mm)
+        assert found.tobytes() == whole[places].tobytes()
+
+
+def test_of_some_pixels_of_empty_and_full_masks_there_is_no_boundary_either():
+    places = np.array([0, 8])
+    assert signed_distance_at(np.zeros((3, 3), bool), places).tolist() == [np.inf] * 2
+    assert signed_distance_at(np.ones((3, 3), bool), places).tolist() == [-np.inf] * 2

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pillow
 
 from labelmend.errors import DataError, GeometryError, LabelValueError, MissingDataError
-from labelmend.io.probability_folder import ProbabilityFolder
+from labelmend.io.probability_folder import ProbabilityFolder, copy_floats
 from labelmend.types import Grid, LabelMap
 
 PICTURE = Grid((2, 3), (1.0, 1.0))
@@ -87,6 +87,14 @@ def test_all_floats_become_float32_that_sums_up_to_one(tmp_path, dtype, order):
     assert read.dtype == np.float32
     np.testing.assert_allclose(read, probs, atol=1e-3)
     np.testing.assert_allclose(read.sum(axis=0), 1, rtol=1e-6)
+
+
+def test_every_number_of_16_bits_is_looked_up_as_it_would_be_converted():
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(16, -1)
+    for array in (halves, halves.T, halves.astype(halves.dtype.newbyteorder())):
+        out = np.empty(array.shape, np.float32)
+        copy_floats(array, out)
+        assert out.tobytes() == array.astype(np.float32).tobytes()
 
 
 def test_integers_are_shares_of_their_full_scale(tmp_path):

@@ -46,6 +46,9 @@ def test_complex_pixels_are_no_labels():
         ([-(2**40), 0, 2**40], np.int64),
         ([-(2**31), 2**31 - 1], np.int32),
         ([-128, 127], np.int8),
+        ([2**16, 0, 2**16], np.int32),
+        ([5, 9], np.uint64),
+        ([1, 2**16 + 1], np.int64),
         ([], np.uint8),
     ],
 )

@@ -3,11 +3,13 @@
 from labelmend.detection.bias import Bias, biases
 from labelmend.detection.calibration import Calibration, calibration_of, scaled
 from labelmend.detection.edges import edge_profile, peak_mm
-from labelmend.detection.examine import Examined, examine, propose
+from labelmend.detection.examine import Examined, examine
 from labelmend.detection.faults import Layout, UsualLayout, faults, layout_of, usual_layout
-from labelmend.detection.finding import KINDS, Finding, Kind, measured
+from labelmend.detection.finding import KINDS, Finding, Frame, Kind, measured
 from labelmend.detection.numbers import CaseNumbers, Seen, numbers_of, see
 from labelmend.detection.objects import WrongObject, wrong_objects
+from labelmend.detection.own_findings import OwnFinding, own_findings
+from labelmend.detection.propose import propose
 from labelmend.detection.regions import Region, regions
 from labelmend.detection.score import CaseScore, Typical, case_score, pixel_scores, typical
 from labelmend.detection.steps import step_mm
@@ -20,8 +22,10 @@ __all__ = [
     "CaseScore",
     "Examined",
     "Finding",
+    "Frame",
     "Kind",
     "Layout",
+    "OwnFinding",
     "Region",
     "Seen",
     "Typical",
@@ -36,6 +40,7 @@ __all__ = [
     "layout_of",
     "measured",
     "numbers_of",
+    "own_findings",
     "peak_mm",
     "pixel_scores",
     "propose",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from labelmend.detection.finding import Finding, measured
+from labelmend.detection.finding import Finding, Frame, measured
 from labelmend.detection.regions import bounding_box
 from labelmend.types import FloatArray, LabelMap
 
@@ -44,19 +44,31 @@ class Layout:
 
 def layout_of(given: LabelMap) -> Layout:
     """The layout of one case."""
-    masks = given.masks()
-    fragments = np.array([_fragments(mask) for mask in masks])
-    present = np.array([mask.any() for mask in masks])
-    return Layout(present, np.array([_centre(mask) for mask in masks]), *fragments.T)
+    present, centres, fragments = zip(*map(_laid_out, given.masks()), strict=True)
+    return Layout(np.array(present), np.array(centres), *np.array(fragments).T)
 
 
-def _centre(mask: NDArray[np.bool_]) -> list[float]:
-    """Mean position of a mask along each axis as a share of the image, 0.5 in the middle; NaN if empty."""
-    total, axes = np.count_nonzero(mask), range(mask.ndim)
-    if not total:
-        return [float("nan")] * mask.ndim
-    counts = [np.count_nonzero(mask, axis=tuple(a for a in axes if a != axis)) for axis in axes]
-    return [float(count @ (np.arange(len(count)) + 0.5)) / total / len(count) for count in counts]
+def _laid_out(mask: NDArray[np.bool_]) -> tuple[bool, list[float], tuple[int, int]]:
+    """Whether there is anything in a mask, its centre, and its fragments."""
+    box = bounding_box(mask)
+    if box is None:
+        return False, [float("nan")] * mask.ndim, (0, 0)
+    inside = mask[tuple(slice(*ends) for ends in box)]
+    return True, _centre(inside, [start for start, _ in box], mask.shape), _fragments(inside)
+
+
+def _centre(inside: NDArray[np.bool_], start: Sequence[int], shape: Sequence[int]) -> list[float]:
+    """Mean position of a mask along each axis as a share of the image, 0.5 in the middle.
+
+    Args:
+        inside: the mask in its box.
+        start: of the box along each axis.
+        shape: of the image.
+    """
+    total, axes = np.count_nonzero(inside), range(inside.ndim)
+    counts = [inside.sum(axis=tuple(a for a in axes if a != axis)) for axis in axes]
+    places = [np.arange(first, first + len(count)) + 0.5 for first, count in zip(start, counts, strict=True)]
+    return [float(c @ place) / total / n for c, place, n in zip(counts, places, shape, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +102,11 @@ def usual_layout(layouts: Sequence[Layout]) -> UsualLayout:
     return UsualLayout(len(layouts), present, fragmented, np.where(known, middle, np.nan), spread)
 
 
-def faults(given: LabelMap, own: Layout, usual: UsualLayout) -> Iterator[Finding]:
+def faults(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iterator[Finding]:
     """What looks like a slip in one case.
 
     Args:
-        given: the annotation.
+        given: the annotation, or its frame.
         own: its layout.
         usual: that of the data set.
     """
@@ -110,7 +122,7 @@ def faults(given: LabelMap, own: Layout, usual: UsualLayout) -> Iterator[Finding
     yield from _exchanged(given, own, usual)
 
 
-def _fragmented(given: LabelMap, own: Layout, index: int) -> Finding:
+def _fragmented(given: LabelMap | Frame, own: Layout, index: int) -> Finding:
     n, pixel_mm = int(own.n_fragments[index]), float(np.prod(given.grid.spacing_mm))
     size_mm = float(own.fragments[index] * pixel_mm)
     size = measured(size_mm, given.grid.ndim, given.grid.unit)
@@ -121,18 +133,15 @@ def _fragmented(given: LabelMap, own: Layout, index: int) -> Finding:
     )
 
 
-def _fragments(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Pixels in fragments of a mask, and how many fragments there are."""
-    box = bounding_box(mask)
-    if box is None:
-        return 0, 0
-    numbers, _ = ndimage.label(mask[tuple(slice(*ends) for ends in box)], np.ones((3,) * mask.ndim))
+def _fragments(inside: NDArray[np.bool_]) -> tuple[int, int]:
+    """Pixels in fragments of a mask that is not empty, in its box, and how many fragments there are."""
+    numbers, _ = ndimage.label(inside, np.ones((3,) * inside.ndim))
     sizes = np.bincount(numbers.ravel())[1:]
     small = sizes < FRAGMENT * sizes.max()
     return int(sizes[small].sum()), int(small.sum())
 
 
-def _exchanged(given: LabelMap, own: Layout, usual: UsualLayout) -> Iterator[Finding]:
+def _exchanged(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iterator[Finding]:
     """Classes whose places are those of the mirrored image: the picture or the mask was flipped."""
     if usual.n < LEAST_CASES:
         return

@@ -8,10 +8,24 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from labelmend.errors import ConfigError
+from labelmend.types import Grid
 
 Kind = Literal["case", "missing", "spurious", "wrong_class", "outline", "fault"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Box = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """All of an annotation but its pixels, which is what findings in words and mm need of it.
+
+    Args:
+        classes: names of the classes.
+        grid: of the pixels.
+    """
+
+    classes: tuple[str, ...]
+    grid: Grid
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from labelmend.detection.objects import WrongObject, wrong_objects
 from labelmend.detection.regions import Region, bounding_box, likeliest, regions
 from labelmend.detection.steps import MOST_STEPS, step_mm, steps_along
 from labelmend.errors import GeometryError
-from labelmend.geometry import boundary_displacements, signed_distance, trimmed_mean
+from labelmend.geometry import boundary_displacements, trimmed_mean
 from labelmend.types import BoolArray, FloatArray, LabelMap
 
 FAR_STEPS = 2.0
@@ -144,22 +144,25 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
         )
     spacing, drawn = given.grid.spacing_mm, given.masks()
     masks = drawn & seen.known  # of overlapping classes, masks may run into what is ignored
-    predicted_masks = np.stack(
-        [
-            (view.predicted == index) & seen.known
-            for view in seen.views
-            for index in range(1, len(view.classes) + 1)
-        ]
+    predicted = [
+        (view.predicted == index) & seen.known
+        for view in seen.views
+        for index in range(1, len(view.classes) + 1)
+    ]
+    n_given, n_predicted, n_both = (
+        np.array([np.count_nonzero(mask) for mask in side])
+        for side in (masks, predicted, map(np.logical_and, masks, predicted))
     )
-    gaps = np.array([_outline_gap(a, b, spacing) for a, b in zip(masks, predicted_masks, strict=True)])
+    gaps = np.array([_outline_gap(a, b, spacing) for a, b in zip(masks, predicted, strict=True)])
     edges = [
         np.nan if image is None else peak_mm(edge_profile(image, mask, spacing, seen.known), step_mm(spacing))
         for mask in drawn
     ]
+    total = n_given + n_predicted
     return CaseNumbers(
-        masks.sum(axis=tuple(range(1, masks.ndim))),
-        predicted_masks.sum(axis=tuple(range(1, masks.ndim))),
-        np.array([_dice(a, b) for a, b in zip(masks, predicted_masks, strict=True)]),
+        n_given,
+        n_predicted,
+        np.where(total > 0, 2 * n_both / np.maximum(total, 1), np.nan),
         gaps[:, 1],
         gaps[:, 0],
         np.array(edges),
@@ -170,25 +173,18 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
 
 def _outline_gap(given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[float]) -> tuple[float, float]:
     """Mean signed distance in mm from the predicted outline to the given one, and the share that is far."""
-    box = bounding_box(given | predicted)
-    if box is None or not given.any() or not predicted.any():
+    if not given.any() or not predicted.any():
         return float("nan"), float("nan")
-    crop = tuple(slice(max(0, a - 1), b + 1) for a, b in box)
+    crop = tuple(slice(max(0, a - 1), b + 1) for a, b in bounding_box(given | predicted) or ())
     given, predicted = given[crop], predicted[crop]
     if given.all() or predicted.all():
         return float("nan"), float("nan")
-    distance = signed_distance(predicted, spacing_mm)
-    values, areas = boundary_displacements(distance, predicted, given, spacing_mm)
+    values, areas = boundary_displacements(None, predicted, given, spacing_mm)
     steps, along = values / step_mm(spacing_mm), steps_along(spacing_mm)
     if max(along) >= MOST_STEPS:
-        steps, _ = boundary_displacements(signed_distance(predicted, along), predicted, given)
+        steps, _ = boundary_displacements(None, predicted, given, along)
     far = np.abs(steps) > FAR_STEPS
-    return trimmed_mean(values, areas, TRIM), float(np.average(far, weights=areas))
-
-
-def _dice(one: BoolArray, other: BoolArray) -> float:
-    total = int(one.sum()) + int(other.sum())
-    return float(2 * np.count_nonzero(one & other) / total) if total else float("nan")
+    return trimmed_mean(values, areas, TRIM), float((far * areas).sum() / areas.sum())
 
 
 def _calibration(seen: Seen) -> Calibration:
@@ -205,8 +201,9 @@ def _at_outlines(indices: NDArray[np.integer]) -> BoolArray:
     """`(*space)` booleans, True for pixels that touch one of another class across a face."""
     near = np.zeros(indices.shape, bool)
     for axis in range(indices.ndim):
-        crossing = np.diff(indices, axis=axis) != 0
         every = (slice(None),) * axis
-        near[(*every, slice(None, -1))] |= crossing
-        near[(*every, slice(1, None))] |= crossing
+        low, high = (*every, slice(None, -1)), (*every, slice(1, None))
+        crossing = indices[low] != indices[high]
+        near[low] |= crossing
+        near[high] |= crossing
     return near

@@ -1,7 +1,9 @@
 """Find what is wrong with the labels of a data set from out-of-sample probabilities; nothing is trained.
 
-Two passes over the cases, each case by itself and in any number of processes. The first counts: some hundred
-numbers a case, from which follows what is usual in this data set. The second tells what is not.
+Two passes over the cases, each case by itself and in any number of processes. The first reads every case, and
+keeps some hundred numbers, from which follows what is usual in this data set, and the few findings that the
+case shows by itself. The second tells from these what is not usual; it reads a case again only to propose
+labels for it.
 """
 
 from __future__ import annotations

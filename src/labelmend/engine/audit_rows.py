@@ -5,25 +5,43 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from labelmend.detection import Calibration, CaseNumbers, Finding, Layout
+from labelmend.detection import Calibration, CaseNumbers, Finding, Layout, step_mm
+from labelmend.types import Grid
 
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """What the first pass keeps of a case."""
+    """What the first pass keeps of a case.
+
+    Args:
+        numbers: of the case.
+        layout: where its classes lie.
+        own: findings that it shows by itself.
+        grid: of its pixels, without the affine.
+        misplaced: what places image and labels apart, in words; empty where they agree.
+        checksum: of the given labels.
+    """
 
     numbers: CaseNumbers
     layout: Layout
+    own: tuple[Finding, ...]
+    grid: Grid
     misplaced: str
     checksum: str
-    step_mm: float
-    unit: str
+
+    @property
+    def step_mm(self) -> float:
+        return step_mm(self.grid.spacing_mm)
+
+    @property
+    def unit(self) -> str:
+        return self.grid.unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +85,24 @@ def decoded(value: Any) -> Any:
 def counted_from(row: Mapping[str, Any]) -> Counted:
     """A row of the first pass from what `decoded` gives."""
     calibration = Calibration(**row["numbers"]["calibration"])
-    numbers = CaseNumbers(**{**row["numbers"], "calibration": calibration})
-    return Counted(**{**row, "numbers": numbers, "layout": Layout(**row["layout"])})
+    return Counted(
+        **{
+            **row,
+            "numbers": CaseNumbers(**{**row["numbers"], "calibration": calibration}),
+            "layout": Layout(**row["layout"]),
+            "own": _findings(row["own"]),
+            "grid": Grid(**row["grid"]),
+        }
+    )
 
 
 def told_from(row: Mapping[str, Any]) -> Told:
     """A row of the last pass from what `decoded` gives."""
-    return Told(**{**row, "findings": tuple(Finding(**finding) for finding in row["findings"])})
+    return Told(**{**row, "findings": _findings(row["findings"])})
+
+
+def _findings(rows: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(Finding(**row) for row in rows)
 
 
 def digest(rows: Sequence[Any]) -> str:

@@ -8,7 +8,7 @@ from labelmend.geometry.boundary import (
     trimmed_mean,
 )
 from labelmend.geometry.outlines import outlines, paging_axis, rasterise
-from labelmend.geometry.sdf import check_spacing, signed_distance
+from labelmend.geometry.sdf import check_spacing, signed_distance, signed_distance_at
 
 __all__ = [
     "boundary_bias",
@@ -20,5 +20,6 @@ __all__ = [
     "paging_axis",
     "rasterise",
     "signed_distance",
+    "signed_distance_at",
     "trimmed_mean",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelmend.errors import GeometryError
-from labelmend.geometry.sdf import check_spacing, signed_distance
+from labelmend.geometry.sdf import check_spacing, signed_distance_at
 from labelmend.types import BoolArray, FloatArray
 
 
@@ -47,18 +49,10 @@ def face_values(
         values `(m,)` and face areas `(m,)` in mm^(ndim-1), over the m faces.
     """
     mask = np.asarray(mask, bool)
-    if field.shape != mask.shape:
-        raise GeometryError(
-            f"field of shape {field.shape} read on the boundary of a mask of shape {mask.shape}"
-        )
-    spacing = check_spacing(spacing_mm, mask.ndim)
-    values, areas = [], []
-    for axis, (low, high) in enumerate(_face_slices(mask.ndim)):
-        crossing = mask[low] != mask[high]
-        here = (field[low][crossing] + field[high][crossing]) / 2
-        values.append(here)
-        areas.append(np.full(here.shape, np.prod(spacing) / spacing[axis]))
-    return np.concatenate(values), np.concatenate(areas)
+    _check_shape(field, mask)
+    low, high, areas = _faces(mask, check_spacing(spacing_mm, mask.ndim))
+    flat = field.ravel()
+    return (flat[low] + flat[high]) / 2, areas
 
 
 def boundary_bias(
@@ -98,12 +92,11 @@ def boundary_bias(
         raise GeometryError(f"predicted mask has shape {predicted.shape}, clean mask {clean.shape}")
     if any(mask.all() or not mask.any() for mask in (predicted, clean)):
         return float("nan")
-    distance = signed_distance(predicted, spacing_mm)
-    return trimmed_mean(*boundary_displacements(distance, predicted, clean, spacing_mm), trim)
+    return trimmed_mean(*boundary_displacements(None, predicted, clean, spacing_mm), trim)
 
 
 def boundary_displacements(
-    distance: FloatArray,
+    distance: FloatArray | None,
     predicted: BoolArray,
     clean: BoolArray,
     spacing_mm: Sequence[float] | float | None = None,
@@ -111,7 +104,8 @@ def boundary_displacements(
     """How far the predicted boundary lies from each face of the clean one, with its sign.
 
     Args:
-        distance: `(*space)` signed distance of `predicted` in mm, for callers that have it already.
+        distance: `(*space)` signed distance of `predicted` in mm, for callers that have it already; None: it
+            is worked out on the faces that need it.
         predicted: `(*space)` booleans.
         clean: `(*space)` booleans, the truth.
         spacing_mm: per axis in mm.
@@ -119,9 +113,16 @@ def boundary_displacements(
     Returns:
         displacements `(m,)` in mm, zero on faces that both boundaries share, and face areas `(m,)`.
     """
-    values, areas = face_values(distance, clean, spacing_mm)
-    sides, _ = face_values(predicted.astype(float), clean, spacing_mm)
-    values[sides == 0.5] = 0.0  # the predicted boundary runs through this very face
+    predicted, clean = np.asarray(predicted, bool), np.asarray(clean, bool)
+    for field in (predicted, clean if distance is None else distance):
+        _check_shape(field, clean)
+    low, high, areas = _faces(clean, check_spacing(spacing_mm, clean.ndim))
+    inside = predicted.ravel()
+    apart = inside[low] == inside[high]  # the predicted boundary runs through all other faces
+    beside = np.concatenate([low[apart], high[apart]])
+    far = signed_distance_at(predicted, beside, spacing_mm) if distance is None else distance.ravel()[beside]
+    values = np.zeros(len(areas), far.dtype)
+    values[apart] = far.reshape(2, -1).sum(axis=0) / 2
     return values, areas
 
 
@@ -139,8 +140,30 @@ def trimmed_mean(values: FloatArray, weights: FloatArray, trim: float = 0.0) -> 
     order = np.argsort(values)
     ends = np.cumsum(weights[order])
     low, high = trim * ends[-1], (1 - trim) * ends[-1]
-    kept = np.clip(np.minimum(ends, high) - np.maximum(ends - weights[order], low), 0, None)
-    return float(np.average(values[order], weights=kept))
+    kept = np.maximum(np.minimum(ends, high) - np.maximum(ends - weights[order], low), 0)
+    return float((values[order] * kept).sum() / kept.sum())
+
+
+def _check_shape(field: NDArray, mask: BoolArray) -> None:
+    if field.shape != mask.shape:
+        raise GeometryError(
+            f"field of shape {field.shape} read on the boundary of a mask of shape {mask.shape}"
+        )
+
+
+def _faces(
+    mask: BoolArray, spacing: tuple[float, ...]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
+    """The boundary faces of a mask: positions of the two voxels that share each, and areas in mm^(ndim-1)."""
+    lows, highs, areas = [], [], []
+    for axis, (low, high) in enumerate(_face_slices(mask.ndim)):
+        crossing = np.zeros(mask.shape, bool)
+        np.not_equal(mask[low], mask[high], out=crossing[low])
+        at = np.flatnonzero(crossing)
+        lows.append(at)
+        highs.append(at + math.prod(mask.shape[axis + 1 :]))
+        areas.append(np.full(len(at), math.prod(spacing) / spacing[axis]))
+    return np.concatenate(lows), np.concatenate(highs), np.concatenate(areas)
 
 
 def _face_slices(ndim: int) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:

@@ -76,9 +76,8 @@ def with_background(foreground: Probs, *, step: float = 0.0) -> Probs:
 
 
 def _clip(probs: Probs) -> None:
-    """Range checked, then clipped, a channel at a time."""
-    low = float(np.min([channel.min() for channel in probs]))
-    high = float(np.max([channel.max() for channel in probs]))
+    """Range checked, then clipped where anything lies outside."""
+    low, high = float(probs.min()), float(probs.max())
     if np.isnan(low):
         raise LabelValueError(
             f"{int(np.isnan(probs).sum())} probabilities are NaN: predict these cases again"
@@ -88,7 +87,8 @@ def _clip(probs: Probs) -> None:
             f"the values run from {low:.4g} to {high:.4g}, but probabilities lie in [0, 1]: "
             f"{_looks(low, high)}"
         )
-    np.clip(probs, 0, 1, out=probs)
+    if low < 0 or high > 1:
+        np.clip(probs, 0, 1, out=probs)
 
 
 def _looks(low: float, high: float) -> str:

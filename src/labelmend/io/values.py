@@ -58,6 +58,8 @@ def distinct_values(array: NDArray) -> tuple[int, ...]:
     low, high = int(array.min()), int(array.max())
     if high - low > 1 << 16:
         return tuple(map(int, np.unique(array)))
+    if low >= 0 and high <= 1 << 16:  # counted from zero on
+        return tuple(map(int, np.flatnonzero(np.bincount(array.ravel()))))
     if array.dtype.itemsize < 8:
         array = array.astype(np.int64 if high > 2**31 - 1 else np.int32, copy=False)
     return tuple(int(v) + low for v in np.flatnonzero(np.bincount((array - low).ravel())))

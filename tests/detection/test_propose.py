@@ -1,0 +1,70 @@
+"""Labels that mend what is told: exactly that, and no further than the probabilities leave it open."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from drawn_findings import box, disc, exclusive, sure, told
+from labelmend.detection import Region, Seen, WrongObject, propose, see
+from labelmend.detection.numbers import views
+from labelmend.types import Grid, LabelMap
+
+SHAPE = (80, 80)
+LARGE, SMALL = disc(SHAPE, (28, 28), 16.5), disc(SHAPE, (62, 62), 6.5)
+BOTH = LARGE * 1 + SMALL * 2
+
+
+def test_of_a_stretch_the_part_that_the_network_is_sure_of_is_mended():
+    true, given = box(SHAPE, (20, 60), (20, 40)), box(SHAPE, (20, 60), (20, 48))
+    probs = sure(true * 1, 1, 0.95)
+    probs[:, 20:60, 45:48] = [[[0.7]], [[0.3]]]
+    found = told(exclusive(given), probs=probs)
+    assert [finding.kind for finding in found.findings] == ["outline"]
+    mended = true | box(SHAPE, (20, 60), (45, 48))
+    np.testing.assert_array_equal(found.proposal().array, mended)
+
+
+def test_a_proposal_along_edges_grows_into_the_background_only():
+    image = (box(SHAPE, (20, 60), (20, 40)) * 50.0 + box(SHAPE, (20, 60), (40, 60)) * 90)[None]
+    right = box(SHAPE, (20, 60), (20, 40)) * 1 + box(SHAPE, (20, 60), (40, 60)) * 2
+    drawn = box(SHAPE, (23, 57), (23, 40)) * 1 + box(SHAPE, (20, 60), (40, 60)) * 2
+    given = exclusive(drawn, 2)
+    found = told(given, probs=sure(drawn, 2, 0.5), image=image, others=[exclusive(right, 2)] * 9)
+    proposal = propose(given, found.seen, (-3.0, 0.0)).array
+    assert (proposal == 2).sum() == (drawn == 2).sum()
+    assert (proposal == 1).sum() > (drawn == 1).sum()
+
+
+def test_what_an_outline_gives_up_goes_to_the_likeliest_other_class():
+    array = np.array([[0, 1, 1, 1, 1, 1, 1, 2, 2]])
+    probs = np.zeros((3, 1, 9))
+    probs[0, 0] = [0.9, 0.3, 0.1, 0, 0, 0.1, 0.1, 0, 0]  # the third pixel keeps its class: 0.9
+    probs[2, 0] = [0, 0, 0, 0, 0, 0.3, 0.3, 1, 1]
+    probs[1] = 1 - probs[0] - probs[2]
+    given = exclusive(array, 2)
+    assert propose(given, see(given, probs), (2.0, 0.0)).array.tolist() == [[0, 0, 1, 1, 1, 2, 2, 2, 2]]
+
+
+def test_values_of_classes_are_kept():
+    given = dataclasses.replace(exclusive(LARGE * 7, 2), values=(7, 200))
+    np.testing.assert_array_equal(told(given, BOTH).proposal().array, LARGE * 7 + SMALL * 200)
+
+
+def test_a_region_that_an_outline_has_grown_into_goes_to_the_predicted_class_alone():
+    array = np.zeros((1, 9), np.uint8)
+    array[0, 1:3] = 1
+    given = LabelMap(array, Grid((1, 9), (1.0, 1.0)), ("one", "two"))
+    probs = np.full((3, 1, 9), 1 / 3, np.float32)
+    view = views(given, probs)[0]
+    region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3, 3, 3, 0, 1, 1, 1)
+    seen = Seen((view,), given.array >= 0, ((view, (region,)),), ((view, (WrongObject(region, 1.0),)),))
+    assert propose(given, seen, (-2.0, 0.0)).array.tolist() == [[1, 1, 1, 2, 2, 2, 0, 0, 0]]
+
+
+def test_what_nothing_is_told_of_stays_as_it_is():
+    given = exclusive(BOTH, 2)
+    proposed = propose(given, see(given, sure(BOTH, 2)), (0.0, 0.0))
+    np.testing.assert_array_equal(proposed.array, given.array)
+    assert proposed.array is not given.array
