@@ -27,7 +27,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
 from audit_data import KINDS, N_FOLDS
-from audit_sets import PARTS, SETS, SHARES, DataSet
+from audit_sets import SHARES, DataSet, add_set_options, chosen_set
 from labelmend.detection import case_score, numbers_of, pixel_scores, see, step_mm, typical
 from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray, LabelMap
@@ -247,11 +247,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="what audit_data.py wrote")
-    parser.add_argument("--set", choices=tuple(SETS), default="jsrt")
-    parser.add_argument("--part", choices=PARTS, default="report")
+    add_set_options(parser)
     parser.add_argument("--only", default="", help="regular expression for KIND-SHARE")
     options = parser.parse_args()
-    source, home, results = SETS[options.set], options.out / options.part, {}
+    source, home, results = chosen_set(parser, options), options.out / options.part, {}
     names = [f"{kind}-{round(100 * share)}" for share in SHARES for kind in KINDS]
     for name in (name for name in names if re.search(options.only, name)):
         if not all((home / name / f"done-{fold}").exists() for fold in range(N_FOLDS)):

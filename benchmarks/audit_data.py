@@ -1,10 +1,11 @@
 """Images with drawn label errors and out-of-sample probabilities, to judge what finds the errors.
 
-    python benchmarks/audit_data.py OUT [--set jsrt|phantoms] [--part report|develop] [--only bias]
+    python benchmarks/audit_data.py OUT [--set jsrt|phantoms] [--part report|develop|seen] [--only bias]
                                         [--share 0/2 --threads 1] [--minutes 9]
 
-Radiographs or drawn volumes with exclusive classes, as audit_sets.py says. Two parts without a common case:
-`develop`, on which detectors may be tuned, and `report`. Of each, a share of the cases is corrupted with one
+Radiographs or drawn volumes with exclusive classes, as audit_sets.py says. Parts without a common case:
+`develop`, on which detectors may be tuned, and `report`; of the volumes also `seen`, an earlier report, on
+which they may be tuned since. Of each, a share of the cases is corrupted with one
 kind of error, five networks of the project are trained on four fifths of these labels each, and each predicts
 the fifth that it has not seen. Written as a user has it, pictures as PNG, volumes as NIfTI:
 
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import labelmend
-from audit_sets import PARTS, SETS, SHARES, DataSet
+from audit_sets import SHARES, DataSet, add_set_options, chosen_set
 from labelmend.engine.predict import load_predictor
 from labelmend.io import read_image
 from labelmend.noise import DeformationNoise, case_generator
@@ -190,15 +191,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder for everything; of each set one of its own")
-    parser.add_argument("--set", choices=tuple(SETS), default="jsrt")
-    parser.add_argument("--part", choices=PARTS, default="report")
+    add_set_options(parser)
     parser.add_argument("--only", default="", help="regular expression for KIND-SHARE")
     parser.add_argument("--share", default="0/1", help="i/n: every n-th piece, for n processes side by side")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=9.0, help="start no further piece after this time")
     options = parser.parse_args()
     began, (first, step) = time.monotonic(), map(int, options.share.split("/"))
-    data, home = SETS[options.set], options.out / options.part
+    data, home = chosen_set(parser, options), options.out / options.part
     prepare(data, home, options.part)
     settings = [f"{kind}-{round(100 * share)}" for share in (0.2, 0.5, 0.05) for kind in KINDS]
     pieces = [(s, fold) for s in settings if re.search(options.only, s) for fold in range(N_FOLDS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from labelmend.noise import DeformationNoise, case_generator
 from labelmend.types import BoolArray, Grid
 from run_suite import data_root
 
-PARTS = ("develop", "report")
 SHARES = (0.05, 0.2, 0.5)
 Drawn = Iterator[tuple[str, NDArray[np.uint8], BoolArray]]
 
@@ -33,6 +33,7 @@ class DataSet:
         classes: in the order in which they are painted over each other.
         grid: of every case.
         suffix: of images and labels.
+        parts: names of its parts.
         cases: from the name of a part to ids, images and overlapping masks `(k *space)`.
         bias: every outline too generous.
         rough: outlines off by turns.
@@ -48,6 +49,7 @@ class DataSet:
     classes: tuple[str, ...]
     grid: Grid
     suffix: Literal[".png", ".nii.gz"]
+    parts: tuple[str, ...]
     cases: Callable[[str], Drawn]
     bias: DeformationNoise
     rough: DeformationNoise
@@ -77,7 +79,7 @@ class DataSet:
 
 SIDE, JSRT_CLASSES = 128, ("lung", "heart", "clavicle")
 JSRT_PARTS = {"develop": slice(0, 74), "report": slice(74, 148)}
-N_PHANTOMS = 60
+PHANTOM_PARTS = {"develop": ("develop", 60), "seen": ("report", 60), "report": ("unseen", 100)}
 
 
 def radiographs(part: str) -> Drawn:
@@ -96,8 +98,9 @@ def halved(array: NDArray) -> NDArray[np.floating]:
 
 
 def phantoms(part: str) -> Drawn:
-    for number in range(N_PHANTOMS):
-        case = f"{part}-{number:02d}"
+    name, n = PHANTOM_PARTS[part]
+    for number in range(n):
+        case = f"{name}-{number:02d}"
         image, masks = audit_phantoms.draw(case_generator(4, case))
         yield case, (200 * image).round().clip(0, 255).astype(np.uint8), masks
 
@@ -107,6 +110,7 @@ JSRT = DataSet(
     classes=JSRT_CLASSES,
     grid=Grid((SIDE, SIDE), (1.0, 1.0), unit="px"),
     suffix=".png",
+    parts=tuple(JSRT_PARTS),
     cases=radiographs,
     bias=DeformationNoise(sd_mm=0.5, length_mm=15, offset_mm=2.5),
     rough=DeformationNoise(sd_mm=3.0, length_mm=12),
@@ -122,6 +126,7 @@ PHANTOMS = DataSet(
     classes=audit_phantoms.CLASSES,
     grid=Grid(audit_phantoms.SHAPE, audit_phantoms.SPACING_MM),
     suffix=".nii.gz",
+    parts=tuple(PHANTOM_PARTS),
     cases=phantoms,
     bias=DeformationNoise(sd_mm=0.4, length_mm=12, offset_mm=1.5),
     rough=DeformationNoise(sd_mm=1.5, length_mm=10),
@@ -133,3 +138,19 @@ PHANTOMS = DataSet(
     results="audit_compare_3d",
 )
 SETS = {one.name: one for one in (JSRT, PHANTOMS)}
+
+
+def add_set_options(parser: argparse.ArgumentParser) -> None:
+    """`--set` and `--part`; see `chosen_set`."""
+    parser.add_argument("--set", choices=tuple(SETS), default="jsrt")
+    parser.add_argument(
+        "--part", choices=sorted({part for one in SETS.values() for part in one.parts}), default="report"
+    )
+
+
+def chosen_set(parser: argparse.ArgumentParser, options: argparse.Namespace) -> DataSet:
+    """The data set of `--set`, which must have the part of `--part`."""
+    data = SETS[options.set]
+    if options.part not in data.parts:
+        parser.error(f"{data.name} has no part {options.part}, only {', '.join(data.parts)}")
+    return data
