@@ -120,7 +120,45 @@ def test_edges_need_an_image():
 def test_the_surest_wrong_object_counts():
     far = box(SHAPE, (50, 59), (50, 59))
     found = numbers(exclusive(INNER), (INNER | far) * 1)
-    assert found.wrong_object == pytest.approx(0.8 * (1 - np.exp(-9 / 4)))
+    assert found.wrong_object == numbers(exclusive(INNER & False), far * 1).wrong_object > 0.5
+
+
+def test_doubt_by_hand():
+    given, probs = np.zeros((2, 20), np.uint8), np.zeros((2, 2, 20), np.float32)
+    probs[:, 0], probs[:, 1] = [[0.6], [0.4]], [[0.3], [0.7]]  # the second row contradicts
+    probs[:, 1, :5] = [[0.0], [1.0]]
+    weights = 5 * np.exp(0.0) + 15 * np.exp(-3.0)
+    found = numbers_of(exclusive(given), see(exclusive(given), probs))
+    assert found.doubt == pytest.approx((5 * 1.0 + 15 * 0.7 * np.exp(-3.0)) / weights)
+    assert found.n_doubted == pytest.approx(weights)
+
+
+def test_where_nothing_contradicts_there_is_no_doubt():
+    found = numbers(exclusive(INNER), INNER * 1)
+    assert np.isnan(found.doubt)
+    assert found.n_doubted == 0
+
+
+def test_one_object_more_that_is_surely_predicted_adds_its_pixels_and_its_doubt():
+    far = box(SHAPE, (50, 58), (50, 58))
+    rim, both = (numbers(exclusive(OUTER), (INNER | more) * 1) for more in (INNER, far))
+    assert (rim.doubt, both.doubt) == pytest.approx((0.9, 0.9))
+    assert both.n_doubted - rim.n_doubted == pytest.approx(64 * np.exp(-1.0))
+
+
+def test_where_nobody_annotated_nothing_contradicts():
+    array = INNER * 1
+    array[50:58, 50:58] = 9
+    found = numbers(exclusive(array, ignore=9), (INNER | box(SHAPE, (50, 58), (50, 58))) * 1)
+    assert found.n_doubted == 0
+
+
+def test_doubt_is_that_of_all_overlapping_classes_together():
+    far = box(SHAPE, (50, 58), (50, 58))
+    one, both = (
+        numbers(overlapping([INNER, INNER]), np.stack([INNER | far, last])) for last in (INNER, far | INNER)
+    )
+    assert (one.n_doubted, both.n_doubted) == pytest.approx((64 * np.exp(-1.0), 128 * np.exp(-1.0)))
 
 
 def test_volumes_of_thick_slices_are_measured_in_mm():

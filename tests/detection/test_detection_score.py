@@ -9,17 +9,36 @@ import pytest
 
 from drawn_findings import exclusive, overlapping, sure
 from labelmend.detection import CaseNumbers, Seen, calibration_of, case_score, pixel_scores, see, typical
-from labelmend.detection.score import FULL, LEAST_EDGE_VOX, LEAST_FAR, MOST_EDGES, MOST_FAR
+from labelmend.detection.score import (
+    DOUBT_WEIGHT,
+    FEW,
+    FULL,
+    LEAST_DOUBT,
+    LEAST_EDGE_VOX,
+    LEAST_FAR,
+    MOST_DOUBT,
+    MOST_EDGES,
+    MOST_FAR,
+)
 from labelmend.types import LabelMap
 
 NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, bool))
 
 
-def case(far: Any = 0.1, edge: Any = np.nan, offset: Any = 0.0, wrong: float = 0.0) -> CaseNumbers:
+def case(
+    far: Any = 0.1,
+    edge: Any = np.nan,
+    offset: Any = 0.0,
+    wrong: float = 0.0,
+    doubt: float = 0.9,
+    n_doubted: float = 1e9,
+) -> CaseNumbers:
     """A case of one class or several, by its numbers."""
     far, edge, offset = (np.atleast_1d(np.array(values, float)) for values in (far, edge, offset))
     ones = np.ones(len(far))
-    return CaseNumbers(ones, ones, ones, far, offset, np.resize(edge, len(far)), wrong, NOTHING)
+    return CaseNumbers(
+        ones, ones, ones, far, offset, np.resize(edge, len(far)), wrong, doubt, n_doubted, NOTHING
+    )
 
 
 def test_middle_and_spread_by_hand():
@@ -54,29 +73,63 @@ def test_a_single_case_is_judged_by_its_objects_alone():
     alone = case([0.7, 0.2], edge=[-5, 2], offset=[3, 0], wrong=0.6)
     score = case_score(alone, typical([alone], 1.0))
     assert (score.far, score.edges, score.main) == (0, 0, "wrong_object")
-    assert score.score == pytest.approx(1 - np.exp(-30 * 0.6**4 / FULL))
+    assert score.score == pytest.approx(1 - np.exp(-40 * 0.6**3 / FULL))
 
 
 def test_the_score_of_an_outline_that_runs_apart():
     usual = typical([case(0.1)] * 9, 1.0)
     score = case_score(case(0.1 + 3 * LEAST_FAR), usual)
-    assert (score.far, score.main) == (pytest.approx(3), "far")
-    assert score.score == pytest.approx(1 - np.exp(-3 / FULL))
+    assert (score.far, score.main) == (pytest.approx(2.25), "far")
+    assert score.score == pytest.approx(1 - np.exp(-2.25 / FULL))
     assert case_score(case(0.0), usual).score == 0  # nearer than usual is not wrong
 
 
-def test_one_class_says_only_so_much_and_classes_add_up():
+def test_one_class_says_only_so_much_and_classes_add_up_like_sides_of_a_box():
     usual = typical([case([0.1, 0.1])] * 9, 1.0)
-    assert case_score(case([0.9, 0.1]), usual).far == MOST_FAR
-    assert case_score(case([0.9, 0.9]), usual).far == 2 * MOST_FAR
+    assert case_score(case([0.9, 0.1]), usual).far == 0.75 * MOST_FAR
+    assert case_score(case([0.9, 0.9]), usual).far == pytest.approx(0.75 * MOST_FAR * np.sqrt(2))
 
 
-def test_three_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
+def odds(doubt: float) -> float:
+    return doubt / (1 - doubt)
+
+
+def test_four_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
     usual = typical([case(0.1, edge=0)] * 9, 1.0)
-    score = case_score(case(0.1 + 3 * LEAST_FAR, edge=2 * LEAST_EDGE_VOX, wrong=(12 / 30) ** (1 / 4)), usual)
-    assert (score.far, score.edges, score.wrong_object) == pytest.approx((3, 4, 12))
-    assert score.score == pytest.approx(1 - np.exp(-13 / FULL))
-    assert score.main == "wrong_object"
+    doubt = odds(0.9) * np.exp(LEAST_DOUBT)
+    wrong = case(
+        0.1 + 8 * LEAST_FAR, edge=4 * LEAST_EDGE_VOX, wrong=(8 / 40) ** (1 / 3), doubt=doubt / (1 + doubt)
+    )
+    score = case_score(wrong, usual)
+    assert (score.far, score.edges, score.wrong_object, score.doubt) == pytest.approx((6, 8, 8, 3))
+    assert score.score == pytest.approx(1 - np.exp(-np.sqrt(36 + 64 + 64 + 9) / FULL))
+
+
+def test_a_prediction_that_is_surer_than_usual_where_it_contradicts_counts_up_to_a_limit():
+    usual = typical([case(doubt=0.8)] * 9, 1.0)
+    assert (usual.doubt, usual.doubt_spread) == (pytest.approx(np.log(odds(0.8))), LEAST_DOUBT)
+    score = case_score(case(doubt=0.9), usual)
+    assert score.doubt == pytest.approx(DOUBT_WEIGHT * np.log(odds(0.9) / odds(0.8)) / LEAST_DOUBT)
+    assert score.main == "doubt"
+    assert case_score(case(doubt=1.0), usual).doubt == pytest.approx(DOUBT_WEIGHT * MOST_DOUBT)
+    assert case_score(case(doubt=1.0, n_doubted=FEW), usual).doubt == DOUBT_WEIGHT * MOST_DOUBT / 2
+    assert case_score(case(doubt=np.nan, n_doubted=0), usual).doubt == 0  # nothing contradicts
+
+
+def test_cases_that_nothing_contradicts_do_not_make_the_others_stand_out():
+    empty, lesion = case(np.nan, doubt=np.nan, n_doubted=0), case(doubt=0.8)
+    usual = typical([empty] * 7 + [lesion] * 3, 1.0)
+    assert case_score(lesion, usual).score == pytest.approx(0)
+    assert case_score(empty, typical([empty] * 3, 1.0)).score == 0
+
+
+def test_doubt_has_its_spread_from_the_better_half():
+    doubts = (0.7, 0.75, 0.8, 0.95, 0.99)
+    usual = typical([case(doubt=doubt) for doubt in doubts], 1.0)
+    logits = [np.log(odds(doubt)) for doubt in doubts]
+    assert usual.doubt == pytest.approx(logits[1])
+    gaps = sorted(abs(logit - logits[1]) for logit in logits[:3])
+    assert usual.doubt_spread == pytest.approx(2 * 1.4826 * gaps[1])
 
 
 @pytest.mark.parametrize("side", [-1, 1])

@@ -131,11 +131,26 @@ def test_empty_full_and_ignored_annotations_are_examined(fill):
 
 def test_the_case_comes_before_its_objects_its_stretches_and_its_faults():
     slips = [Finding("fault", "a", score, "") for score in (0.5, 0.9)]
-    given, probs = exclusive(disc(SHAPE, (28, 34), 16.5) * 1, 2), sure(BOTH, 2, prob=0.78)
+    given, probs = exclusive(disc(SHAPE, (28, 34), 16.5) * 1, 2), sure(BOTH, 2, prob=0.75)
     found = told(given, probs=probs, others=[exclusive(BOTH, 2)] * 9, slips=slips)
     kinds = [finding.kind for finding in found.findings]
     assert kinds == ["case", "missing", "outline", "outline", "fault", "fault"]
     assert [finding.score for finding in found.findings[-2:]] == [0.9, 0.5]
+
+
+def test_a_prediction_that_is_surer_than_usual_where_it_contradicts_is_told_where_no_object_is():
+    teeth = np.any([box(SHAPE, (2 + 8 * i, 6 + 8 * i), (50, 58)) for i in range(9)], axis=0)
+    strip = box(SHAPE, (0, 80), (10, 50))
+    given = exclusive(strip | teeth)
+    numbers, rest = numbers_of(given, see(given, sure(strip * 1, 1, 0.99))), []
+    for prob in (0.6, 0.61, 0.62, 0.63):
+        rest.append(numbers_of(given, see(given, sure(strip * 1, 1, prob))))
+    found = examine(given, (), numbers, typical([numbers, *rest], 1.0))
+    (whole,) = found.findings
+    assert (whole.kind, whole.class_name, whole.box) == ("case", "", None)
+    assert whole.reason == "Where the prediction contradicts, it is surer than usual: 99% sure, 61% is usual."
+    (own,) = [Finding("spurious", "a", 0.5, "")]
+    assert examine(given, [own], numbers, typical([numbers, *rest], 1.0)).findings == (own,)
 
 
 def test_a_case_whose_outline_runs_apart_says_how_far():

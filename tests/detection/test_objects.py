@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,10 +23,12 @@ def found(given: np.ndarray, predicted: np.ndarray, k: int = 1, prob=0.9, mm=MM)
 
 
 def test_a_missing_disc_with_its_score_by_hand():
-    square = box(SHAPE, (20, 29), (20, 29))  # 9 px thick; margin 0.9 - 0.1
+    square = box(SHAPE, (20, 29), (20, 29))  # of 9 px; margin 0.9 - 0.1
+    layers = zip((32, 24, 16, 8, 1), (0.5, 1.5, 2.5, 3.5, 4.5), strict=True)
+    width = 4 * sum(n * depth for n, depth in layers) / 81
     (item,) = found(np.zeros(SHAPE), square)
     assert (item.region.given, item.region.predicted, item.region.inside.sum()) == (0, 1, 81)
-    assert item.score == pytest.approx(0.8 * (1 - np.exp(-9 / 4)))
+    assert item.score == pytest.approx(0.8 * (1 - np.exp(-np.sqrt(9 * width) / 6)))
 
 
 def test_a_spurious_disc():
@@ -107,7 +110,7 @@ def test_a_disc_beside_another_one_of_its_class_is_an_object(radius, gap):
     for given, predicted in ((one, both), (both, one)):
         (item,) = found(given, predicted * 1, prob=0.95)
         assert item.region.inside.sum() == other.sum()
-        assert item.score > 0.8
+        assert item.score > 0.7
 
 
 def test_so_is_one_that_the_network_joins_to_it_by_a_bridge():
@@ -147,21 +150,33 @@ THICK = (5.0, 0.7, 0.7)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_a_lesion_in_n_thick_slices_scores_as_the_same_disc_in_a_picture(n):
+def test_a_lesion_in_n_thick_slices_scores_about_as_the_same_disc_in_a_picture(n):
     volume = np.zeros((9, 60, 60), bool)
     (flat,) = found(LESION * 0, LESION * 1, prob=0.95, mm=THICK[1:])
     deep = volume.copy()
     deep[4 : 4 + n] = LESION
     for given, predicted in ((volume, deep), (deep, volume)):
         (item,) = found(given, predicted * 1, prob=0.95, mm=THICK)
-        assert item.score == pytest.approx(flat.score)
-    assert flat.score > 0.7
+        assert item.score == pytest.approx(flat.score, rel=0.12)
+    assert flat.score > 0.55
 
 
 def test_one_slice_more_of_a_lesion_of_one_slice_is_no_object():
     one, two = np.zeros((9, 60, 60), bool), np.zeros((9, 60, 60), bool)
     one[4], two[4:6] = LESION, LESION
     assert found(one, two * 1, mm=THICK) == found(two, one * 1, mm=THICK) == ()
+
+
+def test_of_as_sure_regions_the_larger_and_the_thicker_is_surer():
+    small, large, thin = (
+        found(DISC * 0, mask * 1)[0].score
+        for mask in (
+            box(SHAPE, (20, 26), (20, 26)),
+            box(SHAPE, (20, 32), (20, 32)),
+            box(SHAPE, (9, 12), (9, 57)),
+        )
+    )
+    assert small < thin < large
 
 
 def lies_apart(region: Region, here: np.ndarray, there: np.ndarray, mm: Sequence[float]) -> bool:
@@ -203,6 +218,7 @@ def test_the_rule_pixel_by_pixel_says_the_same(rng, shape, mm):
         for share, index, here, there in sides:
             if share >= 0.5 and lies_apart(region, here == index, there == index, mm):
                 expected.add(id(region))
-    items = wrong_objects(given, probs, whole, mm)
+    alone = [dataclasses.replace(r, given_object=i, predicted_object=i) for i, r in enumerate(whole)]
+    items = wrong_objects(given, probs, alone, mm)
     assert 2 <= len(expected) < len(whole)
-    assert {id(item.region) for item in items} == expected
+    assert {id(whole[item.region.given_object]) for item in items} == expected

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from drawn_findings import box, disc, exclusive, sure, told
-from labelmend.detection import Region, Seen, WrongObject, propose, see
+from labelmend.detection import Region, Seen, WrongObject, own_findings, propose, see
 from labelmend.detection.numbers import views
 from labelmend.types import Grid, LabelMap
 
@@ -57,10 +57,23 @@ def test_a_region_that_an_outline_has_grown_into_goes_to_the_predicted_class_alo
     array[0, 1:3] = 1
     given = LabelMap(array, Grid((1, 9), (1.0, 1.0)), ("one", "two"))
     probs = np.full((3, 1, 9), 1 / 3, np.float32)
+    probs[2, 0, 3:6] = 0.4
     view = views(given, probs)[0]
-    region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3, 3, 3, 0, 1, 1, 1)
-    seen = Seen((view,), given.array >= 0, ((view, (region,)),), ((view, (WrongObject(region, 1.0),)),))
+    region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3, 3, 3, 0, 1, 1, 1, 0, 1)
+    seen = Seen(
+        (view,), given.array >= 0, ((view, (region,)),), ((view, (WrongObject(region, 1.0, (region,)),)),)
+    )
     assert propose(given, seen, (-2.0, 0.0)).array.tolist() == [[1, 1, 1, 2, 2, 2, 0, 0, 0]]
+
+
+def test_an_object_that_crosses_a_class_goes_where_each_pixel_is_predicted():
+    organ, lesion = box(SHAPE, (10, 70), (10, 40)), disc(SHAPE, (40, 38), 8)
+    true = organ * 1
+    given = exclusive(np.where(lesion, 2, true), 2)
+    seen = see(given, sure(true, 2))
+    (own,) = own_findings(given, seen)  # and no stretch of an outline beside it
+    assert (own.finding.kind, own.finding.size_mm) == ("wrong_class", lesion.sum())
+    np.testing.assert_array_equal(propose(given, seen, (0.0, 0.0)).array, true)
 
 
 def test_what_nothing_is_told_of_stays_as_it_is():

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from drawn_findings import box, sure
 from labelmend.detection import regions
-from labelmend.detection.regions import LEAST_THICKNESS, _depths, bounding_box, likeliest
+from labelmend.detection.regions import LEAST_THICKNESS, bounding_box, depths, likeliest
 from labelmend.geometry import signed_distance
 
 MM = (1.0, 1.0)
@@ -212,14 +212,14 @@ def test_distances_to_faces_of_long_pixels_against_every_pixel_outside(rng):
     inside, spacing_mm = blobs(rng, (7, 14, 15), 1)[0] > -0.1, (3.0, 1.0, 1.2)
     wide = np.pad(inside, 1)
     outside = np.argwhere(~wide)
-    depths, means = [], []
+    deep, means = [], []
     for at in np.argwhere(wide):
         steps = np.abs(outside - at)
         faces = np.maximum(steps - 0.5, 0) * spacing_mm
         straight = (steps > 0).sum(axis=1) == 1  # along one axis
         centres = np.linalg.norm(steps * spacing_mm, axis=1) - 0.5
-        depths.append(min(faces[straight].sum(axis=1).min(), centres.min()))
+        deep.append(min(faces[straight].sum(axis=1).min(), centres.min()))
         alone = [s / 4 for s, a in zip(spacing_mm, np.eye(3, dtype=int))
                  if not wide[tuple(at + a)] and not wide[tuple(at - a)]]  # fmt: skip
-        means.append(min([depths[-1], *alone]))
-    assert _depths(inside, spacing_mm) == pytest.approx((max(depths), np.mean(means)))
+        means.append(min([deep[-1], *alone]))
+    assert depths(inside, spacing_mm) == pytest.approx((max(deep), np.mean(means)))

@@ -28,6 +28,8 @@ def counted() -> Counted:
         offset_mm=np.array([-0.0, np.inf]),
         edge_mm=np.array([1 / 3, -np.inf], np.float32),
         wrong_object=np.float32(0.1),  # type: ignore[arg-type]
+        doubt=float("nan"),
+        n_doubted=1e-17,
         calibration=calibration,
     )
     layout = Layout(
@@ -63,7 +65,7 @@ def through_json(row: Any) -> Any:
 def test_numbers_of_a_case_come_back_to_the_last_bit_and_with_their_types():
     before, after = leaves(counted()), leaves(counted_from(through_json(counted())))
     assert before.keys() == after.keys()
-    assert len(before) == 39
+    assert len(before) == 41
     for name, value in before.items():
         assert type(after[name]) is type(value), name
         if isinstance(value, np.ndarray | np.generic):

@@ -17,7 +17,7 @@ def usual(prob: float, given: int = 0, n_right: int = 9, at_outlines: bool = Fal
     probs = np.full((2, 10), [[prob], [1 - prob]])
     none = np.zeros(1)
     calibration = calibration_of(labels, probs, np.full(10, at_outlines))
-    return Typical(none, none, none, none, none, none, calibration)
+    return Typical(none, none, none, none, none, none, 0.0, 1.0, calibration)
 
 
 def test_calibrated_probabilities_of_many_cases_leave_no_doubt():

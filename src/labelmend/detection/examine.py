@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelmend.detection.finding import Finding, Frame, measured, ordered
+from labelmend.detection.finding import OBJECTS, Finding, Frame, measured, ordered
 from labelmend.detection.numbers import CaseNumbers
 from labelmend.detection.score import CaseScore, Typical, case_score
 from labelmend.detection.steps import step_mm
@@ -61,10 +61,17 @@ def examine(
         slips: its faults.
     """
     score = case_score(numbers, usual)
-    stands_out = score.score >= LEAST_CASE and score.main != "wrong_object"  # the object itself says more
-    whole = [_whole(given, numbers, usual, score)] if stands_out else []
+    whole = [_whole(given, numbers, usual, score)] if _stands_out(score, own) else []
     findings = (*whole, *own, *ordered(list(slips)))
     return Examined(score, findings, _inward(numbers, usual, score))
+
+
+def _stands_out(score: CaseScore, own: Sequence[Finding]) -> bool:
+    """Whether the case is told as a whole; where an object speaks most, or what it makes of doubt, that says
+    more."""
+    if score.score < LEAST_CASE or score.main == "wrong_object":
+        return False
+    return score.main != "doubt" or not any(finding.kind in OBJECTS for finding in own)
 
 
 def _whole(given: LabelMap | Frame, numbers: CaseNumbers, usual: Typical, score: CaseScore) -> Finding:
@@ -79,6 +86,12 @@ def _whole(given: LabelMap | Frame, numbers: CaseNumbers, usual: Typical, score:
             f"{'out' if gap > 0 else 'in'} all along: edges in the image lie beside its outline."
         )
         return Finding("case", given.classes[index], score.score, reason, offset_mm=gap)
+    if score.main == "doubt":
+        reason = (
+            f"Where the prediction contradicts, it is surer than usual: {numbers.doubt:.0%} sure, "
+            f"{1 / (1 + np.exp(-usual.doubt)):.0%} is usual."
+        )
+        return Finding("case", "", score.score, reason)
     index = int(np.nanargmax((numbers.far - usual.far) / usual.far_spread))
     offset = float(numbers.offset_mm[index])
     mean = f"{measured(abs(offset), 1, unit)} too far {'out' if offset > 0 else 'in'}"
@@ -94,7 +107,7 @@ def _whole(given: LabelMap | Frame, numbers: CaseNumbers, usual: Typical, score:
 def _inward(numbers: CaseNumbers, usual: Typical, score: CaseScore) -> tuple[float, ...]:
     """What moves outlines onto edges, where these speak most against the case."""
     off = usual.edge_mm - numbers.edge_mm
-    if score.main != "edges" or score.score < LEAST_CASE:
+    if score.edges < max(score.far, score.wrong_object) or score.score < LEAST_CASE:
         return (0.0,) * len(off)
     tells = np.abs(np.nan_to_num(off / usual.edge_spread)) > MOVED
     return tuple(float(gap) if told else 0.0 for gap, told in zip(off, tells, strict=True))

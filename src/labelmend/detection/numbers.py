@@ -21,6 +21,9 @@ from labelmend.types import BoolArray, FloatArray, LabelMap
 FAR_STEPS = 2.0
 """Distance in steps (`steps_along` each axis) beyond which an outline counts as off."""
 
+DOUBT_SCALE = 0.1
+"""By how much less doubt a pixel that contradicts weighs e times less."""
+
 TRIM = 0.25
 """Share cut off at each end of the distances of an outline, so that a part that is off does not move the
 whole."""
@@ -59,6 +62,8 @@ class CaseNumbers:
         edge_mm: `(k)` where the edge in the image lies, in mm outward of the given outline; NaN without
             image.
         wrong_object: in [0, 1], score of the surest wrong object.
+        doubt: in [0, 1], how sure the prediction is where it contradicts, NaN where it never does.
+        n_doubted: pixels that contradict, each counted by its weight in `doubt`, at most one.
         calibration: counts for the data set.
     """
 
@@ -69,6 +74,8 @@ class CaseNumbers:
     offset_mm: FloatArray
     edge_mm: FloatArray
     wrong_object: float
+    doubt: float
+    n_doubted: float
     calibration: Calibration
 
 
@@ -167,6 +174,7 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
         gaps[:, 0],
         np.array(edges),
         max((found.score for _, objects in seen.objects for found in objects), default=0.0),
+        *_doubt(seen),
         _calibration(seen),
     )
 
@@ -185,6 +193,25 @@ def _outline_gap(given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[fl
         steps, _ = boundary_displacements(None, predicted, given, along)
     far = np.abs(steps) > FAR_STEPS
     return trimmed_mean(values, areas, TRIM), float((far * areas).sum() / areas.sum())
+
+
+def _doubt(seen: Seen) -> tuple[float, float]:
+    """How sure predictions are where they contradict, the surest pixels counting most, and how many count.
+
+        sum(w d) / sum(w)  and  sum(w),   d = 1 - p,   w = exp((d - 1) / DOUBT_SCALE)
+
+    over pixels whose likeliest class is not the given one, whose probability is p. But for the other pixels,
+    which hardly weigh, the first is one less the softmin of an image (Lad and Mueller, 2023).
+    """
+    doubts = [np.zeros(0)]
+    for view in seen.views:
+        at = (view.given != view.predicted) & seen.known
+        given = np.take_along_axis(view.probs[:, at], view.given[at][None].astype(np.intp), axis=0)[0]
+        doubts.append(1 - given.astype(np.float64))
+    doubt = np.concatenate(doubts)
+    weights = np.exp((doubt - 1) / DOUBT_SCALE)
+    total = float(weights.sum())
+    return (float(weights @ doubt) / total if total else float("nan")), total
 
 
 def _calibration(seen: Seen) -> Calibration:

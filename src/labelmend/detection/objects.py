@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from labelmend.detection.pieces import Crossing, crossings
 from labelmend.detection.regions import WHOLE, Region, likeliest
 from labelmend.detection.steps import step_mm
 from labelmend.types import BoolArray, FloatArray
 
-SLIVER = 4.0
-"""Thickness in steps (`step_mm`) at which a region counts 63 % as an object: outlines are off by
-that much in many places, and a region that thin is rarely a whole object."""
+LARGE = 6.0
+"""Extent in steps (`step_mm`) at which a region counts 63 % as an object: smaller ones are often what
+networks make of grain, and thin ones the rest of an outline that is off."""
 
 ALONG = 0.2
 """Share of what surrounds a region from which on it runs along what lies there: of a displaced outline two
@@ -29,11 +30,14 @@ class WrongObject:
 
     Args:
         region: the region.
-        score: in [0, 1]: the median margin of the predicted class' probability, less where it is thin.
+        score: in [0, 1]: the median margin of the predicted class' probability, less where it is small or
+            thin.
+        pieces: regions of the case that it is made of: itself, or several, see `crossings`.
     """
 
     region: Region
     score: float
+    pieces: tuple[Region, ...]
 
 
 def wrong_objects(
@@ -46,11 +50,11 @@ def wrong_objects(
 ) -> tuple[WrongObject, ...]:
     """Those regions that are objects of their own, surest first.
 
-    A region is one where it is half of an object or more, given or predicted, and the other annotation does
-    not hold that object elsewhere. It does where the region runs along the same class there: then it is an
-    outline that was displaced. And it does where most of the region lies within its own thickness of an
-    object that has no other counterpart: then that is the same object, displaced by more than itself. An
-    object that has its counterpart is no partner, however near it lies.
+    A region, or all pieces of one object together, is one where it is half of an object or more, given or
+    predicted, and the other annotation does not hold that object elsewhere. It does where the region runs
+    along the same class there: then it is an outline that was displaced. And it does where most of the region
+    lies within its own thickness of an object that has no other counterpart: then that is the same object,
+    displaced by more than itself. An object that has its counterpart is no partner, however near it lies.
 
     Args:
         given: `(*space)` indices of classes, 0 the background.
@@ -61,17 +65,30 @@ def wrong_objects(
     """
     if predicted is None:
         predicted = likeliest(probs)
-    whole = (region for region in found if region.is_object)
-    apart = (region for region in whole if _has_no_partner(region, given, predicted, spacing_mm))
-    step = step_mm(spacing_mm)
-    scored = [WrongObject(region, _score(region, step)) for region in apart]
+    joined = [
+        item
+        for item in crossings(found, given, predicted, probs, spacing_mm)
+        if _has_no_partner(item.region, given, predicted, spacing_mm)
+    ]
+    taken = {id(piece) for item in joined for piece in item.pieces}
+    alone = (
+        Crossing(region, (region,))
+        for region in found
+        if region.is_object
+        and id(region) not in taken
+        and _has_no_partner(region, given, predicted, spacing_mm)
+    )
+    scored = [
+        WrongObject(item.region, _score(item.region, spacing_mm), item.pieces) for item in (*joined, *alone)
+    ]
     return tuple(sorted(scored, key=lambda item: -item.score))
 
 
-def _score(region: Region, step: float) -> float:
-    margin = max(0.0, 2 * region.core - 1)
-    thickness = max(region.thickness_mm, region.width_mm)  # of two slices, no centre is deeper than of one
-    return margin * float(1 - np.exp(-thickness / (SLIVER * step)))
+def _score(region: Region, spacing_mm: Sequence[float]) -> float:
+    """Margin of the probabilities, times how near its extent, between width and size, comes to LARGE."""
+    size_mm = float(np.count_nonzero(region.inside) * np.prod(spacing_mm)) ** (1 / region.inside.ndim)
+    extent = math.sqrt(size_mm * region.width_mm) / step_mm(spacing_mm)
+    return max(0.0, 2 * region.core - 1) * (1 - math.exp(-extent / LARGE))
 
 
 def _has_no_partner(

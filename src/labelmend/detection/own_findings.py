@@ -76,7 +76,8 @@ def _object(given: LabelMap, view: ClassView, region: Region, score: float) -> F
 
 
 def _stretches(given: LabelMap, seen: Seen) -> Iterator[OwnFinding]:
-    whole = {id(item.region) for _, objects in seen.objects for item in objects if item.score >= LEAST_OBJECT}
+    objects = [item for _, found in seen.objects for item in found if item.score >= LEAST_OBJECT]
+    whole = {id(piece) for item in objects for piece in item.pieces}
     for view, found in seen.regions:
         for region in found:
             if region.width_steps >= LEAST_WIDTH and id(region) not in whole:

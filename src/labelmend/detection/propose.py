@@ -37,10 +37,8 @@ def propose(given: LabelMap, seen: Seen, inward_mm: Sequence[float]) -> LabelMap
         if own.finding.kind == "outline":
             margin = view.probs[region.predicted][at] - view.probs[region.given][at]
             mended = mended & (margin >= LEAST_MARGIN)
-        for index in view.classes:  # all that the task knows: an outline that moved may hold the region now
-            masks[index][at][mended] = False
-        if region.predicted:
-            masks[view.classes[region.predicted - 1]][at][mended] = True
+        for number, index in enumerate(view.classes, start=1):  # all: one that moved may hold the region now
+            masks[index][at][mended] = view.predicted[at][mended] == number
     return given.with_masks(masks)
 
 

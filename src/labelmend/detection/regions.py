@@ -44,6 +44,8 @@ class Region:
         certainty: in [0, 1], mean over the region of half of one plus the predicted class' probability less
             the given class'.
         core: in [0, 1], the median of the same: at the rim of an object even a right prediction is unsure.
+        given_object: number of the given object that it lies in, among those of its class; 0 in the
+            background. And `predicted_object` that of the predicted one.
     """
 
     given: int
@@ -57,6 +59,8 @@ class Region:
     of_predicted: float
     certainty: float
     core: float
+    given_object: int
+    predicted_object: int
 
     @property
     def is_object(self) -> bool:
@@ -112,11 +116,11 @@ def regions(
             continue
         of_given, of_predicted = divmod(pair - 1, len(probs))
         for inside, place in _components(pairs[within] == pair, least_mm, spacing_mm):
-            deepest, mean = _depths(inside, spacing_mm)
+            deepest, mean = depths(inside, spacing_mm)
             thickness = 2 * deepest
             if thickness < least_mm:
                 continue
-            at = _inner(where, _inner(within, place))
+            at = inner(where, inner(within, place))
             margin = probs[of_predicted][at][inside] - probs[of_given][at][inside]
             yield Region(
                 of_given,
@@ -125,11 +129,13 @@ def regions(
                 inside,
                 thickness,
                 4 * mean,
-                4 * (mean / step if max(along) < MOST_STEPS else _depths(inside, along)[1]),
+                4 * (mean / step if max(along) < MOST_STEPS else depths(inside, along)[1]),
                 objects[0].share(of_given, at, inside),
                 objects[1].share(of_predicted, at, inside),
                 float((1 + margin.mean(dtype=np.float64)) / 2),
                 float((1 + np.median(margin)) / 2),
+                objects[0].number(of_given, at, inside),
+                objects[1].number(of_predicted, at, inside),
             )
 
 
@@ -158,12 +164,12 @@ def _components(
             yield numbers[place] == number, place
 
 
-def _inner(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, ...]:
+def inner(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, ...]:
     """A box within a box, in the axes of the outer one's image."""
     return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
 
 
-def _depths(inside: BoolArray, spacing: Sequence[float]) -> tuple[float, float]:
+def depths(inside: BoolArray, spacing: Sequence[float]) -> tuple[float, float]:
     """Largest and mean distance of pixels' centres from the faces to the outside, in the unit of the spacing.
 
     Where pixels are longer along one axis, the nearest face is not that of the pixel with the nearest centre,
@@ -202,13 +208,18 @@ class _Objects:
 
     def share(self, index: int, at: tuple[slice, ...], inside: BoolArray) -> float:
         """How much of the object under a region is the region; 0 for the background."""
+        number = self.number(index, at, inside)
+        return float(np.count_nonzero(inside) / self._found[index][1][number]) if number else 0.0
+
+    def number(self, index: int, at: tuple[slice, ...], inside: BoolArray) -> int:
+        """Number of the object of a class under a region; 0 for the background."""
         if index == 0:
-            return 0.0
+            return 0
         if index not in self._found:
             self._found[index] = self._find(index)
-        numbers, sizes, start = self._found[index]
+        numbers, _, start = self._found[index]
         here = tuple(slice(s.start - o, s.stop - o) for s, o in zip(at, start, strict=True))
-        return float(np.count_nonzero(inside) / sizes[numbers[here].flat[inside.argmax()]])
+        return int(numbers[here].flat[inside.argmax()])
 
     def _find(self, index: int) -> tuple[IntArray, IntArray, list[int]]:
         """Numbers of the objects of a class within its box, their sizes, and where the box starts."""

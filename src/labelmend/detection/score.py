@@ -1,8 +1,9 @@
 """Which cases of a data set are wrong: what all cases have in common, and how far each is from it.
 
-Three things speak against a case, and each is blind to what another sees: an outline that runs apart from the
-predicted one along more of its length than usual; a whole object too much, too few or of the wrong class; and
-outlines that all lie beside the edges in the image, which a network that learned the same bias agrees with.
+Four things speak against a case, and each is blind to what another sees: an outline that runs apart from the
+predicted one along more of its length than usual; a whole object too much, too few or of the wrong class;
+a prediction that is surer than usual where it contradicts, whatever the shape of that; and outlines that all
+lie beside the edges in the image, which a network that learned the same bias agrees with.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from labelmend.types import FloatArray
 NORMAL = 1.4826
 """Median absolute deviation to standard deviation, of the normal distribution."""
 
-LEAST_FAR, LEAST_EDGE_VOX = 0.05, 0.7
-"""Spreads below these are taken for these: the pixel grid alone makes as much."""
+LEAST_FAR, LEAST_EDGE_VOX, LEAST_DOUBT = 0.05, 0.7, 0.4
+"""Spreads below these are taken for these: the pixel grid makes as much, and of doubt the network does."""
 
 NEAR_EDGE_VOX = 2.0
 """An outline within so many pixels of an edge is taken to be drawn along it."""
@@ -30,14 +31,21 @@ SHARE_NEAR, SHARE_TELLING = 0.2, 0.8
 """Shares of cases: that make the outlines along edges the rule; whose edges must lie within half the reach,
 else the steepest slope is anywhere and tells nothing."""
 
-MOST_FAR, MOST_EDGES = 8.0, 5.0
-"""Standard deviations beyond which more say nothing more, of one class; that the steepest slope near an
-outline is that of something else happens, and is then anywhere."""
+MOST_FAR, MOST_DOUBT, MOST_EDGES = 8.0, 8.0, 5.0
+"""Standard deviations beyond which more say nothing more, for outlines and edges of one class; that the
+steepest slope near an outline is that of something else happens, and is then anywhere."""
+
+FEW = 10.0
+"""Pixels that contradict surely, at which they count half as much as a crowd of them."""
+
+FAR_WEIGHT, OBJECT_WEIGHT, EDGES_WEIGHT, DOUBT_WEIGHT = 0.75, 40.0, 2.0, 3.0
+"""What brings all that speaks against a case onto one scale; of an object the cube of its score, as one that
+is half sure says little. Chosen on 74 radiographs and 120 drawn volumes (benchmarks/audit_sets.py)."""
 
 LEAST_SCORE = 0.1
 """Scores of cases nearer to 0 or 1 say no more of a pixel: of a case that seems right, one may be wrong."""
 
-FULL = 10.0
+FULL = 8.0
 """Strength of all that speaks against a case at which its score is 63 %."""
 
 
@@ -52,6 +60,8 @@ class Typical:
             spread.
         edge_mm: `(k)` where edges lie beside outlines in the rule, `edge_spread` `(k)` the spread; infinite
             where edges of the class tell nothing.
+        doubt: lower quartile of how sure predictions are where they contradict, in logits, of cases where
+            they do; and `doubt_spread` the spread of the better half about it.
         calibration: of all cases.
     """
 
@@ -61,6 +71,8 @@ class Typical:
     offset_spread: FloatArray
     edge_mm: FloatArray
     edge_spread: FloatArray
+    doubt: float
+    doubt_spread: float
     calibration: Calibration
 
 
@@ -78,7 +90,10 @@ def typical(cases: Sequence[CaseNumbers], spacing_mm: float) -> Typical:
     for case in cases[1:]:
         total = total + case.calibration
     edge_mm, edge_spread = np.array(edges).T
-    return Typical(far, far_spread, offset, offset_spread, edge_mm, edge_spread, total)
+    doubt, doubt_spread = _better_half(_logits(np.array([[case.doubt] for case in cases])), LEAST_DOUBT)
+    return Typical(
+        far, far_spread, offset, offset_spread, edge_mm, edge_spread, doubt.item(), doubt_spread.item(), total
+    )
 
 
 @dataclass(frozen=True)
@@ -90,24 +105,40 @@ class CaseScore:
         far: how much its outlines speak against it, being apart from the predicted ones.
         wrong_object: how much its surest wrong object does.
         edges: how much edges beside its outlines do.
+        doubt: how much it does that the prediction is surer than usual where it contradicts.
     """
 
     score: float
     far: float
     wrong_object: float
     edges: float
+    doubt: float
 
     @property
     def main(self) -> str:
-        """What speaks most: "far", "wrong_object" or "edges"."""
-        return max(("wrong_object", "far", "edges"), key=lambda name: getattr(self, name))
+        """What speaks most: "far", "wrong_object", "edges", or "doubt", which counts half as it names no
+        place."""
+        speaks = {
+            "wrong_object": self.wrong_object,
+            "far": self.far,
+            "edges": self.edges,
+            "doubt": self.doubt / 2,
+        }
+        return max(speaks, key=speaks.__getitem__)
 
 
 def case_score(case: CaseNumbers, usual: Typical) -> CaseScore:
     """Score of one case against all."""
     far = np.nan_to_num((case.far - usual.far) / usual.far_spread).clip(0, MOST_FAR)
     edges = np.abs(np.nan_to_num((case.edge_mm - usual.edge_mm) / usual.edge_spread)).clip(0, MOST_EDGES)
-    speaks = (float(far.sum()), 30 * case.wrong_object**4, 2 * float(edges.sum()))
+    doubt = np.nan_to_num((_logits(case.doubt) - usual.doubt) / usual.doubt_spread).clip(0, MOST_DOUBT)
+    doubt *= case.n_doubted / (case.n_doubted + FEW)
+    speaks = (
+        FAR_WEIGHT * float(np.linalg.norm(far)),
+        OBJECT_WEIGHT * case.wrong_object**3,
+        EDGES_WEIGHT * float(edges.sum()),
+        DOUBT_WEIGHT * float(doubt),
+    )
     return CaseScore(float(1 - np.exp(-np.linalg.norm(speaks) / FULL)), *speaks)
 
 
@@ -134,6 +165,11 @@ def pixel_scores(seen: Seen, score: float) -> FloatArray:
         wrong, right = doubt * case, (1 - doubt) * (1 - case)
         np.maximum(found, wrong / (wrong + right), out=found)
     return np.where(seen.known, found, 0)
+
+
+def _logits(doubt: FloatArray | float) -> FloatArray:
+    found = np.clip(doubt, LEAST_PROB, 1 - LEAST_PROB)
+    return np.log(found / (1 - found))
 
 
 def _middle(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:

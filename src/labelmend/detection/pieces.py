@@ -1,0 +1,117 @@
+"""Objects that cross several classes of the other annotation, put together from their pieces.
+
+A lesion that was overlooked where it reaches out of an organ is two regions: one given as organ, one as
+background. Neither need be half of the lesion, and neither is what a reader would call missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from labelmend.detection.regions import WHOLE, Region, depths, inner
+from labelmend.detection.steps import MOST_STEPS, step_mm, steps_along
+from labelmend.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """The wrong part of one object, as one region.
+
+    Args:
+        region: all of it; of the class that it crosses, the one of most pixels is named.
+        pieces: regions of the case that it is made of, each of one class on either side.
+    """
+
+    region: Region
+    pieces: tuple[Region, ...]
+
+
+def crossings(
+    found: Sequence[Region],
+    given: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    probs: FloatArray,
+    spacing_mm: Sequence[float],
+) -> Iterator[Crossing]:
+    """Given and predicted objects of which several connected pieces are wrong, half or more in all.
+
+    Args:
+        found: regions of this case.
+        given: `(*space)` indices of classes, 0 the background.
+        predicted: `(*space)` the likeliest classes.
+        probs: `(k+1 *space)` probabilities, background first.
+        spacing_mm: per axis in mm.
+    """
+    of_given: dict[tuple[int, int], list[Region]] = {}
+    of_predicted: dict[tuple[int, int], list[Region]] = {}
+    for region in found:
+        if region.given:
+            of_given.setdefault((region.given, region.given_object), []).append(region)
+        if region.predicted:
+            of_predicted.setdefault((region.predicted, region.predicted_object), []).append(region)
+    for objects, is_given in ((of_given, True), (of_predicted, False)):
+        for pieces in objects.values():
+            share = sum(piece.of_given if is_given else piece.of_predicted for piece in pieces)
+            if len(pieces) == 1 or share < WHOLE:
+                continue
+            box, inside, kept = _largest(*_union(pieces))
+            if kept * share >= WHOLE:
+                shares = (kept * share, 0.0) if is_given else (0.0, kept * share)
+                region = _region(box, inside, shares, given, predicted, probs, spacing_mm)
+                yield Crossing(region, tuple(pieces))
+
+
+def _union(pieces: Sequence[Region]) -> tuple[tuple[slice, ...], BoolArray]:
+    """The box of all pieces, and what they fill of it."""
+    ends = np.array([piece.box for piece in pieces])
+    start, stop = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)
+    inside = np.zeros(stop - start, bool)
+    for piece in pieces:
+        own = tuple(slice(s.start - o, s.stop - o) for s, o in zip(piece.slices, start, strict=True))
+        inside[own] |= piece.inside
+    return tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), inside
+
+
+def _largest(box: tuple[slice, ...], inside: BoolArray) -> tuple[tuple[slice, ...], BoolArray, float]:
+    """The box of the largest component of a mask in a box, what it fills of it, and its share of the mask."""
+    numbers, _ = ndimage.label(inside, np.ones((3,) * inside.ndim))
+    sizes = np.bincount(numbers.ravel())[1:]
+    number = int(sizes.argmax()) + 1
+    place = ndimage.find_objects(numbers)[number - 1]
+    return inner(box, place), numbers[place] == number, float(sizes.max() / sizes.sum())
+
+
+def _region(
+    box: tuple[slice, ...],
+    inside: BoolArray,
+    shares: tuple[float, float],
+    given: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    probs: FloatArray,
+    spacing_mm: Sequence[float],
+) -> Region:
+    here, there, values = given[box][inside], predicted[box][inside], probs[(slice(None), *box)][:, inside]
+    each = np.arange(values.shape[1])
+    margin = values[there, each] - values[here, each]
+    deepest, mean = depths(inside, spacing_mm)
+    step, along = step_mm(spacing_mm), steps_along(spacing_mm)
+    return Region(
+        given=int(np.bincount(here).argmax()),
+        predicted=int(np.bincount(there).argmax()),
+        box=tuple((s.start, s.stop) for s in box),
+        inside=inside,
+        thickness_mm=2 * deepest,
+        width_mm=4 * mean,
+        width_steps=4 * (mean / step if max(along) < MOST_STEPS else depths(inside, along)[1]),
+        of_given=shares[0],
+        of_predicted=shares[1],
+        certainty=float((1 + margin.mean(dtype=np.float64)) / 2),
+        core=float((1 + np.median(margin)) / 2),
+        given_object=0,
+        predicted_object=0,
+    )
