@@ -15,7 +15,7 @@ NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, boo
 
 def case(offset: float = np.nan, edge: float = np.nan) -> CaseNumbers:
     one, gap = np.ones(1), np.array([offset])
-    return CaseNumbers(one, one, one, one, gap, np.array([edge]), 0.0, np.nan, 0.0, NOTHING)
+    return CaseNumbers(one, one, one, one, one, gap, np.array([edge]), 0.0, np.nan, 0.0, NOTHING)
 
 
 def rows(cases: list[CaseNumbers], who: list[str] | None = None, **more: Any) -> tuple[Bias, ...]:

@@ -27,6 +27,7 @@ def numbers(given: LabelMap, predicted: np.ndarray, image=None) -> CaseNumbers:
 def test_a_box_drawn_2_px_too_far_out_all_round(spacing_mm):
     found = numbers(exclusive(OUTER, spacing_mm=spacing_mm), INNER * 1)
     assert found.offset_mm == pytest.approx([2 * spacing_mm[0]])
+    assert found.outline_mm == pytest.approx([4 * 24 * spacing_mm[0]])
     assert found.dice == pytest.approx([2 * 400 / (400 + 576)])
     assert (found.n_given.tolist(), found.n_predicted.tolist()) == ([576], [400])
     back = numbers(exclusive(INNER, spacing_mm=spacing_mm), OUTER * 1)

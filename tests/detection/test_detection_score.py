@@ -11,6 +11,7 @@ from drawn_findings import exclusive, overlapping, sure
 from labelmend.detection import CaseNumbers, Seen, calibration_of, case_score, pixel_scores, see, typical
 from labelmend.detection.score import (
     DOUBT_WEIGHT,
+    FAR_WEIGHT,
     FEW,
     FULL,
     LEAST_DOUBT,
@@ -32,12 +33,13 @@ def case(
     wrong: float = 0.0,
     doubt: float = 0.9,
     n_doubted: float = 1e9,
+    outline: Any = 100.0,
 ) -> CaseNumbers:
     """A case of one class or several, by its numbers."""
     far, edge, offset = (np.atleast_1d(np.array(values, float)) for values in (far, edge, offset))
-    ones = np.ones(len(far))
+    ones, outline = np.ones(len(far)), np.resize(outline, len(far)) * np.isfinite(far)
     return CaseNumbers(
-        ones, ones, ones, far, offset, np.resize(edge, len(far)), wrong, doubt, n_doubted, NOTHING
+        ones, ones, ones, far, outline, offset, np.resize(edge, len(far)), wrong, doubt, n_doubted, NOTHING
     )
 
 
@@ -79,15 +81,24 @@ def test_a_single_case_is_judged_by_its_objects_alone():
 def test_the_score_of_an_outline_that_runs_apart():
     usual = typical([case(0.1)] * 9, 1.0)
     score = case_score(case(0.1 + 3 * LEAST_FAR), usual)
-    assert (score.far, score.main) == (pytest.approx(2.25), "far")
-    assert score.score == pytest.approx(1 - np.exp(-2.25 / FULL))
+    assert (score.far, score.main) == (pytest.approx(3 * FAR_WEIGHT), "far")
+    assert score.score == pytest.approx(1 - np.exp(-3 * FAR_WEIGHT / FULL))
     assert case_score(case(0.0), usual).score == 0  # nearer than usual is not wrong
 
 
 def test_one_class_says_only_so_much_and_classes_add_up_like_sides_of_a_box():
     usual = typical([case([0.1, 0.1])] * 9, 1.0)
-    assert case_score(case([0.9, 0.1]), usual).far == 0.75 * MOST_FAR
-    assert case_score(case([0.9, 0.9]), usual).far == pytest.approx(0.75 * MOST_FAR * np.sqrt(2))
+    assert case_score(case([0.9, 0.1]), usual).far == pytest.approx(FAR_WEIGHT * MOST_FAR)
+    assert case_score(case([0.9, 0.9]), usual).far == pytest.approx(FAR_WEIGHT * MOST_FAR * np.sqrt(2))
+
+
+def test_classes_count_by_the_length_of_their_outlines():
+    usual = typical([case([0.1, 0.1])] * 9, 1.0)
+    long, short = case([0.9, 0.1], outline=[300, 100]), case([0.1, 0.9], outline=[300, 100])
+    assert case_score(long, usual).far == pytest.approx(FAR_WEIGHT * MOST_FAR * np.sqrt(2 * 0.75))
+    assert case_score(short, usual).far == pytest.approx(FAR_WEIGHT * MOST_FAR * np.sqrt(2 * 0.25))
+    absent = case([0.9, np.nan], outline=[300, 100])
+    assert case_score(absent, usual).far == pytest.approx(FAR_WEIGHT * MOST_FAR * np.sqrt(2))
 
 
 def odds(doubt: float) -> float:
@@ -98,7 +109,7 @@ def test_four_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
     usual = typical([case(0.1, edge=0)] * 9, 1.0)
     doubt = odds(0.9) * np.exp(LEAST_DOUBT)
     wrong = case(
-        0.1 + 8 * LEAST_FAR, edge=4 * LEAST_EDGE_VOX, wrong=(8 / 40) ** (1 / 3), doubt=doubt / (1 + doubt)
+        0.1 + 4 * LEAST_FAR, edge=4 * LEAST_EDGE_VOX, wrong=(8 / 40) ** (1 / 3), doubt=doubt / (1 + doubt)
     )
     score = case_score(wrong, usual)
     assert (score.far, score.edges, score.wrong_object, score.doubt) == pytest.approx((6, 8, 8, 3))

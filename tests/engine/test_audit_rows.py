@@ -25,6 +25,7 @@ def counted() -> Counted:
         n_predicted=np.array([3, 4], np.int32),
         dice=np.array([0.1 + 0.2, np.nan]),
         far=np.array([np.nan, 1e-17]),
+        outline_mm=np.array([0.0, 0.1 + 0.2]),
         offset_mm=np.array([-0.0, np.inf]),
         edge_mm=np.array([1 / 3, -np.inf], np.float32),
         wrong_object=np.float32(0.1),  # type: ignore[arg-type]
@@ -65,7 +66,7 @@ def through_json(row: Any) -> Any:
 def test_numbers_of_a_case_come_back_to_the_last_bit_and_with_their_types():
     before, after = leaves(counted()), leaves(counted_from(through_json(counted())))
     assert before.keys() == after.keys()
-    assert len(before) == 41
+    assert len(before) == 42
     for name, value in before.items():
         assert type(after[name]) is type(value), name
         if isinstance(value, np.ndarray | np.generic):

@@ -58,6 +58,8 @@ class CaseNumbers:
         n_predicted: `(k)` pixels of each class in the prediction.
         dice: `(k)` of annotation to prediction, NaN where both are empty.
         far: `(k)` share of the given outline that lies over FAR_STEPS from the predicted one, NaN without.
+        outline_mm: `(k)` length of the given outline in mm, in volumes its area in mm^2; 0 where `far` is
+            NaN.
         offset_mm: `(k)` mean distance of the given outline from the predicted one, positive: too far out.
         edge_mm: `(k)` where the edge in the image lies, in mm outward of the given outline; NaN without
             image.
@@ -71,6 +73,7 @@ class CaseNumbers:
     n_predicted: NDArray[np.integer]
     dice: FloatArray
     far: FloatArray
+    outline_mm: FloatArray
     offset_mm: FloatArray
     edge_mm: FloatArray
     wrong_object: float
@@ -171,6 +174,7 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
         n_predicted,
         np.where(total > 0, 2 * n_both / np.maximum(total, 1), np.nan),
         gaps[:, 1],
+        gaps[:, 2],
         gaps[:, 0],
         np.array(edges),
         max((found.score for _, objects in seen.objects for found in objects), default=0.0),
@@ -179,20 +183,25 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
     )
 
 
-def _outline_gap(given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[float]) -> tuple[float, float]:
-    """Mean signed distance in mm from the predicted outline to the given one, and the share that is far."""
+def _outline_gap(
+    given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[float]
+) -> tuple[float, float, float]:
+    """Mean signed distance in mm from the predicted outline to the given one, the share of the given one that
+    is far, and its length."""
+    nothing = float("nan"), float("nan"), 0.0
     if not given.any() or not predicted.any():
-        return float("nan"), float("nan")
+        return nothing
     crop = tuple(slice(max(0, a - 1), b + 1) for a, b in bounding_box(given | predicted) or ())
     given, predicted = given[crop], predicted[crop]
     if given.all() or predicted.all():
-        return float("nan"), float("nan")
+        return nothing
     values, areas = boundary_displacements(None, predicted, given, spacing_mm)
     steps, along = values / step_mm(spacing_mm), steps_along(spacing_mm)
     if max(along) >= MOST_STEPS:
         steps, _ = boundary_displacements(None, predicted, given, along)
     far = np.abs(steps) > FAR_STEPS
-    return trimmed_mean(values, areas, TRIM), float((far * areas).sum() / areas.sum())
+    length = float(areas.sum())
+    return trimmed_mean(values, areas, TRIM), float((far * areas).sum() / length), length
 
 
 def _doubt(seen: Seen) -> tuple[float, float]:
@@ -205,8 +214,8 @@ def _doubt(seen: Seen) -> tuple[float, float]:
     """
     doubts = [np.zeros(0)]
     for view in seen.views:
-        at = (view.given != view.predicted) & seen.known
-        given = np.take_along_axis(view.probs[:, at], view.given[at][None].astype(np.intp), axis=0)[0]
+        at = np.flatnonzero((view.given != view.predicted) & seen.known)
+        given = view.probs.reshape(len(view.probs), -1)[view.given.ravel()[at], at]
         doubts.append(1 - given.astype(np.float64))
     doubt = np.concatenate(doubts)
     weights = np.exp((doubt - 1) / DOUBT_SCALE)

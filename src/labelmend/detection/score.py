@@ -38,7 +38,7 @@ steepest slope near an outline is that of something else happens, and is then an
 FEW = 10.0
 """Pixels that contradict surely, at which they count half as much as a crowd of them."""
 
-FAR_WEIGHT, OBJECT_WEIGHT, EDGES_WEIGHT, DOUBT_WEIGHT = 0.75, 40.0, 2.0, 3.0
+FAR_WEIGHT, OBJECT_WEIGHT, EDGES_WEIGHT, DOUBT_WEIGHT = 1.5, 40.0, 2.0, 3.0
 """What brings all that speaks against a case onto one scale; of an object the cube of its score, as one that
 is half sure says little. Chosen on 74 radiographs and 120 drawn volumes (benchmarks/audit_sets.py)."""
 
@@ -102,7 +102,8 @@ class CaseScore:
 
     Args:
         score: in [0, 1].
-        far: how much its outlines speak against it, being apart from the predicted ones.
+        far: how much its outlines speak against it, being apart from the predicted ones; classes count by the
+            length of their outlines.
         wrong_object: how much its surest wrong object does.
         edges: how much edges beside its outlines do.
         doubt: how much it does that the prediction is surer than usual where it contradicts.
@@ -130,11 +131,12 @@ class CaseScore:
 def case_score(case: CaseNumbers, usual: Typical) -> CaseScore:
     """Score of one case against all."""
     far = np.nan_to_num((case.far - usual.far) / usual.far_spread).clip(0, MOST_FAR)
+    share = case.outline_mm / max(case.outline_mm.sum(), 1e-9)
     edges = np.abs(np.nan_to_num((case.edge_mm - usual.edge_mm) / usual.edge_spread)).clip(0, MOST_EDGES)
     doubt = np.nan_to_num((_logits(case.doubt) - usual.doubt) / usual.doubt_spread).clip(0, MOST_DOUBT)
     doubt *= case.n_doubted / (case.n_doubted + FEW)
     speaks = (
-        FAR_WEIGHT * float(np.linalg.norm(far)),
+        FAR_WEIGHT * float(np.sqrt(len(far) * (share * far**2).sum())),
         OBJECT_WEIGHT * case.wrong_object**3,
         EDGES_WEIGHT * float(edges.sum()),
         DOUBT_WEIGHT * float(doubt),
