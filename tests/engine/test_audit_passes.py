@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,8 @@ def test_a_case_keeps_its_own_findings_and_its_grid_without_where_it_lies(source
 Numbers = tuple[dict[str, Counted], Typical, UsualLayout]
 
 
-def all_counted(source: Source) -> Numbers:
-    counted = {case: Count()((source.only(case), None)) for case in source.cases}
+def all_counted(source: Source, home: Path | None = None) -> Numbers:
+    counted = {case: Count(home=home)((source.only(case), None)) for case in source.cases}
     usual = typical([row.numbers for row in counted.values()], 1.0)
     return counted, usual, usual_layout([row.layout for row in counted.values()])
 
@@ -72,15 +73,29 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_the_last_pass_reads_the_cases_that_it_proposes_labels_for_and_no_others(source, tmp_path, reads):
-    counted, usual, places = all_counted(source)
+@pytest.mark.parametrize("wanted", [True, False])
+def test_each_case_is_read_once_with_its_proposal_and_without(source, tmp_path, reads, wanted):
+    home = tmp_path if wanted else None
+    counted, usual, places = all_counted(source, home)
     assert reads == list(source.cases)
     assert {case for case, row in counted.items() if row.own} == {MISSED, GENEROUS}
-    for home, needed in ((None, []), (tmp_path, [MISSED, GENEROUS])):
-        reads.clear()
-        tell = Tell(1.0, usual, places, home)
-        assert [tell((source.only(case), counted[case])).score for case in source.cases]
-        assert reads == needed
+    reads.clear()
+    told = {case: Tell(1.0, usual, places, home)((source.only(case), counted[case])) for case in source.cases}
+    assert reads == []
+    assert {case for case, row in told.items() if row.proposal} == ({MISSED, GENEROUS} if wanted else set())
+
+
+def test_the_last_pass_writes_the_proposals_that_the_first_was_not_asked_for(source, tmp_path, reads):
+    counted, usual, places = all_counted(source)
+    early, *_ = all_counted(source, tmp_path / "early")
+    reads.clear()
+    tell = Tell(1.0, usual, places, tmp_path / "late")
+    told = {case: tell((source.only(case), counted[case])) for case in source.cases}
+    assert reads == [MISSED, GENEROUS]
+    for case in reads:
+        assert told[case].proposal == early[case].proposal != ()
+        files = [tmp_path / home / f"{case}.png" for home in ("early", "late")]
+        assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_case_with_nothing_but_a_fault_is_not_read_again(source, tmp_path, reads):
@@ -106,6 +121,17 @@ def test_a_case_whose_outlines_are_to_be_moved_is_read_again_without_findings_of
     told = tell((source.only(right), dataclasses.replace(counted[right], numbers=beside)))
     assert [finding.kind for finding in told.findings] == ["case"]
     assert reads == [right]
+
+
+def test_a_proposal_that_becomes_what_is_given_is_taken_away(source, tmp_path, monkeypatch):
+    counted, usual, places = all_counted(source, tmp_path)
+    assert (tmp_path / f"{MISSED}.png").exists()
+    beside = dataclasses.replace(counted[MISSED].numbers, edge_mm=usual.edge_mm - 9.0, wrong_object=0.0)
+    strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
+    monkeypatch.setattr("labelmend.engine.audit_passes.propose", lambda given, seen, inward_mm: given)
+    row = dataclasses.replace(counted[MISSED], numbers=beside)
+    assert Tell(1.0, strict, places, tmp_path)((source.only(MISSED), row)).proposal == ()
+    assert not (tmp_path / f"{MISSED}.png").exists()
 
 
 def test_only_a_case_with_findings_has_a_proposal_and_only_where_one_is_wanted(source, tmp_path):

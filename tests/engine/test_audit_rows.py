@@ -44,7 +44,7 @@ def counted() -> Counted:
         Finding("outline", "b", 1.0, "\u00fc", ((0, 1),) * 3, 1e-17, -1 / 3, "a"),
     )
     grid = Grid((4, 5, 6), (5.0, 0.1, 0.1), unit="mm")
-    return Counted(numbers, layout, own, grid, "spacing, \u00e4 and \n mm", "sha256:0")
+    return Counted(numbers, layout, own, ("proposals/a.png",), grid, "spacing, \u00e4 and \n mm", "sha256:0")
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Any]:
@@ -66,7 +66,7 @@ def through_json(row: Any) -> Any:
 def test_numbers_of_a_case_come_back_to_the_last_bit_and_with_their_types():
     before, after = leaves(counted()), leaves(counted_from(through_json(counted())))
     assert before.keys() == after.keys()
-    assert len(before) == 42
+    assert len(before) == 43
     for name, value in before.items():
         assert type(after[name]) is type(value), name
         if isinstance(value, np.ndarray | np.generic):

@@ -187,7 +187,8 @@ class _Run:
 
 def _audited(run: _Run, settings: _Settings) -> AuditResult | Waiting:
     """All passes, as far as this run can go, and the files."""
-    counted = run.passed(COUNTING, Count())
+    home = run.home if settings.proposals else None
+    counted = run.passed(COUNTING, Count(home=None if settings.calibrate else home))
     if isinstance(counted, Waiting):
         return counted
     step_mm = float(np.median([row.step_mm for row in counted]))
@@ -195,12 +196,12 @@ def _audited(run: _Run, settings: _Settings) -> AuditResult | Waiting:
     found, used = usual.calibration, 1.0
     if settings.calibrate and max(found.temperature, 1 / found.temperature) > words.CALIBRATED:
         used = found.temperature
-        counted = run.passed(COUNTING_AGAIN, Count(used), counted)
+        counted = run.passed(COUNTING_AGAIN, Count(used, home), counted)
         if isinstance(counted, Waiting):
             return counted
         usual = dataclasses.replace(typical([row.numbers for row in counted], step_mm), calibration=found)
     places = usual_layout([row.layout for row in counted])
-    told = run.passed(EXAMINING, Tell(used, usual, places, run.home if settings.proposals else None), counted)
+    told = run.passed(EXAMINING, Tell(used, usual, places, home), counted)
     if isinstance(told, Waiting):
         return told
     source, who = run.source, settings.who

@@ -1,7 +1,7 @@
 """The passes of an audit over one case: what it says by itself, and what is told of it among all cases.
 
-The first reads each case and keeps some numbers and findings of it. The last makes do with these: it reads a
-case again only where labels are to be proposed.
+The first reads each case, keeps some numbers and findings of it, and writes labels that mend these. The last
+makes do with that: it reads a case again only where its outlines are to be moved, which the others tell.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from labelmend.detection import (
     Finding,
     Frame,
+    Seen,
     Typical,
     UsualLayout,
     examine,
@@ -30,27 +31,35 @@ from labelmend.detection.calibration import scaled
 from labelmend.engine.audit_rows import Counted, Told
 from labelmend.engine.audit_source import Source
 from labelmend.io.audit_folder import PROPOSALS
-from labelmend.types import FloatArray
+from labelmend.types import FloatArray, LabelMap
 
 
 @dataclass(frozen=True)
 class Count:
-    """First pass: the numbers of a case, and the findings that it shows by itself.
+    """First pass: the numbers of a case, the findings that it shows by itself, and a proposal on disk.
 
     Args:
         temperature: what logits are divided by before.
+        home: folder that proposals are written to; None writes none.
     """
 
     temperature: float = 1.0
+    home: Path | None = None
 
     def __call__(self, task: tuple[Source, Counted | None]) -> Counted:
         source, (case,) = task[0], task[0].cases
         given, probs, image, misplaced = source.read(case)
         seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
+        own = tuple(found.finding for found in own_findings(given, seen))
+        proposal = None
+        if self.home is not None:
+            still = (0.0,) * len(given.classes)
+            proposal = _propose(self.home, source, given, seen, still) if own else ()
         return Counted(
             numbers_of(given, seen, image),
             layout_of(given),
-            tuple(own.finding for own in own_findings(given, seen)),
+            own,
+            proposal,
             dataclasses.replace(given.grid, affine=None),
             misplaced,
             source.checksum(case),
@@ -59,7 +68,7 @@ class Count:
 
 @dataclass(frozen=True, eq=False)
 class Tell:
-    """Last pass: the findings of a case, and a proposal on disk.
+    """Last pass: the findings of a case, and a proposal on disk where the first pass wrote none or another.
 
     Args:
         temperature: what logits are divided by before.
@@ -83,19 +92,28 @@ class Tell:
             reason = f"Image and labels do not lie on each other: they differ in {counted.misplaced}."
             slips.append(Finding("fault", "", 1.0, reason))
         examined = examine(frame, counted.own, counted.numbers, self.usual, slips=slips)
-        proposal: tuple[str, ...] = ()
-        if self.home is not None and (counted.own or any(examined.inward_mm)):
-            proposal = self._propose(self.home, source, case, examined.inward_mm)
+        proposal = counted.proposal or ()
+        unwritten = counted.proposal is None and counted.own
+        if self.home is not None and (unwritten or any(examined.inward_mm)):
+            given, probs = source.read_labels(case)
+            seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
+            proposal = _propose(self.home, source, given, seen, examined.inward_mm)
+            for path in set(counted.proposal or ()) - set(proposal):
+                (self.home / Path(path).relative_to(PROPOSALS)).unlink(missing_ok=True)
         return Told(examined.score.score, examined.reason, examined.findings, proposal)
 
-    def _propose(self, home: Path, source: Source, case: str, inward_mm: Sequence[float]) -> tuple[str, ...]:
-        given, probs = source.read_labels(case)
-        seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
-        proposed = propose(given, seen, inward_mm)
-        if np.array_equal(proposed.array, given.array):
-            return ()
-        files = source.write(home, case, proposed)
-        return tuple((Path(PROPOSALS) / path.relative_to(home)).as_posix() for path in files)
+
+def _propose(
+    home: Path, source: Source, given: LabelMap, seen: Seen, inward_mm: Sequence[float]
+) -> tuple[str, ...]:
+    """Files that hold the proposal for the only case of a source, as the result names them; none where it is
+    what is given."""
+    (case,) = source.cases
+    proposed = propose(given, seen, inward_mm)
+    if np.array_equal(proposed.array, given.array):
+        return ()
+    files = source.write(home, case, proposed)
+    return tuple((Path(PROPOSALS) / path.relative_to(home)).as_posix() for path in files)
 
 
 def scaled_if(probs: FloatArray, temperature: float, *, overlapping: bool) -> FloatArray:

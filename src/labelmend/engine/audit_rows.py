@@ -23,6 +23,7 @@ class Counted:
         numbers: of the case.
         layout: where its classes lie.
         own: findings that it shows by itself.
+        proposal: files of labels that mend these; None where they were not to be written.
         grid: of its pixels, without the affine.
         misplaced: what places image and labels apart, in words; empty where they agree.
         checksum: of the given labels.
@@ -31,6 +32,7 @@ class Counted:
     numbers: CaseNumbers
     layout: Layout
     own: tuple[Finding, ...]
+    proposal: tuple[str, ...] | None
     grid: Grid
     misplaced: str
     checksum: str
