@@ -44,6 +44,17 @@ def test_a_spurious_lesion_half_in_an_organ_is_one_object():
     assert item.region.of_given == 1
 
 
+def test_what_a_given_and_a_predicted_object_have_in_common_is_told_once():
+    row = np.indices(SHAPE)[0]
+    other = (LESION & (row < 33)) | box(SHAPE, (17, 24), (24, 30))  # without an end, and with another one
+    given, predicted = painted(ORGAN, LESION), painted(ORGAN, LESION & False, other)
+    probs = sure(predicted, 3)
+    pieces = list(regions(given, probs, MM))
+    assert {(piece.given, piece.predicted) for piece in pieces} == {(2, 3), (1, 3), (2, 1), (2, 0)}
+    assert len(list(crossings(pieces, given, predicted, probs, MM))) == 2
+    assert len(wrong_objects(given, probs, pieces, MM)) == 1
+
+
 def test_of_the_class_that_it_crosses_the_one_of_most_pixels_is_named():
     mostly_in, mostly_out = disc(SHAPE, (30, 26.5), 8), disc(SHAPE, (30, 32.5), 8)
     for lesion, crossed in ((mostly_in, 1), (mostly_out, 0)):

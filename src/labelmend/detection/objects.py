@@ -55,6 +55,7 @@ def wrong_objects(
     along the same class there: then it is an outline that was displaced. And it does where most of the region
     lies within its own thickness of an object that has no other counterpart: then that is the same object,
     displaced by more than itself. An object that has its counterpart is no partner, however near it lies.
+    What was told as all pieces of one object is not told again, half of it or more, as another one.
 
     Args:
         given: `(*space)` indices of classes, 0 the background.
@@ -65,23 +66,20 @@ def wrong_objects(
     """
     if predicted is None:
         predicted = likeliest(probs)
-    joined = [
-        item
-        for item in crossings(found, given, predicted, probs, spacing_mm)
+    alone = (Crossing(region, (region,)) for region in found if region.is_object)
+    scored = [
+        WrongObject(item.region, _score(item.region, spacing_mm), item.pieces)
+        for item in (*crossings(found, given, predicted, probs, spacing_mm), *alone)
         if _has_no_partner(item.region, given, predicted, spacing_mm)
     ]
-    taken = {id(piece) for item in joined for piece in item.pieces}
-    alone = (
-        Crossing(region, (region,))
-        for region in found
-        if region.is_object
-        and id(region) not in taken
-        and _has_no_partner(region, given, predicted, spacing_mm)
-    )
-    scored = [
-        WrongObject(item.region, _score(item.region, spacing_mm), item.pieces) for item in (*joined, *alone)
-    ]
-    return tuple(sorted(scored, key=lambda item: -item.score))
+    kept: list[WrongObject] = []
+    taken: set[int] = set()
+    for item in sorted(scored, key=lambda item: (len(item.pieces) == 1, -item.score)):
+        known = sum(np.count_nonzero(piece.inside) for piece in item.pieces if id(piece) in taken)
+        if known < WHOLE * np.count_nonzero(item.region.inside):
+            kept.append(item)
+            taken |= {id(piece) for piece in item.pieces}
+    return tuple(sorted(kept, key=lambda item: -item.score))
 
 
 def _score(region: Region, spacing_mm: Sequence[float]) -> float:
