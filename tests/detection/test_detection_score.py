@@ -20,6 +20,7 @@ from labelmend.detection.score import (
     MOST_DOUBT,
     MOST_EDGES,
     MOST_FAR,
+    OBJECT_WEIGHT,
 )
 from labelmend.types import LabelMap
 
@@ -75,7 +76,7 @@ def test_a_single_case_is_judged_by_its_objects_alone():
     alone = case([0.7, 0.2], edge=[-5, 2], offset=[3, 0], wrong=0.6)
     score = case_score(alone, typical([alone], 1.0))
     assert (score.far, score.edges, score.main) == (0, 0, "wrong_object")
-    assert score.score == pytest.approx(1 - np.exp(-40 * 0.6**3 / FULL))
+    assert score.score == pytest.approx(1 - np.exp(-OBJECT_WEIGHT * 0.6**3 / FULL))
 
 
 def test_the_score_of_an_outline_that_runs_apart():
@@ -109,7 +110,7 @@ def test_four_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
     usual = typical([case(0.1, edge=0)] * 9, 1.0)
     doubt = odds(0.9) * np.exp(LEAST_DOUBT)
     wrong = case(
-        0.1 + 4 * LEAST_FAR, edge=4 * LEAST_EDGE_VOX, wrong=(8 / 40) ** (1 / 3), doubt=doubt / (1 + doubt)
+        0.1 + 4 * LEAST_FAR, edge=4 * LEAST_EDGE_VOX, wrong=(8 / OBJECT_WEIGHT) ** (1 / 3), doubt=doubt / (1 + doubt)
     )
     score = case_score(wrong, usual)
     assert (score.far, score.edges, score.wrong_object, score.doubt) == pytest.approx((6, 8, 8, 3))

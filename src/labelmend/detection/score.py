@@ -38,7 +38,7 @@ steepest slope near an outline is that of something else happens, and is then an
 FEW = 10.0
 """Pixels that contradict surely, at which they count half as much as a crowd of them."""
 
-FAR_WEIGHT, OBJECT_WEIGHT, EDGES_WEIGHT, DOUBT_WEIGHT = 1.5, 40.0, 2.0, 3.0
+FAR_WEIGHT, OBJECT_WEIGHT, EDGES_WEIGHT, DOUBT_WEIGHT = 1.5, 50.0, 2.0, 3.0
 """What brings all that speaks against a case onto one scale; of an object the cube of its score, as one that
 is half sure says little. Chosen on 74 radiographs and 120 drawn volumes (benchmarks/audit_sets.py)."""
 
