@@ -110,7 +110,10 @@ def test_four_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
     usual = typical([case(0.1, edge=0)] * 9, 1.0)
     doubt = odds(0.9) * np.exp(LEAST_DOUBT)
     wrong = case(
-        0.1 + 4 * LEAST_FAR, edge=4 * LEAST_EDGE_VOX, wrong=(8 / OBJECT_WEIGHT) ** (1 / 3), doubt=doubt / (1 + doubt)
+        0.1 + 4 * LEAST_FAR,
+        edge=4 * LEAST_EDGE_VOX,
+        wrong=(8 / OBJECT_WEIGHT) ** (1 / 3),
+        doubt=doubt / (1 + doubt),
     )
     score = case_score(wrong, usual)
     assert (score.far, score.edges, score.wrong_object, score.doubt) == pytest.approx((6, 8, 8, 3))
