@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from drawn_findings import exclusive, overlapping, sure
 from labelmend.detection import CaseNumbers, Seen, calibration_of, case_score, pixel_scores, see, typical
@@ -47,10 +48,16 @@ def case(
 def test_middle_and_spread_by_hand():
     usual = typical([case(far, offset=off) for far, off in [(0.1, 1), (0.2, 2), (0.4, 6), (0.2, 3)]], 1.0)
     assert usual.far == pytest.approx([0.175])  # the lower quartile of 0.1, 0.2, 0.2, 0.4
-    assert usual.far_spread == pytest.approx([2 * 1.4826 * 0.025])  # of 0.1, 0.2, 0.2 about it
+    assert usual.far_spread == pytest.approx([(0.175 - 0.13) / 0.607])  # from the tenth
     assert usual.offset_mm == pytest.approx([2.5])
     assert usual.offset_spread == pytest.approx([1.4826 * 1.0])
     assert usual.calibration.n.sum() == 16
+
+
+def test_the_spread_is_that_of_a_normal_law_and_half_of_the_cases_may_be_off():
+    right = [case(far) for far in norm.ppf(np.linspace(0, 1, 402)[1:-1])]
+    assert typical(right, 1.0).far_spread == pytest.approx([1], rel=0.02)
+    assert typical(right + [case(99)] * 400, 1.0).far_spread == pytest.approx([1.39], rel=0.02)
 
 
 def test_half_of_the_cases_may_be_off_without_being_the_rule():
@@ -116,8 +123,8 @@ def test_four_things_that_speak_against_a_case_add_up_like_sides_of_a_box():
         doubt=doubt / (1 + doubt),
     )
     score = case_score(wrong, usual)
-    assert (score.far, score.edges, score.wrong_object, score.doubt) == pytest.approx((6, 8, 8, 3))
-    assert score.score == pytest.approx(1 - np.exp(-np.sqrt(36 + 64 + 64 + 9) / FULL))
+    assert (score.far, score.edges, score.wrong_object, score.doubt) == pytest.approx((5, 8, 8, 3))
+    assert score.score == pytest.approx(1 - np.exp(-np.sqrt(25 + 64 + 64 + 9) / FULL))
 
 
 def test_a_prediction_that_is_surer_than_usual_where_it_contradicts_counts_up_to_a_limit():
@@ -138,13 +145,12 @@ def test_cases_that_nothing_contradicts_do_not_make_the_others_stand_out():
     assert case_score(empty, typical([empty] * 3, 1.0)).score == 0
 
 
-def test_doubt_has_its_spread_from_the_better_half():
-    doubts = (0.7, 0.75, 0.8, 0.95, 0.99)
+def test_doubt_has_its_spread_from_the_lowest():
+    doubts = (0.5, 0.6, 0.8, 0.95, 0.99)
     usual = typical([case(doubt=doubt) for doubt in doubts], 1.0)
-    logits = [np.log(odds(doubt)) for doubt in doubts]
-    assert usual.doubt == pytest.approx(logits[1])
-    gaps = sorted(abs(logit - logits[1]) for logit in logits[:3])
-    assert usual.doubt_spread == pytest.approx(2 * 1.4826 * gaps[1])
+    low, quartile = np.log(odds(0.5)), np.log(odds(0.6))
+    assert usual.doubt == pytest.approx(quartile)
+    assert usual.doubt_spread == pytest.approx(0.6 * (quartile - low) / 0.607)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
