@@ -51,7 +51,7 @@ def test_what_a_given_and_a_predicted_object_have_in_common_is_told_once():
     probs = sure(predicted, 3)
     pieces = list(regions(given, probs, MM))
     assert {(piece.given, piece.predicted) for piece in pieces} == {(2, 3), (1, 3), (2, 1), (2, 0)}
-    assert len(list(crossings(pieces, given, predicted, probs, MM))) == 2
+    assert len(list(crossings(pieces, (given, predicted), probs, MM))) == 2
     assert len(wrong_objects(given, probs, pieces, MM)) == 1
 
 
@@ -80,7 +80,7 @@ def test_less_than_half_of_a_lesion_is_none():
     probs = sure(predicted, 2)
     pieces = list(regions(given, probs, MM))
     assert len(pieces) == 2
-    assert not list(crossings(pieces, given, predicted, probs, MM))
+    assert not list(crossings(pieces, (given, predicted), probs, MM))
 
 
 def test_pieces_that_do_not_touch_are_no_object_unless_one_part_is_half():
@@ -92,7 +92,20 @@ def test_pieces_that_do_not_touch_are_no_object_unless_one_part_is_half():
     probs = sure(predicted, 2)
     pieces = list(regions(given, probs, MM))
     assert sum(piece.of_predicted for piece in pieces) == pytest.approx(20 / 40)
-    assert not list(crossings(pieces, given, predicted, probs, MM))
+    assert not list(crossings(pieces, (given, predicted), probs, MM))
+
+
+def test_a_piece_that_does_not_touch_the_others_is_not_of_the_object():
+    row = box(SHAPE, (26, 34), (10, 50))
+    gap = box(SHAPE, (0, 60), (20, 24))  # of the row, only this is right
+    organ = box(SHAPE, (0, 60), (36, 60))
+    given, predicted = painted(organ, row & gap), painted(organ, row)
+    probs = sure(predicted, 2)
+    pieces = list(regions(given, probs, MM))
+    assert len(pieces) == 3
+    (item,) = crossings(pieces, (given, predicted), probs, MM)
+    assert item.region.box == ((26, 34), (24, 50))
+    assert {(piece.given, piece.box[1]) for piece in item.pieces} == {(0, (24, 36)), (1, (36, 50))}
 
 
 def test_volumes_are_put_together_too():

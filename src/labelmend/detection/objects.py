@@ -69,7 +69,7 @@ def wrong_objects(
     alone = (Crossing(region, (region,)) for region in found if region.is_object)
     scored = [
         WrongObject(item.region, _score(item.region, spacing_mm), item.pieces)
-        for item in (*crossings(found, given, predicted, probs, spacing_mm), *alone)
+        for item in (*crossings(found, (given, predicted), probs, spacing_mm), *alone)
         if _has_no_partner(item.region, given, predicted, spacing_mm)
     ]
     kept: list[WrongObject] = []

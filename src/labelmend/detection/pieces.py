@@ -31,19 +31,17 @@ class Crossing:
     pieces: tuple[Region, ...]
 
 
+Sides = tuple[NDArray[np.integer], NDArray[np.integer]]
+
+
 def crossings(
-    found: Sequence[Region],
-    given: NDArray[np.integer],
-    predicted: NDArray[np.integer],
-    probs: FloatArray,
-    spacing_mm: Sequence[float],
+    found: Sequence[Region], sides: Sides, probs: FloatArray, spacing_mm: Sequence[float]
 ) -> Iterator[Crossing]:
     """Given and predicted objects of which several connected pieces are wrong, half or more in all.
 
     Args:
         found: regions of this case.
-        given: `(*space)` indices of classes, 0 the background.
-        predicted: `(*space)` the likeliest classes.
+        sides: `(*space)` indices of the given classes, 0 the background, and of the likeliest ones.
         probs: `(k+1 *space)` probabilities, background first.
         spacing_mm: per axis in mm.
     """
@@ -60,10 +58,11 @@ def crossings(
             if len(pieces) == 1 or share < WHOLE:
                 continue
             box, inside, kept = _largest(*_union(pieces))
-            if kept * share >= WHOLE:
+            connected = tuple(piece for piece in pieces if _is_part(piece, box, inside))
+            if len(connected) > 1 and kept * share >= WHOLE:
                 shares = (kept * share, 0.0) if is_given else (0.0, kept * share)
-                region = _region(box, inside, shares, given, predicted, probs, spacing_mm)
-                yield Crossing(region, tuple(pieces))
+                region = _region(box, inside, shares, sides=sides, probs=probs, spacing_mm=spacing_mm)
+                yield Crossing(region, connected)
 
 
 def _union(pieces: Sequence[Region]) -> tuple[tuple[slice, ...], BoolArray]:
@@ -86,16 +85,25 @@ def _largest(box: tuple[slice, ...], inside: BoolArray) -> tuple[tuple[slice, ..
     return inner(box, place), numbers[place] == number, float(sizes.max() / sizes.sum())
 
 
+def _is_part(piece: Region, box: tuple[slice, ...], inside: BoolArray) -> bool:
+    """Whether a piece, which is connected, is part of a component of the union."""
+    own = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(piece.slices, box, strict=True))
+    if any(s.start < 0 or s.stop > n for s, n in zip(own, inside.shape, strict=True)):
+        return False
+    return bool(inside[own][piece.inside].any())
+
+
 def _region(
     box: tuple[slice, ...],
     inside: BoolArray,
     shares: tuple[float, float],
-    given: NDArray[np.integer],
-    predicted: NDArray[np.integer],
+    *,
+    sides: Sides,
     probs: FloatArray,
     spacing_mm: Sequence[float],
 ) -> Region:
-    here, there, values = given[box][inside], predicted[box][inside], probs[(slice(None), *box)][:, inside]
+    here, there = (side[box][inside] for side in sides)
+    values = probs[(slice(None), *box)][:, inside]
     each = np.arange(values.shape[1])
     margin = values[there, each] - values[here, each]
     deepest, mean = depths(inside, spacing_mm)
