@@ -2,8 +2,8 @@
 
 Two passes over the cases, each case by itself and in any number of processes. The first reads every case, and
 keeps some hundred numbers, from which follows what is usual in this data set, and the few findings that the
-case shows by itself. The second tells from these what is not usual; it reads a case again only to propose
-labels for it.
+case shows by itself, for which it proposes labels. The second tells from these what is not usual; it reads a
+case again only where its outlines are to be moved.
 """
 
 from __future__ import annotations
