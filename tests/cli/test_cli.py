@@ -57,7 +57,7 @@ def test_any_other_error_is_a_defect_and_shows_whole(verb: types.SimpleNamespace
 
 
 def test_a_stopped_run_is_told_how_to_go_on(
-    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str]
+    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop() -> int:
         raise KeyboardInterrupt
@@ -65,6 +65,9 @@ def test_a_stopped_run_is_told_how_to_go_on(
     verb.act = stop
     assert cli.main(["train"]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "labelmend.cli.audit", verb)  # type: ignore[arg-type]
+    assert cli.main(["audit"]) == 130
+    assert "the same command begins anew" in capsys.readouterr().err
 
 
 def test_an_unknown_verb_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,9 @@ VERBS = {
     "demo": "the main job on drawn radiographs, no data needed",
 }
 
+GOES_ON = ("train", "simulate")
+"""Verbs that keep what is done when they are stopped."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; 0 if it went well, 2 with one clear sentence on bad input."""
@@ -46,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"labelmend {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"labelmend {verb}: stopped; the same command goes on from here", file=sys.stderr)
+        advice = "the same command goes on from here" if verb in GOES_ON else "the same command begins anew"
+        print(f"labelmend {verb}: stopped; {advice}", file=sys.stderr)
         return 130
 
 
