@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelmend.detection.finding import OBJECTS, Finding, Frame, measured, ordered
+from labelmend.detection.finding import Finding, Frame, measured, ordered
 from labelmend.detection.numbers import CaseNumbers
 from labelmend.detection.score import CaseScore, Typical, case_score
 from labelmend.detection.steps import step_mm
@@ -67,11 +67,11 @@ def examine(
 
 
 def _stands_out(score: CaseScore, own: Sequence[Finding]) -> bool:
-    """Whether the case is told as a whole; where an object speaks most, or what it makes of doubt, that says
-    more."""
+    """Whether the case is told as a whole: not where an object speaks most, nor where findings say which
+    doubt it is."""
     if score.score < LEAST_CASE or score.main == "wrong_object":
         return False
-    return score.main != "doubt" or not any(finding.kind in OBJECTS for finding in own)
+    return score.main != "doubt" or not own
 
 
 def _whole(given: LabelMap | Frame, numbers: CaseNumbers, usual: Typical, score: CaseScore) -> Finding:

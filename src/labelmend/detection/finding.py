@@ -12,9 +12,6 @@ from labelmend.types import Grid
 
 Kind = Literal["case", "missing", "spurious", "wrong_class", "outline", "fault"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-OBJECTS: tuple[Kind, ...] = ("missing", "spurious", "wrong_class")
-"""Kinds of which the finding is a whole object."""
-
 Box = tuple[tuple[int, int], ...]
 
 
