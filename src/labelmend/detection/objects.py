@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from labelmend.detection.pieces import Crossing, crossings
-from labelmend.detection.regions import WHOLE, Region, likeliest
+from labelmend.detection.regions import WHOLE, Region, likeliest, relative
 from labelmend.detection.steps import step_mm
 from labelmend.types import BoolArray, FloatArray
 
@@ -118,8 +118,7 @@ def _surroundings(
         slice(max(0, s.start - m), min(n, s.stop + m))
         for s, m, n in zip(region.slices, margins, shape, strict=True)
     )
-    own = tuple(slice(s.start - n.start, s.stop - n.start) for s, n in zip(region.slices, near, strict=True))
-    return near, own
+    return near, relative(region.slices, [s.start for s in near])
 
 
 def _lies_apart(

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from labelmend.detection.regions import WHOLE, Region, depths, inner
-from labelmend.detection.steps import MOST_STEPS, step_mm, steps_along
+from labelmend.detection.regions import WHOLE, Region, depths, measured_region, placed, relative
 from labelmend.types import BoolArray, FloatArray
 
 
@@ -71,8 +70,7 @@ def _union(pieces: Sequence[Region]) -> tuple[tuple[slice, ...], BoolArray]:
     start, stop = ends[..., 0].min(axis=0), ends[..., 1].max(axis=0)
     inside = np.zeros(stop - start, bool)
     for piece in pieces:
-        own = tuple(slice(s.start - o, s.stop - o) for s, o in zip(piece.slices, start, strict=True))
-        inside[own] |= piece.inside
+        inside[relative(piece.slices, start)] |= piece.inside
     return tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)), inside
 
 
@@ -82,12 +80,12 @@ def _largest(box: tuple[slice, ...], inside: BoolArray) -> tuple[tuple[slice, ..
     sizes = np.bincount(numbers.ravel())[1:]
     number = int(sizes.argmax()) + 1
     place = ndimage.find_objects(numbers)[number - 1]
-    return inner(box, place), numbers[place] == number, float(sizes.max() / sizes.sum())
+    return placed(box, place), numbers[place] == number, float(sizes.max() / sizes.sum())
 
 
 def _is_part(piece: Region, box: tuple[slice, ...], inside: BoolArray) -> bool:
     """Whether a piece, which is connected, is part of a component of the union."""
-    own = tuple(slice(s.start - b.start, s.stop - b.start) for s, b in zip(piece.slices, box, strict=True))
+    own = relative(piece.slices, [s.start for s in box])
     if any(s.start < 0 or s.stop > n for s, n in zip(own, inside.shape, strict=True)):
         return False
     return bool(inside[own][piece.inside].any())
@@ -106,20 +104,12 @@ def _region(
     values = probs[(slice(None), *box)][:, inside]
     each = np.arange(values.shape[1])
     margin = values[there, each] - values[here, each]
-    deepest, mean = depths(inside, spacing_mm)
-    step, along = step_mm(spacing_mm), steps_along(spacing_mm)
-    return Region(
-        given=int(np.bincount(here).argmax()),
-        predicted=int(np.bincount(there).argmax()),
-        box=tuple((s.start, s.stop) for s in box),
-        inside=inside,
-        thickness_mm=2 * deepest,
-        width_mm=4 * mean,
-        width_steps=4 * (mean / step if max(along) < MOST_STEPS else depths(inside, along)[1]),
-        of_given=shares[0],
-        of_predicted=shares[1],
-        certainty=float((1 + margin.mean(dtype=np.float64)) / 2),
-        core=float((1 + np.median(margin)) / 2),
-        given_object=0,
-        predicted_object=0,
+    return measured_region(
+        (int(np.bincount(here).argmax()), int(np.bincount(there).argmax())),
+        box,
+        inside,
+        ((0, shares[0]), (0, shares[1])),
+        depth=depths(inside, spacing_mm),
+        margin=margin,
+        spacing_mm=spacing_mm,
     )

@@ -109,34 +109,61 @@ def regions(
     where = tuple(slice(*ends) for ends in box)
     pairs = np.where(differ[where], given[where].astype(np.intp) * len(probs) + predicted[where] + 1, 0)
     objects = _Objects(given), _Objects(predicted)
-    step, along = step_mm(spacing_mm), steps_along(spacing_mm)
-    least_mm = LEAST_THICKNESS * step
+    least_mm = LEAST_THICKNESS * step_mm(spacing_mm)
     for pair, within in enumerate(ndimage.find_objects(pairs), start=1):
         if within is None:
             continue
         of_given, of_predicted = divmod(pair - 1, len(probs))
         for inside, place in _components(pairs[within] == pair, least_mm, spacing_mm):
-            deepest, mean = depths(inside, spacing_mm)
-            thickness = 2 * deepest
-            if thickness < least_mm:
+            depth = depths(inside, spacing_mm)
+            if 2 * depth[0] < least_mm:
                 continue
-            at = inner(where, inner(within, place))
+            at = placed(where, placed(within, place))
             margin = probs[of_predicted][at][inside] - probs[of_given][at][inside]
-            yield Region(
-                of_given,
-                of_predicted,
-                tuple((s.start, s.stop) for s in at),
-                inside,
-                thickness,
-                4 * mean,
-                4 * (mean / step if max(along) < MOST_STEPS else depths(inside, along)[1]),
-                objects[0].share(of_given, at, inside),
-                objects[1].share(of_predicted, at, inside),
-                float((1 + margin.mean(dtype=np.float64)) / 2),
-                float((1 + np.median(margin)) / 2),
-                objects[0].number(of_given, at, inside),
-                objects[1].number(of_predicted, at, inside),
-            )
+            found = objects[0].under(of_given, at, inside), objects[1].under(of_predicted, at, inside)
+            named = (of_given, of_predicted)
+            yield measured_region(named, at, inside, found, depth=depth, margin=margin, spacing_mm=spacing_mm)
+
+
+def measured_region(
+    classes: tuple[int, int],
+    at: tuple[slice, ...],
+    inside: BoolArray,
+    objects: tuple[tuple[int, float], tuple[int, float]],
+    *,
+    depth: tuple[float, float],
+    margin: FloatArray,
+    spacing_mm: Sequence[float],
+) -> Region:
+    """A region with its measures.
+
+    Args:
+        classes: given there, and predicted.
+        at: its box.
+        inside: `(*box)` booleans.
+        objects: number of the given object that it lies in, and its share of that; and of the predicted one.
+        depth: from `depths`, in mm.
+        margin: `(n)` of each pixel, the predicted class' probability less the given class'.
+        spacing_mm: per axis in mm.
+    """
+    (given_object, of_given), (predicted_object, of_predicted) = objects
+    deepest, mean = depth
+    along = steps_along(spacing_mm)
+    return Region(
+        given=classes[0],
+        predicted=classes[1],
+        box=tuple((s.start, s.stop) for s in at),
+        inside=inside,
+        thickness_mm=2 * deepest,
+        width_mm=4 * mean,
+        width_steps=4 * (mean / step_mm(spacing_mm) if max(along) < MOST_STEPS else depths(inside, along)[1]),
+        of_given=of_given,
+        of_predicted=of_predicted,
+        certainty=float((1 + margin.mean(dtype=np.float64)) / 2),
+        core=float((1 + np.median(margin)) / 2),
+        given_object=given_object,
+        predicted_object=predicted_object,
+    )
 
 
 def bounding_box(mask: BoolArray) -> Box | None:
@@ -164,9 +191,14 @@ def _components(
             yield numbers[place] == number, place
 
 
-def inner(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> tuple[slice, ...]:
-    """A box within a box, in the axes of the outer one's image."""
-    return tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True))
+def placed(outer: tuple[slice, ...], box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A box within another one, in the axes of the other one's image."""
+    return tuple(slice(o.start + s.start, o.start + s.stop) for o, s in zip(outer, box, strict=True))
+
+
+def relative(box: tuple[slice, ...], start: Sequence[int]) -> tuple[slice, ...]:
+    """A box as it lies in an array that starts elsewhere, the other way round of `placed`."""
+    return tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, start, strict=True))
 
 
 def depths(inside: BoolArray, spacing: Sequence[float]) -> tuple[float, float]:
@@ -206,20 +238,16 @@ class _Objects:
         self._indices = indices
         self._found: dict[int, tuple[IntArray, IntArray, list[int]]] = {}
 
-    def share(self, index: int, at: tuple[slice, ...], inside: BoolArray) -> float:
-        """How much of the object under a region is the region; 0 for the background."""
-        number = self.number(index, at, inside)
-        return float(np.count_nonzero(inside) / self._found[index][1][number]) if number else 0.0
-
-    def number(self, index: int, at: tuple[slice, ...], inside: BoolArray) -> int:
-        """Number of the object of a class under a region; 0 for the background."""
+    def under(self, index: int, at: tuple[slice, ...], inside: BoolArray) -> tuple[int, float]:
+        """Number of the object of a class under a region, and how much of it is the region; 0 for the
+        background."""
         if index == 0:
-            return 0
+            return 0, 0.0
         if index not in self._found:
             self._found[index] = self._find(index)
-        numbers, _, start = self._found[index]
-        here = tuple(slice(s.start - o, s.stop - o) for s, o in zip(at, start, strict=True))
-        return int(numbers[here].flat[inside.argmax()])
+        numbers, sizes, start = self._found[index]
+        number = int(numbers[relative(at, start)].flat[inside.argmax()])
+        return number, float(np.count_nonzero(inside) / sizes[number])
 
     def _find(self, index: int) -> tuple[IntArray, IntArray, list[int]]:
         """Numbers of the objects of a class within its box, their sizes, and where the box starts."""
