@@ -7,10 +7,11 @@ Shape alphabet, used in every annotation and docstring:
 
 Two ways to annotate, told apart by `LabelMap.overlapping`:
 
-* exclusive:    one integer per pixel, 0 is background, class j has the value `values[j]`;
+* exclusive:    one integer per pixel, class j has the value `values[j]`; 0 is background, or the class that
+                `background` names, which then counts in all that is reported a class;
 * overlapping:  one boolean mask per class; a pixel may belong to several classes or to none.
 
-Algorithms need not care: `LabelMap.masks()` gives `(k *space)` booleans for both.
+Algorithms need not care: `LabelMap.masks()` gives `(k *space)` booleans for both, `mask(name)` one at a time.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class LabelMap:
         values: the integer of each class in an exclusive map; None means 1..k.
         ignore: the integer that marks "not annotated" in an exclusive map, or None.
         ignored_mask: `(*space)` booleans, True where an overlapping annotation is to be ignored, or None.
+        background: name of the value 0 of an exclusive map where it is a class (road); None: background.
     """
 
     array: NDArray
@@ -75,6 +77,7 @@ class LabelMap:
     values: tuple[int, ...] | None = None
     ignore: int | None = None
     ignored_mask: BoolArray | None = None
+    background: str | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.classes), *self.grid.shape) if self.overlapping else self.grid.shape
@@ -84,6 +87,11 @@ class LabelMap:
             )
         if self.values is not None and len(self.values) != len(self.classes):
             raise ConfigError(f"{len(self.classes)} class names but {len(self.values)} values")
+        if self.background is not None and (self.overlapping or self.background in self.classes):
+            raise ConfigError(
+                f"value 0 cannot be the class {self.background!r}: "
+                + ("the classes overlap" if self.overlapping else "another value has that name")
+            )
 
     @property
     def overlapping(self) -> bool:
@@ -93,11 +101,33 @@ class LabelMap:
     def class_values(self) -> tuple[int, ...]:
         return self.values or tuple(range(1, len(self.classes) + 1))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every class that reports count by: the k of `classes`, that of value 0 before them if it is one."""
+        return every_class(self.background, self.classes)
+
     def masks(self) -> BoolArray:
         """The k foreground masks, `(k *space)` booleans; ignored pixels belong to no class."""
         if self.overlapping:
             return self.array
-        return np.stack([self.array == value for value in self.class_values])
+        masks = np.empty((len(self.classes), *self.array.shape), bool)
+        for value, mask in zip(self.class_values, masks, strict=True):
+            np.equal(self.array, value, out=mask)
+        return masks
+
+    def mask(self, name: str) -> BoolArray:
+        """`(*space)` booleans: one class of `names`, without the cost of the others."""
+        if name == self.background:
+            return self.array == 0
+        index = class_index(self.classes, name)
+        return self.array[index] if self.overlapping else self.array == self.class_values[index]
+
+    def cropped(self, box: tuple[slice, ...]) -> LabelMap:
+        """The annotation in a box of one slice an axis: views, nothing is copied."""
+        array = self.array[(slice(None), *box)] if self.overlapping else self.array[box]
+        grid = Grid(array.shape[-len(box) :], self.grid.spacing_mm, unit=self.grid.unit)
+        ignored = None if self.ignored_mask is None else self.ignored_mask[box]
+        return dataclasses.replace(self, array=array, grid=grid, ignored_mask=ignored)
 
     def ignored(self) -> BoolArray:
         """`(*space)` booleans: True where nobody annotated."""
@@ -118,14 +148,31 @@ class LabelMap:
         keep = self.ignored()
         if self.overlapping:
             return dataclasses.replace(self, array=np.where(keep, self.array, masks))
-        if (masks.sum(axis=0) > 1).any():
-            raise LabelValueError(
-                "classes of an integer map are exclusive, but two masks hold the same pixel"
-            )
-        array = np.zeros_like(self.array)
+        array, taken = np.zeros_like(self.array), np.zeros(self.grid.shape, bool)
         for value, mask in zip(self.class_values, masks, strict=True):
+            if np.logical_and(taken, mask).any():
+                raise LabelValueError(
+                    "classes of an integer map are exclusive, but two masks hold the same pixel"
+                )
+            taken |= mask
             array[mask] = value
         array[keep] = self.array[keep]
+        return dataclasses.replace(self, array=array)
+
+    def with_indices(self, indices: NDArray[np.integer]) -> LabelMap:
+        """The same exclusive annotation with other classes; ignored pixels stay, and so does the dtype.
+
+        Args:
+            indices: `(*space)`, 0 for the value 0 and j for the j-th of `classes`.
+        """
+        if self.overlapping or indices.shape != self.grid.shape:
+            raise GeometryError(
+                f"indices of shape {indices.shape} cannot be the classes of labels on {self.grid.shape}"
+                + (", which overlap" if self.overlapping else "")
+            )
+        array = np.array((0, *self.class_values), self.array.dtype)[indices]
+        if self.ignore is not None:
+            np.copyto(array, self.array, where=self.ignored())
         return dataclasses.replace(self, array=array)
 
 
@@ -155,6 +202,8 @@ class Predicted:
 class Revision:
     """What a method proposes for one case: at once what the store commits and what the report shows.
 
+    "Per class" is per name of `LabelMap.names`: the value 0 comes first where it is a class.
+
     Args:
         case: case id.
         labels: the revised labels.
@@ -175,6 +224,15 @@ class Revision:
     displacement_mm: tuple[float, ...]
     confidence: float
     left_out: BoolArray | None = None
+
+
+def every_class(background: str | None, classes: Sequence[str]) -> tuple[str, ...]:
+    """The names that reports count by: value 0 first where it is a class and no background.
+
+    >>> every_class("road", ("car", "house")), every_class(None, ("liver",))
+    (('road', 'car', 'house'), ('liver',))
+    """
+    return (*classes,) if background is None else (background, *classes)
 
 
 def class_index(classes: Sequence[str], name: str) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from labelmend.audit.summary import CaseFacts, RunSummary, Values
 from labelmend.errors import GeometryError, LabelValueError, MissingDataError
 from labelmend.io import LabelFolder, grid_difference, open_images, open_labels
@@ -178,16 +180,13 @@ def _partner(labels: LabelMap, given: LabelMap, classes: tuple[str, ...], case: 
 
 def _ordered(labels: LabelMap, classes: tuple[str, ...], case: str) -> BoolArray:
     """The masks of a label map in the order of `classes`, which it must all have."""
-    missing = [name for name in classes if name not in labels.classes]
+    missing = [name for name in classes if name not in labels.names]
     if missing:
         raise LabelValueError(
             f"case {case!r}: the run has a class {missing[0]!r}, a label folder only "
-            f"{', '.join(labels.classes)}"
+            f"{', '.join(labels.names)}"
         )
-    masks = labels.masks()
-    if labels.classes == classes:
-        return masks
-    return masks[[labels.classes.index(name) for name in classes]]
+    return np.stack([labels.mask(name) for name in classes])
 
 
 def _dices(one: BoolArray, other: BoolArray) -> Values:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from labelmend.detection.finding import Finding, Frame, measured
-from labelmend.detection.regions import bounding_box
+from labelmend.geometry import class_boxes
 from labelmend.types import FloatArray, LabelMap
 
 FRAGMENT = 0.05
@@ -28,7 +28,7 @@ SHARE_PRESENT = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where classes lie in one case.
+    """Where classes lie in one case, k being all of `LabelMap.names`.
 
     Args:
         present: `(k)` booleans.
@@ -44,17 +44,19 @@ class Layout:
 
 def layout_of(given: LabelMap) -> Layout:
     """The layout of one case."""
-    present, centres, fragments = zip(*map(_laid_out, given.masks()), strict=True)
+    found = (_laid_out(given, name, box) for name, box in class_boxes(given).items())
+    present, centres, fragments = zip(*found, strict=True)
     return Layout(np.array(present), np.array(centres), *np.array(fragments).T)
 
 
-def _laid_out(mask: NDArray[np.bool_]) -> tuple[bool, list[float], tuple[int, int]]:
-    """Whether there is anything in a mask, its centre, and its fragments."""
-    box = bounding_box(mask)
+def _laid_out(
+    given: LabelMap, name: str, box: tuple[slice, ...] | None
+) -> tuple[bool, list[float], tuple[int, int]]:
+    """Whether there is anything of a class, its centre, and its fragments."""
     if box is None:
-        return False, [float("nan")] * mask.ndim, (0, 0)
-    inside = mask[tuple(slice(*ends) for ends in box)]
-    return True, _centre(inside, [start for start, _ in box], mask.shape), _fragments(inside)
+        return False, [float("nan")] * given.grid.ndim, (0, 0)
+    inside = given.cropped(box).mask(name)
+    return True, _centre(inside, [s.start for s in box], given.grid.shape), _fragments(inside)
 
 
 def _centre(inside: NDArray[np.bool_], start: Sequence[int], shape: Sequence[int]) -> list[float]:
@@ -106,14 +108,14 @@ def faults(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iterator
     """What looks like a slip in one case.
 
     Args:
-        given: the annotation, or its frame.
+        given: the annotation, or its frame, with the classes of the layout.
         own: its layout.
         usual: that of the data set.
     """
     if not own.present.any():
         yield Finding("fault", "", 1.0, "Nothing is annotated.")
         return
-    for index, name in enumerate(given.classes):
+    for index, name in enumerate(given.names):
         if not own.present[index] and usual.present[index] >= SHARE_PRESENT:
             reason = f"No {name}, which {usual.present[index]:.0%} of the cases have."
             yield Finding("fault", name, float(usual.present[index]), reason)
@@ -128,9 +130,7 @@ def _fragmented(given: LabelMap | Frame, own: Layout, index: int) -> Finding:
     size = measured(size_mm, given.grid.ndim, given.grid.unit)
     parts = f"a fragment of {size}" if n == 1 else f"{n} fragments of {size} in all"
     score = float(1 - 0.5 ** min(n, 10))
-    return Finding(
-        "fault", given.classes[index], score, f"{given.classes[index]} has {parts}.", size_mm=size_mm
-    )
+    return Finding("fault", given.names[index], score, f"{given.names[index]} has {parts}.", size_mm=size_mm)
 
 
 def _fragments(inside: NDArray[np.bool_]) -> tuple[int, int]:
@@ -152,6 +152,6 @@ def _exchanged(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iter
         sided = np.isfinite(as_is) & (np.abs(place - 0.5) > 3 * spread[:, axis])
         wide = spread[sided, axis]
         if sided.any() and (as_is[sided] > 4 * wide).all() and (turned[sided] < 3 * wide).all():
-            names = ", ".join(name for name, told in zip(given.classes, sided, strict=True) if told)
+            names = ", ".join(name for name, told in zip(given.names, sided, strict=True) if told)
             reason = f"{names} lie where they would in a mirrored image (axis {axis}): is it flipped?"
             yield Finding("fault", "", 0.9, reason)

@@ -27,6 +27,11 @@ class Frame:
     classes: tuple[str, ...]
     grid: Grid
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The same, as `LabelMap.names`."""
+        return self.classes
+
 
 @dataclass(frozen=True)
 class Finding:

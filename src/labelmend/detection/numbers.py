@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from labelmend.detection.calibration import Calibration, calibration_of
-from labelmend.detection.edges import edge_profile, peak_mm
+from labelmend.detection.edges import REACH_VOX, edge_profile, peak_mm
 from labelmend.detection.objects import WrongObject, wrong_objects
 from labelmend.detection.regions import Region, bounding_box, likeliest, regions
 from labelmend.detection.steps import MOST_STEPS, step_mm, steps_along
 from labelmend.errors import GeometryError
-from labelmend.geometry import boundary_displacements, trimmed_mean
+from labelmend.geometry import boundary_displacements, class_boxes, joint_box, trimmed_mean
+from labelmend.geometry.boxes import Slices
 from labelmend.types import BoolArray, FloatArray, LabelMap
 
 FAR_STEPS = 2.0
@@ -109,24 +112,33 @@ def views(given: LabelMap, probs: FloatArray) -> tuple[ClassView, ...]:
     expected = (k if given.overlapping else k + 1, *given.grid.shape)
     if probs.shape != expected:
         raise GeometryError(f"probabilities of shape {expected} expected, got {probs.shape}")
-    masks = given.masks()
     if given.overlapping:
         return tuple(
             ClassView(mask.astype(np.uint8), np.stack([1 - p, p]), (index,))
-            for index, (mask, p) in enumerate(zip(masks, probs, strict=True))
+            for index, (mask, p) in enumerate(zip(given.array, probs, strict=True))
         )
     indices = np.zeros(given.grid.shape, np.uint8 if k < 255 else np.uint16)
-    for index, mask in enumerate(masks, start=1):
-        indices[mask] = index
+    boxes = class_boxes(given)
+    for index, name in enumerate(given.classes, start=1):
+        box = boxes[name]
+        if box is not None:
+            indices[box][given.cropped(box).mask(name)] = index
     return (ClassView(indices, probs, tuple(range(k))),)
 
 
 def see(given: LabelMap, probs: FloatArray) -> Seen:
     """Regions and objects of disagreement of a case."""
     known, spacing = ~given.ignored(), given.grid.spacing_mm
-    tasks = views(given, probs)
+    tasks, background = views(given, probs), given.background is None
     found = tuple(
-        (view, tuple(regions(view.given, view.probs, spacing, known, predicted=view.predicted)))
+        (
+            view,
+            tuple(
+                regions(
+                    view.given, view.probs, spacing, known, predicted=view.predicted, background=background
+                )
+            ),
+        )
         for view in tasks
     )
     objects = tuple(
@@ -152,35 +164,62 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
             f"an image of shape (channels, *{given.grid.shape}) expected, got {image.shape}: "
             "audit labels on the grid of the images"
         )
-    spacing, drawn = given.grid.spacing_mm, given.masks()
-    masks = drawn & seen.known  # of overlapping classes, masks may run into what is ignored
-    predicted = [
-        (view.predicted == index) & seen.known
-        for view in seen.views
-        for index in range(1, len(view.classes) + 1)
-    ]
-    n_given, n_predicted, n_both = (
-        np.array([np.count_nonzero(mask) for mask in side])
-        for side in (masks, predicted, map(np.logical_and, masks, predicted))
-    )
-    gaps = np.array([_outline_gap(a, b, spacing) for a, b in zip(masks, predicted, strict=True)])
-    edges = [
-        np.nan if image is None else peak_mm(edge_profile(image, mask, spacing, seen.known), step_mm(spacing))
-        for mask in drawn
-    ]
+    boxes, rows = class_boxes(given), []
+    for view in seen.views:
+        found = find_objects(view.predicted, max_label=len(view.classes))
+        for number, index in enumerate(view.classes, start=1):
+            around = boxes[given.classes[index]], found[number - 1]
+            rows.append(_of_class(given, seen.known, view, number, around, image))
+    counts, gaps, edges = zip(*rows, strict=True)
+    n_given, n_predicted, n_both = np.array(counts).T
+    offset_mm, far, outline_mm = np.array(gaps).T
     total = n_given + n_predicted
     return CaseNumbers(
         n_given,
         n_predicted,
         np.where(total > 0, 2 * n_both / np.maximum(total, 1), np.nan),
-        gaps[:, 1],
-        gaps[:, 2],
-        gaps[:, 0],
+        far,
+        outline_mm,
+        offset_mm,
         np.array(edges),
         max((found.score for _, objects in seen.objects for found in objects), default=0.0),
         *_doubt(seen),
         _calibration(seen),
     )
+
+
+def _of_class(
+    given: LabelMap,
+    known: BoolArray,
+    view: ClassView,
+    number: int,
+    around: tuple[Slices | None, Slices | None],
+    image: FloatArray | None,
+) -> tuple[tuple[int, int, int], tuple[float, float, float], float]:
+    """Of one class its pixels given, predicted and both; what `_outline_gap` says; and where its edge lies.
+
+    Args:
+        given: the annotation.
+        known: `(*space)` booleans.
+        view: the task of the class.
+        number: of the class in the view.
+        around: boxes of the class where it is given and where it is predicted: no more is looked at.
+        image: `(c *space)`, or None.
+    """
+    name, spacing, shape = given.classes[view.classes[number - 1]], given.grid.spacing_mm, given.grid.shape
+    box = joint_box(around, shape, margin=1)
+    mask = given.cropped(box).mask(name) & known[box]  # masks of overlapping classes may run into what is not
+    guess = (view.predicted[box] == number) & known[box]
+    counts = tuple(int(np.count_nonzero(m)) for m in (mask, guess, mask & guess))
+    edge = float("nan")
+    if image is not None:
+        step = step_mm(spacing)
+        wide = joint_box(
+            around[:1], shape, margin=max(math.ceil((REACH_VOX + 1) * step / s) for s in spacing)
+        )
+        drawn = given.cropped(wide).mask(name)
+        edge = peak_mm(edge_profile(image[(slice(None), *wide)], drawn, spacing, known[wide]), step)
+    return counts, _outline_gap(mask, guess, spacing), edge  # type: ignore[return-value]
 
 
 def _outline_gap(

@@ -64,9 +64,9 @@ def _object(given: LabelMap, view: ClassView, region: Region, score: float) -> F
     size = measured(size_mm, given.grid.ndim, given.grid.unit)
     predicted = _name(given, view, region.predicted)
     annotated = _name(given, view, region.given)
-    if not region.given:
+    if not region.given and given.background is None:
         kind, name, reason = "missing", predicted, f"{predicted} of {size} seems to be missing."
-    elif not region.predicted:
+    elif not region.predicted and given.background is None:
         kind, name, reason = "spurious", annotated, f"{annotated} of {size} where none seems to be."
     else:
         kind, name = "wrong_class", predicted
@@ -88,12 +88,13 @@ def _stretch(given: LabelMap, view: ClassView, region: Region) -> Finding:
     """A part of an outline that is off; of two classes that meet there, it is the outline of the given
     one."""
     grid = given.grid
-    out = region.given > 0
-    name = _name(given, view, region.given or region.predicted)
+    is_class = given.background is not None  # value 0
+    out = region.given > 0 or is_class
+    name = _name(given, view, region.given if out else region.predicted)
     size_mm = float(region.inside.sum() * np.prod(grid.spacing_mm)) / region.width_mm
     length = measured(size_mm, grid.ndim - 1, grid.unit)
     width = measured(region.width_mm, 1, grid.unit)
-    other = _name(given, view, region.predicted) if region.given and region.predicted else ""
+    other = _name(given, view, region.predicted) if out and (region.predicted or is_class) else ""
     into = f" into {other}" if other else ""
     reason = f"{name}: {length} of outline lie {width} too far {'out' if out else 'in'}{into}."
     score = max(0.0, 2 * region.certainty - 1) * float(1 - np.exp(-region.width_steps / LEAST_WIDTH))
@@ -110,4 +111,4 @@ def _stretch(given: LabelMap, view: ClassView, region: Region) -> Finding:
 
 
 def _name(given: LabelMap, view: ClassView, index: int) -> str:
-    return given.classes[view.classes[index - 1]] if index else "background"
+    return given.classes[view.classes[index - 1]] if index else given.background or "background"

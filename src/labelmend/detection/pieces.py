@@ -47,9 +47,9 @@ def crossings(
     of_given: dict[tuple[int, int], list[Region]] = {}
     of_predicted: dict[tuple[int, int], list[Region]] = {}
     for region in found:
-        if region.given:
+        if region.given_object:
             of_given.setdefault((region.given, region.given_object), []).append(region)
-        if region.predicted:
+        if region.predicted_object:
             of_predicted.setdefault((region.predicted, region.predicted_object), []).append(region)
     for objects, is_given in ((of_given, True), (of_predicted, False)):
         for pieces in objects.values():

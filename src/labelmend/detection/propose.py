@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labelmend.detection.numbers import ClassView, Seen
 from labelmend.detection.own_findings import own_findings
 from labelmend.geometry import signed_distance
-from labelmend.types import BoolArray, LabelMap
+from labelmend.types import LabelMap
 
 LEAST_DOUBT = 0.2
 """Probability of the other class from which on a pixel changes its class when an outline is moved."""
@@ -30,33 +33,31 @@ def propose(given: LabelMap, seen: Seen, inward_mm: Sequence[float]) -> LabelMap
         inward_mm: per class, how far inward its outline has to go to lie along the edges, 0 where it does;
             see `Examined`.
     """
-    masks = _moved(given, seen.views, inward_mm)
+    new = {id(view): _moved(given, view, inward_mm) for view in seen.views}
     for own in own_findings(given, seen):
         view, region = own.view, own.region
         at, mended = region.slices, region.inside
         if own.finding.kind == "outline":
             margin = view.probs[region.predicted][at] - view.probs[region.given][at]
             mended = mended & (margin >= LEAST_MARGIN)
-        for number, index in enumerate(view.classes, start=1):  # all: one that moved may hold the region now
-            masks[index][at][mended] = view.predicted[at][mended] == number
-    return given.with_masks(masks)
+        new[id(view)][at][mended] = view.predicted[at][mended]
+    found = [new[id(view)] for view in seen.views]
+    if given.overlapping:
+        return given.with_masks(np.stack([indices > 0 for indices in found]))
+    return given.with_indices(found[0])
 
 
-def _moved(given: LabelMap, views: Sequence[ClassView], inward_mm: Sequence[float]) -> BoolArray:
-    """`(k *space)` the masks with their outlines on the edges."""
-    drawn = given.masks()
-    masks = drawn.copy()
-    for view in views:
-        own = list(view.classes)
-        for number, index in enumerate(own, start=1):
-            if not inward_mm[index]:
-                continue
-            prob = view.probs[number]
-            inside = signed_distance(drawn[index], given.grid.spacing_mm) < -inward_mm[index]
-            masks[index] |= inside & ~masks[own].any(axis=0) & (prob >= LEAST_DOUBT)
-            lost = drawn[index] & ~inside & (1 - prob >= LEAST_DOUBT)
-            others = view.probs[:, lost]
-            others[number] = -1
-            for other, heir in enumerate(own, start=1):
-                masks[heir][lost] = others.argmax(axis=0) == other
-    return masks
+def _moved(given: LabelMap, view: ClassView, inward_mm: Sequence[float]) -> NDArray[np.integer]:
+    """`(*space)` indices of the given classes of a task, with their outlines on the edges."""
+    indices = view.given.copy()
+    for number, index in enumerate(view.classes, start=1):
+        if not inward_mm[index]:
+            continue
+        prob, drawn = view.probs[number], view.given == number
+        inside = signed_distance(drawn, given.grid.spacing_mm) < -inward_mm[index]
+        indices[inside & (indices == 0) & (prob >= LEAST_DOUBT)] = number
+        lost = drawn & ~inside & (1 - prob >= LEAST_DOUBT)
+        others = view.probs[:, lost]
+        others[number] = -1
+        indices[lost] = others.argmax(axis=0)
+    return indices

@@ -89,6 +89,7 @@ def regions(
     known: BoolArray | None = None,
     *,
     predicted: IntArray | None = None,
+    background: bool = True,
 ) -> Iterator[Region]:
     """All regions of a case that are thick enough to count.
 
@@ -98,6 +99,7 @@ def regions(
         spacing_mm: per axis in mm.
         known: `(*space)` booleans, True where somebody annotated; None: everywhere.
         predicted: `(*space)` the likeliest classes, for callers that have them already.
+        background: whether 0 is the background, which has no objects; False where it is a class.
     """
     predicted = likeliest(probs) if predicted is None else predicted
     differ = given != predicted
@@ -108,7 +110,7 @@ def regions(
         return
     where = tuple(slice(*ends) for ends in box)
     pairs = np.where(differ[where], given[where].astype(np.intp) * len(probs) + predicted[where] + 1, 0)
-    objects = _Objects(given), _Objects(predicted)
+    objects = _Objects(given, background), _Objects(predicted, background)
     least_mm = LEAST_THICKNESS * step_mm(spacing_mm)
     for pair, within in enumerate(ndimage.find_objects(pairs), start=1):
         if within is None:
@@ -234,14 +236,14 @@ def _steps_out(wide: BoolArray, axis: int) -> tuple[IntArray, IntArray]:
 class _Objects:
     """Objects of the classes of an index map, found for the classes that are asked for."""
 
-    def __init__(self, indices: IntArray) -> None:
-        self._indices = indices
+    def __init__(self, indices: IntArray, background: bool) -> None:
+        self._indices, self._background = indices, background
         self._found: dict[int, tuple[IntArray, IntArray, list[int]]] = {}
 
     def under(self, index: int, at: tuple[slice, ...], inside: BoolArray) -> tuple[int, float]:
         """Number of the object of a class under a region, and how much of it is the region; 0 for the
         background."""
-        if index == 0:
+        if index == 0 and self._background:
             return 0, 0.0
         if index not in self._found:
             self._found[index] = self._find(index)

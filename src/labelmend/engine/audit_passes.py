@@ -87,7 +87,7 @@ class Tell:
         assert counted is not None
         (case,) = source.cases
         frame = Frame(source.classes, counted.grid)
-        slips = list(faults(frame, counted.layout, self.places))
+        slips = list(faults(Frame(source.names, counted.grid), counted.layout, self.places))
         if counted.misplaced:
             reason = f"Image and labels do not lie on each other: they differ in {counted.misplaced}."
             slips.append(Finding("fault", "", 1.0, reason))

@@ -26,7 +26,7 @@ from labelmend.io.nnunet import is_nnunet, open_nnunet
 from labelmend.io.probabilities import open_probabilities
 from labelmend.io.probability_folder import ProbabilityFolder
 from labelmend.io.table_base import listed
-from labelmend.types import FloatArray, LabelMap
+from labelmend.types import FloatArray, LabelMap, every_class
 
 Layout = Literal["folder", "nnunet", "coco"]
 
@@ -62,6 +62,11 @@ class Source:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.given.classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every class that reports count by, see `LabelMap.names`."""
+        return every_class(self.given.background, self.classes)
 
     @property
     def probabilities(self) -> Path:
@@ -121,7 +126,8 @@ class Source:
 
     def description(self) -> dict[str, Any]:
         """What audit.json says of all this."""
-        values = getattr(self.given, "values", None)
+        given = self.given
+        values = given.class_map() if isinstance(given, LabelFolder) and not given.overlapping else None
         spacing = self.spacing_mm
         return {
             "labels": str(self.labels.resolve()),
@@ -129,7 +135,7 @@ class Source:
             "probabilities": str(self.probs.path.resolve()),
             "images": None if self.images is None else str(self.images.resolve()),
             "classes": list(self.classes),
-            "values": None if values is None else dict(zip(self.classes, values, strict=True)),
+            "values": values,
             "overlapping": self.given.overlapping,
             "ignore": getattr(self.given, "ignore", None),
             "spacing_mm": spacing if spacing is None or isinstance(spacing, int | float) else list(spacing),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from labelmend import __version__
 from labelmend.detection import Calibration, calibration_of
@@ -27,7 +28,7 @@ from labelmend.engine.correct_outputs import files_of, home_of, ignore_value, pa
 from labelmend.engine.correct_trusted import Trusted, open_trusted
 from labelmend.engine.labels import check_revision
 from labelmend.engine.result_folder import check_result_folder
-from labelmend.geometry import frontier
+from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
 from labelmend.io.whole_folder import whole_folder
 from labelmend.methods.base import Facts, Method, hyper_parameters, tasks
@@ -165,16 +166,16 @@ class Counts:
 
 def count(given: LabelMap, probs: FloatArray) -> Counts:
     """The counts of one case."""
-    masks, known = given.masks(), ~given.ignored()
-    sums = []
+    known, sums = ~given.ignored(), []
     for labels, likely in tasks(given, probs):
         edge = np.zeros(given.grid.shape, bool)
-        for index in range(1, len(likely)):
-            mask = labels == index
-            edge |= frontier(mask, outer=False) | frontier(mask, outer=True)
+        for index, found in enumerate(find_objects(labels, max_label=len(likely) - 1), start=1):
+            box = joint_box((found,), labels.shape, margin=1)
+            mask = labels[box] == index
+            edge[box] |= frontier(mask, outer=False) | frontier(mask, outer=True)
         sums.append(calibration_of(labels[known], likely[:, known], edge[known]))
     return Counts(
-        pixels=masks.sum(axis=tuple(range(1, masks.ndim))).astype(float),
+        pixels=np.array([np.count_nonzero(given.mask(name)) for name in given.classes], float),
         annotated=int(known.sum()),
         calibration=sum(sums[1:], sums[0]),
         confidence=self_confidence(given, probs),
@@ -314,7 +315,7 @@ class _Work:
 
 def _note(revision: Revision, n_left_out: int, ignore: int | None) -> dict[str, Any]:
     """What the records say of a revision, in plain values."""
-    names = revision.labels.classes
+    names = revision.labels.names
     left_out = f"; left out of training as {ignore}" if n_left_out else ""
     displacement = [d if math.isfinite(d) else None for d in revision.displacement_mm]
     return {

@@ -112,8 +112,7 @@ def _write_folder(given: LabelFolder, place: Path, labels: Iterable[tuple[str, L
             for origin, target in zip(given.sources(case), given.target(place, case), strict=True):
                 write_bytes(target, read_bytes(origin))
     if not given.overlapping:
-        ignore = {} if given.ignore is None else {"ignore": given.ignore}
-        write_json(place.parent / NAMES, {"labels": {"background": 0, **given.class_map(), **ignore}})
+        write_json(place.parent / NAMES, given.dataset_json())
 
 
 def files_of(source: Source, place: Path, case: str) -> tuple[Path, ...]:

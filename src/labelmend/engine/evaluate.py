@@ -123,7 +123,7 @@ def evaluate(
     return Evaluation(
         labels=Path(labels),
         reference=Path(reference),
-        classes=theirs.classes,
+        classes=theirs.names,
         unit=common_unit(units),
         tolerance_mm=tolerance_mm,
         scores=tuple(scores),
@@ -153,10 +153,10 @@ def open_pair(
     lent = _lent_names(ours, theirs)
     if lent is not None:
         ours, theirs = opened(labels, lent), opened(reference, lent)
-    if set(ours.classes) != set(theirs.classes):
+    if set(ours.names) != set(theirs.names):
         raise ConfigError(
-            f"{labels} has the classes {', '.join(ours.classes)}, "
-            f"{reference} has {', '.join(theirs.classes)}: "
+            f"{labels} has the classes {', '.join(ours.names)}, "
+            f"{reference} has {', '.join(theirs.names)}: "
             "rename the class folders, or give the classes with their values"
         )
     missing = sorted(set(ours.cases) - set(theirs.cases))
@@ -170,7 +170,7 @@ def open_pair(
 
 def _lent_names(ours: LabelFolder, theirs: LabelFolder) -> dict[str, int] | None:
     """Names for two folders of integer maps that differ because one or both have none; else None."""
-    if set(ours.classes) == set(theirs.classes) or ours.overlapping or theirs.overlapping:
+    if set(ours.names) == set(theirs.names) or ours.overlapping or theirs.overlapping:
         return None
     if _unnamed(ours) and _unnamed(theirs):
         return dict(sorted({**ours.class_map(), **theirs.class_map()}.items(), key=lambda pair: pair[1]))
@@ -181,7 +181,7 @@ def _lent_names(ours: LabelFolder, theirs: LabelFolder) -> dict[str, int] | None
 
 def _unnamed(folder: LabelFolder) -> bool:
     """True for classes that are called after their values, since nobody named them."""
-    return folder.classes == tuple(map(str, folder.values or ()))
+    return folder.names == tuple(map(str, folder.values or ()))
 
 
 def common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:

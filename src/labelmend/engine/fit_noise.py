@@ -185,9 +185,9 @@ def fit_noise(
         grid = _grid(drawn, truth, ours, theirs, case)
         units[case] = grid.unit
         ignored = drawn.ignored() | truth.ignored()
-        masks = dict(zip(drawn.classes, drawn.masks(), strict=True))
-        for name, mask in zip(truth.classes, truth.masks(), strict=True):
-            pair = Pair(masks[name], mask, grid.spacing_mm, ignored if ignored.any() else None)
+        for name in truth.classes:
+            mask = truth.mask(name)
+            pair = Pair(drawn.mask(name), mask, grid.spacing_mm, ignored if ignored.any() else None)
             pairs[name].append(pair)
             measured[name].append(pair.against_clean(pair.given))
         on_case(case, len(ours.cases))
@@ -334,7 +334,7 @@ def _one_grid(labels: Sequence[LabelMap | None], holders: Sequence[LabelFolder |
 def _masks_of(labels: Sequence[LabelMap | None], name: str) -> list[BoolArray | None]:
     """The masks of a class; pixels that anybody ignores are background in all."""
     ignored = np.logical_or.reduce([m.ignored() for m in labels if m is not None])
-    return [None if m is None else m.masks()[m.classes.index(name)] & ~ignored for m in labels]
+    return [None if m is None else m.mask(name) & ~ignored for m in labels]
 
 
 def _row(measured: Displacement, case: str | None = None) -> dict[str, Any]:

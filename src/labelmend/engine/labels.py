@@ -102,6 +102,6 @@ def check_revision(revision: Revision, given: LabelMap) -> None:
         )
     ignored = given.ignored()
     if not np.array_equal(new.ignored(), ignored) or not np.array_equal(
-        new.masks()[:, ignored], given.masks()[:, ignored]
+        new.array[..., ignored], given.array[..., ignored]
     ):
         raise LabelValueError(f"case {revision.case}: the revision changes pixels that are to be ignored")

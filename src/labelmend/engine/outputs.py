@@ -134,7 +134,7 @@ def _write_labels(run: Run) -> list[dict[str, Any]]:
     for done, case in enumerate(training.cases, start=1):
         given = training.read_labels(case)
         note = run.store.note(case, run.version)
-        cases.append(_case_row(case, note, len(given.classes)))
+        cases.append(_case_row(case, note, len(given.names)))
         if not _is_written(written.get(case), run.folder):
             files = training.labels.write(target, case, run.store.read(case, run.version, given))
             sources = training.labels.sources(case)
@@ -184,7 +184,7 @@ def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
         "method": method_name(run.method),
         "parameters": hyper_parameters(run.method),
         "paper": " ".join(doc.split()),
-        "classes": labels.classes,
+        "classes": labels.names,
         "overlapping": labels.overlapping,
         "unit": grid.unit,
         "images": (training.root / "images").resolve(),
@@ -192,9 +192,7 @@ def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
         "corrected": "labels",
         "reference": reference and reference.resolve(),
         "spacing_mm": config.spacing_mm,
-        "label_values": None
-        if labels.overlapping
-        else dict(zip(labels.classes, labels.values or (), strict=False)),
+        "label_values": None if labels.overlapping else labels.class_map(),
         "ignore": labels.ignore,
         "clean_cases": [] if clean is None else clean.cases,
         "rounds": run.rows,

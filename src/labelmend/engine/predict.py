@@ -46,6 +46,7 @@ class ModelCard:
         correction: per class (logit, shift in mm): the level set that prediction with `correct` moves and by
             how much, or None where nothing is to be undone; None as a whole if nothing was measured.
         labelmend_version: version that wrote the model.
+        background: name of the class that channel 0 and value 0 stand for, None where they are background.
     """
 
     network: NetworkConfig | None
@@ -59,6 +60,7 @@ class ModelCard:
     spacing_mm: float | tuple[float, ...] | None = None
     correction: Correction | None = None
     labelmend_version: str = ""
+    background: str | None = None
 
     @property
     def out_channels(self) -> int:

@@ -309,5 +309,4 @@ def _write_names(folder: Path, audit: Audit, given: LabelFolder) -> None:
             raise OutputError(f"{given.path.parent} holds no {NAMES} any more: put it back")
         write_bytes(folder / NAMES, read_bytes(source))
     elif not given.overlapping:
-        ignore = {} if given.ignore is None else {"ignore": given.ignore}
-        write_json(folder / NAMES, {"labels": {"background": 0, **given.class_map(), **ignore}})
+        write_json(folder / NAMES, given.dataset_json())

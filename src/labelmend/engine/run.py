@@ -153,6 +153,7 @@ def _card(config: TrainConfig, material: Material, network: nn.Module | None) ->
         patch=per_axis(config.patch, ndim, "patch"),
         spacing_mm=tuple(spacing) if isinstance(spacing, list) else spacing,
         labelmend_version=__version__,
+        background=labels.background,
     )
 
 

@@ -238,10 +238,8 @@ def _prepared(
     if not (out / shard.named(MANIFEST)).exists():
         write_manifest(out / shard.named(MANIFEST), [])
     if not folder.overlapping:
-        ignore = {} if folder.ignore is None else {"ignore": folder.ignore}
-        names = {"labels": {"background": 0, **folder.class_map(), **ignore}}
         for copy in copies:
-            _write_once(copy / NAMES, names)
+            _write_once(copy / NAMES, folder.dataset_json())
     return _rows(out)
 
 
@@ -283,8 +281,5 @@ def _is_finished(done: ManifestRow, row: ManifestRow, out: Path) -> bool:
 def _dice(noisy: LabelMap, clean: LabelMap) -> dict[str, float | None]:
     """Dice per class outside ignored pixels, None where both masks are empty."""
     ignored = clean.ignored()
-    scores = {
-        name: dice(a, b, ignored)
-        for name, a, b in zip(clean.classes, noisy.masks(), clean.masks(), strict=True)
-    }
+    scores = {name: dice(noisy.mask(name), clean.mask(name), ignored) for name in clean.names}
     return {name: None if math.isnan(score) else round(score, 6) for name, score in scores.items()}

@@ -7,6 +7,7 @@ from labelmend.geometry.boundary import (
     frontier,
     trimmed_mean,
 )
+from labelmend.geometry.boxes import class_boxes, joint_box, mask_box
 from labelmend.geometry.outlines import outlines, paging_axis, rasterise
 from labelmend.geometry.sdf import check_spacing, signed_distance, signed_distance_at
 
@@ -14,8 +15,11 @@ __all__ = [
     "boundary_bias",
     "boundary_displacements",
     "check_spacing",
+    "class_boxes",
     "face_values",
     "frontier",
+    "joint_box",
+    "mask_box",
     "outlines",
     "paging_axis",
     "rasterise",

@@ -74,7 +74,7 @@ def check_dataset(dataset: Dataset, on_case: Callable[[str], None] = lambda case
         shapes.add(image.grid.shape)
         valid = ~labels.ignored()
         annotated += int(valid.sum())
-        counts += [int((mask & valid).sum()) for mask in labels.masks()]
+        counts += [int(np.count_nonzero(labels.mask(name) & valid)) for name in labels.classes]
         on_case(case)
     if first is None:
         raise LabelValueError(f"{dataset.root}: no case was selected, so there is nothing to check")

@@ -69,6 +69,11 @@ class CocoLabels:
         return True
 
     @property
+    def background(self) -> None:
+        """No category is what lies outside of all."""
+        return None
+
+    @property
     def cases(self) -> tuple[str, ...]:
         """Case ids, sorted."""
         return tuple(sorted(self.images))

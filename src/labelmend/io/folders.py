@@ -8,7 +8,7 @@ from pathlib import Path
 from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError, UnreadableFileError
 from labelmend.io.base import Spacing, case_id, format_of, read_bytes, suffix_of
 from labelmend.io.label_folder import LabelFolder
-from labelmend.io.names import Names, names_found, names_given, names_in_json, with_255_as_1
+from labelmend.io.names import Names, class_of_zero, names_found, names_given, names_in_json, with_255_as_1
 
 IGNORE_FOLDER = "ignore"
 _NO_DATA = (".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".html", ".db", ".ini")
@@ -36,6 +36,7 @@ def open_labels(
 
     Sub-folders hold one boolean map a class (`ignore` among them: pixels nobody annotated). Files are integer
     maps, named by `classes`, else by a dataset.json in the folder or its parent, else by the values found.
+    Value 0 is background, unless it is named as a class (`{"road": 0, ...}`).
     If the files of a folder together hold nothing but 0 and 255, they read as 0 and 1 and are written back as
     0 and 255.
 
@@ -73,6 +74,7 @@ def open_labels(
         files={case: (file,) for case, file in files.items()},
         spacing_mm=spacing_mm,
         stored_foreground=names.stored_foreground,
+        background=names.background,
     )
 
 
@@ -121,6 +123,12 @@ def _open_class_folders(
         )
     names = [folder.name for folder in folders if folder.name != IGNORE_FOLDER]
     if classes is not None:
+        zero = class_of_zero(classes, "classes")
+        if zero is not None:
+            raise ConfigError(
+                f"class {zero!r} has the value 0, but {path} has one folder a class, where 0 is whatever is "
+                "in none: give it a value from 1 up, or leave it out"
+            )
         wanted = sorted(
             (n for n in classes if classes[n] != 0 and n != IGNORE_FOLDER), key=lambda n: classes[n]
         )

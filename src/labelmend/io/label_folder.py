@@ -15,7 +15,7 @@ from labelmend.errors import ConfigError, GeometryError, LabelValueError, Missin
 from labelmend.io.atomic import whole_file
 from labelmend.io.base import Spacing, read_label_array, suffix_of, write_label_array
 from labelmend.io.values import distinct_values
-from labelmend.types import BoolArray, Grid, LabelMap
+from labelmend.types import BoolArray, Grid, LabelMap, every_class
 
 GEOMETRY_TOLERANCE = 1e-3
 
@@ -36,6 +36,7 @@ class LabelFolder:
         stored_foreground: 255 where an integer map keeps its one class as 255 and reads as 1, else None.
         usual_foreground: per class what foreground is written as where a source is empty; None: look at the
             other cases.
+        background: name of the value 0 of an integer map where it is a class, None where it is background.
     """
 
     path: Path
@@ -48,6 +49,12 @@ class LabelFolder:
     spacing_mm: Spacing = None
     stored_foreground: int | None = None
     usual_foreground: tuple[int, ...] | None = None
+    background: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every class that reports count by, see `LabelMap.names`."""
+        return every_class(self.background, self.classes)
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -56,7 +63,14 @@ class LabelFolder:
 
     def class_map(self) -> dict[str, int]:
         """Class names with their values (1..k when overlapping), fit for `open_labels(classes=...)`."""
-        return dict(zip(self.classes, self.values or range(1, len(self.classes) + 1), strict=True))
+        zero = {} if self.background is None else {self.background: 0}
+        return zero | dict(zip(self.classes, self.values or range(1, len(self.classes) + 1), strict=True))
+
+    def dataset_json(self) -> dict[str, dict[str, int]]:
+        """What a dataset.json beside integer maps says of their values, background and ignore among them."""
+        zero = {"background": 0} if self.background is None else {}
+        ignore = {} if self.ignore is None else {"ignore": self.ignore}
+        return {"labels": {**zero, **self.class_map(), **ignore}}
 
     def only(self, case: str) -> LabelFolder:
         """The same folder with one case, small enough to send to a worker; it writes what the whole would."""
@@ -137,15 +151,18 @@ class LabelFolder:
         known = (self.stored_foreground,) if self.stored_foreground is not None else self.values or ()
         strange = set(distinct_values(array)) - {0, *known, self.ignore}
         if strange:
-            named = ", ".join(f"{name} = {value}" for name, value in zip(self.classes, known, strict=True))
+            pairs = [*zip(self.classes, known, strict=True)]
+            pairs = pairs if self.background is None else [(self.background, 0), *pairs]
+            named = ", ".join(f"{name} = {value}" for name, value in pairs)
+            below = " over background 0" if self.background is None else ""
             raise LabelValueError(
-                f"case {case}: {path} holds {_listed(strange)}, but the classes are {named} over background 0"
+                f"case {case}: {path} holds {_listed(strange)}, but the classes are {named}{below}"
                 + (f" and ignore {self.ignore}" if self.ignore is not None else "")
                 + ": name the value as a class, or as the one to ignore"
             )
         if self.stored_foreground is not None:
             array[array == self.stored_foreground] = 1
-        return LabelMap(array, grid, self.classes, self.values, self.ignore)
+        return LabelMap(array, grid, self.classes, self.values, self.ignore, background=self.background)
 
     def _read_masks(self, case: str) -> LabelMap:
         masks, grids = zip(*(self._read_mask(path, case) for path in self.sources(case)), strict=True)

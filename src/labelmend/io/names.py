@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,13 @@ from labelmend.io.values import distinct_values
 
 MOST_CLASSES = 255
 
+_BACKGROUND_WORDS = (
+    "0 background backgr bckg bkg bgd bg back unlabelled unlabeled nolabel notlabelled notlabeled clearlabel "
+    "unannotated notannotated unknown undefined unassigned nothing noclass none null void empty exterior outside"
+)
+NO_CLASS = frozenset(_BACKGROUND_WORDS.split())
+"""What value 0 is called, in small letters and without signs, where it is background and no class."""
+
 
 @dataclass(frozen=True)
 class Names:
@@ -24,16 +33,20 @@ class Names:
         values: their integers.
         ignore: the integer that marks "not annotated", or None.
         stored_foreground: 255 where 0/255 is read as 0/1, else None.
+        background: name of value 0 where it is a class, else None.
     """
 
     classes: tuple[str, ...]
     values: tuple[int, ...]
     ignore: int | None
     stored_foreground: int | None = None
+    background: str | None = None
 
 
 def names_given(mapping: Mapping[str, int], ignore: int | None, origin: str) -> Names:
-    """Names as somebody wrote them down; value 0 is background, the name `ignore` marks the value to ignore.
+    """Names as somebody wrote them down; the name `ignore` marks the value to ignore.
+
+    Value 0 is background, unless its name says that it is a class: {"road": 0, "sidewalk": 1}.
 
     Args:
         mapping: name -> integer.
@@ -47,15 +60,40 @@ def names_given(mapping: Mapping[str, int], ignore: int | None, origin: str) -> 
             )
     if ignore is None:
         ignore = mapping.get("ignore")
+    background = class_of_zero(mapping, origin)
     if ignore == 0:
-        raise ConfigError(f"{origin}: 0 is the background and cannot be the value to ignore")
+        what = "the background" if background is None else f"the class {background!r}"
+        raise ConfigError(f"{origin}: 0 is {what} and cannot be the value to ignore")
     pairs = sorted((v, name) for name, v in mapping.items() if v not in (0, ignore) and name != "ignore")
     values = tuple(value for value, _ in pairs)
+    if background is not None and not pairs:
+        raise ConfigError(
+            f"{origin}: {background!r} = 0 is the only class, so there is nothing to tell it from: "
+            "name the classes of the other values too"
+        )
     if not pairs or len(set(values)) < len(values):
         raise ConfigError(
             f"{origin}: expected foreground classes with a value of their own each, got {dict(mapping)}"
         )
-    return Names(tuple(name for _, name in pairs), values, ignore)
+    return Names(tuple(name for _, name in pairs), values, ignore, background=background)
+
+
+def class_of_zero(mapping: Mapping[str, int], origin: str) -> str | None:
+    """The name of value 0 if it is a class, None if it is background or has no name.
+
+    >>> class_of_zero({"road": 0, "car": 1}, "x"), class_of_zero({"_background_": 0, "car": 1}, "x")
+    ('road', None)
+
+    Raises:
+        ConfigError: 0 has two names, and is not background in both.
+    """
+    named = [name for name, value in mapping.items() if value == 0 and name != "ignore"]
+    found = [name for name in named if re.sub(r"[\W_]+", "", name.casefold()) not in NO_CLASS]
+    if found and len(named) > 1:
+        raise ConfigError(
+            f"{origin}: value 0 has {len(named)} names, {' and '.join(named)}: keep one of them"
+        )
+    return found[0] if found else None
 
 
 def names_in_json(folder: Path) -> tuple[Mapping[str, int], Path] | None:
@@ -94,7 +132,7 @@ def with_255_as_1(names: Names, paths: Iterable[Path]) -> Names:
         raise LabelValueError(
             f"the label files hold only 0 and 255, but the classes are {named}: name one class"
         )
-    return Names(names.classes, names.values, names.ignore, stored_foreground=255)
+    return dataclasses.replace(names, stored_foreground=255)
 
 
 def names_found(paths: Iterable[Path], ignore: int | None, folder: Path) -> Names:

@@ -20,6 +20,7 @@ from labelmend.errors import ConfigError, DataError, MissingDataError, Unreadabl
 from labelmend.io.base import FORMATS, Spacing, case_id, read_bytes
 from labelmend.io.folders import open_images, open_labels
 from labelmend.io.label_folder import LabelFolder
+from labelmend.io.names import class_of_zero
 from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table_base import listed
 
@@ -133,9 +134,16 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
     if ignore is not None and ignore <= max(values, default=0):
         raise ConfigError(f'{source}: "ignore" is {ignore}, but nnU-Net needs the highest value for it')
     regions = {name: region for name, region in names.items() if region != (0,)}
+    zeros = {name: 0 for name, region in names.items() if region == (0,)}
+    zero = class_of_zero(zeros, str(source))
     if all(len(region) == 1 for region in regions.values()):
-        classes = {name: region[0] for name, region in regions.items()}
+        classes = zeros | {name: region[0] for name, region in regions.items()}
         return open_labels(folder, classes=classes, ignore=ignore, spacing_mm=spacing)
+    if zero is not None:
+        raise ConfigError(
+            f"{source}: {zero!r} is 0, but beside classes of several values 0 is what lies in none of them: "
+            'call it "background"'
+        )
     found = open_labels(
         folder, classes={f"value {v}": v for v in sorted(values)}, ignore=ignore, spacing_mm=spacing
     )

@@ -67,6 +67,7 @@ def open_probabilities(
             arrays,
             order=order,
             ras=reader in _REORIENTING,
+            background=labels.background,
         )
     else:
         channels, pictures, notes = _class_files(path, labels)
@@ -137,11 +138,12 @@ def _class_files(
         )
     notes = []
     channels = labels.classes
-    if BACKGROUND_FOLDER in there and BACKGROUND_FOLDER not in labels.classes:
+    zero = labels.background or BACKGROUND_FOLDER
+    if zero in there and zero not in labels.classes:
         if labels.overlapping:
-            notes.append(f"{path / BACKGROUND_FOLDER} is not needed, since the classes overlap.")
+            notes.append(f"{path / zero} is not needed, since the classes overlap.")
         else:
-            channels = (BACKGROUND_FOLDER, *channels)
+            channels = (zero, *channels)
     found = {name: open_images(path / name) for name in channels}
     somewhere = set().union(*found.values())
     for name, files in found.items():

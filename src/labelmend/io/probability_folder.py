@@ -30,7 +30,7 @@ from labelmend.io.array_file import ArrayFile, open_array
 from labelmend.io.probability_checks import checked_sigmoid, checked_softmax, with_background
 from labelmend.io.probability_picture import integer_step, read_picture
 from labelmend.io.table_base import listed
-from labelmend.types import Grid, LabelMap
+from labelmend.types import Grid, LabelMap, every_class
 
 _HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 """All numbers of 16 bits."""
@@ -45,6 +45,8 @@ class LabelSource(Protocol):
     def classes(self) -> tuple[str, ...]: ...
     @property
     def overlapping(self) -> bool: ...
+    @property
+    def background(self) -> str | None: ...
     @property
     def cases(self) -> tuple[str, ...]: ...
     def read(self, case: str) -> LabelMap: ...
@@ -65,6 +67,7 @@ class ProbabilityFolder:
         order: order of the axes of arrays, or "auto": by the name of the array.
         ras: arrays of nnU-Net lie in RAS orientation.
         notes: sentences on what was found and left out.
+        background: name of the first channel of exclusive classes where value 0 is a class.
     """
 
     path: Path
@@ -76,6 +79,7 @@ class ProbabilityFolder:
     order: Order | Literal["auto"] = "auto"
     ras: bool = False
     notes: tuple[str, ...] = ()
+    background: str | None = None
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -161,8 +165,10 @@ class ProbabilityFolder:
             )
         expected = k if self.overlapping else k + 1
         if found.shape[0] != expected and not (k == 1 and found.shape[0] == 1):
-            names = listed(self.classes if self.overlapping else ("background", *self.classes), most=8)
-            hint = {k: "save the background too, as the first channel", k + 1: "leave out the background"}
+            zero = self.background or "the background"
+            every = every_class(None if self.overlapping else self.background or "background", self.classes)
+            names = listed(every, most=8)
+            hint = {k: f"save {zero} too, as the first channel", k + 1: f"leave out {zero}"}
             raise GeometryError(
                 f"the array has {found.shape[0]} channels, expected {expected} ({names}): "
                 f"{hint.get(found.shape[0], 'predict with a model of the same classes')}"

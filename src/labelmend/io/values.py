@@ -9,6 +9,9 @@ from labelmend.errors import GeometryError, LabelValueError
 
 WHOLE_TOLERANCE = 1e-4
 
+BLOCK = 1 << 18
+"""Pixels that are counted at once: counting makes a copy of eight bytes each."""
+
 
 def as_integers(array: NDArray) -> NDArray:
     """Label values as integers: integers keep their dtype, floats must be whole numbers and become int32.
@@ -52,14 +55,15 @@ def check_shape(array: NDArray, shape: tuple[int, ...]) -> None:
 
 
 def distinct_values(array: NDArray) -> tuple[int, ...]:
-    """The values that occur in an integer array, sorted; narrow ranges are counted, which is faster."""
+    """The values that occur in an integer array, sorted; narrow ranges are counted, a block at a time."""
     if array.size == 0:
         return ()
     low, high = int(array.min()), int(array.max())
     if high - low > 1 << 16:
         return tuple(map(int, np.unique(array)))
-    if low >= 0 and high <= 1 << 16:  # counted from zero on
-        return tuple(map(int, np.flatnonzero(np.bincount(array.ravel()))))
-    if array.dtype.itemsize < 8:
-        array = array.astype(np.int64 if high > 2**31 - 1 else np.int32, copy=False)
-    return tuple(int(v) + low for v in np.flatnonzero(np.bincount((array - low).ravel())))
+    there, flat = np.zeros(high - low + 1, bool), array.ravel(order="K")
+    for start in range(0, flat.size, BLOCK):
+        part = flat[start : start + BLOCK]
+        above = part - part.dtype.type(low) if low >= 0 else part.astype(np.int64) - low
+        there |= np.bincount(above.astype(np.intp), minlength=len(there)) > 0
+    return tuple(int(v) + low for v in np.flatnonzero(there))

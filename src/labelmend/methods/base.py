@@ -151,17 +151,20 @@ def revision(
     """
     given = predicted.given
     labels = given.with_masks(masks)
-    before, after = given.masks(), labels.masks()
+    added, removed, displacement = [], [], []
+    for name in given.names:
+        before, after = given.mask(name), labels.mask(name)
+        added.append(int(np.count_nonzero(after & ~before)))
+        removed.append(int(np.count_nonzero(before & ~after)))
+        displacement.append(boundary_bias(before, after, given.grid.spacing_mm))
     return Revision(
         case=predicted.case,
         labels=labels,
         reason=reason,
-        added_vox=tuple(int((a & ~b).sum()) for a, b in zip(after, before, strict=True)),
-        removed_vox=tuple(int((b & ~a).sum()) for a, b in zip(after, before, strict=True)),
-        displacement_mm=tuple(
-            boundary_bias(b, a, given.grid.spacing_mm) for a, b in zip(after, before, strict=True)
-        ),
-        confidence=_agreement(predicted.probs, given, after) if confidence is None else confidence,
+        added_vox=tuple(added),
+        removed_vox=tuple(removed),
+        displacement_mm=tuple(displacement),
+        confidence=_agreement(predicted.probs, given, labels) if confidence is None else confidence,
     )
 
 
@@ -182,10 +185,12 @@ def tasks(labels: LabelMap, probs: FloatArray) -> list[tuple[NDArray, FloatArray
     Returns:
         pairs of `(*space)` integers and `(C *space)` probabilities.
     """
-    masks = labels.masks()
     if labels.overlapping:
-        return [(mask.astype(int), np.stack([1 - p, p])) for mask, p in zip(masks, probs, strict=True)]
-    return [(np.where(masks.any(0), masks.argmax(0) + 1, 0), probs)]
+        return [(mask.astype(int), np.stack([1 - p, p])) for mask, p in zip(labels.array, probs, strict=True)]
+    indices = np.zeros(labels.grid.shape, np.intp)
+    for index, name in enumerate(labels.classes, start=1):
+        indices[labels.mask(name)] = index
+    return [(indices, probs)]
 
 
 def masks_of(answers: Sequence[NDArray], n_classes: int, *, overlapping: bool) -> BoolArray:
@@ -212,13 +217,15 @@ def flat_tasks(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return channels.softmax(dim=0)[None], truth[None]
 
 
-def _agreement(probs: FloatArray, given: LabelMap, after: BoolArray) -> float:
+def _agreement(probs: FloatArray, given: LabelMap, revised: LabelMap) -> float:
     """Mean probability that the network gives to the revised labels where they differ from the given ones."""
-    changed = after != given.masks()
-    if not changed.any():
-        return 1.0
-    foreground = foreground_probs(probs, given)
-    return float(np.where(after, foreground, 1 - foreground)[changed].mean())
+    found = []
+    for name, prob in zip(given.classes, foreground_probs(probs, given), strict=True):
+        after = revised.mask(name)
+        changed = after != given.mask(name)
+        found.append(np.where(after[changed], prob[changed], 1 - prob[changed]))
+    every = np.concatenate(found)
+    return float(every.mean()) if every.size else 1.0
 
 
 def hyper_parameters(method: Method) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labelmend.errors import GeometryError
+from labelmend.geometry import class_boxes, joint_box
 from labelmend.metrics.overlap import dice, iou
 from labelmend.metrics.surface import known_boundary_bias, surface_distances
 from labelmend.types import LabelMap, class_index
@@ -91,7 +93,9 @@ def score_case(
     tolerance_mm: float = 2.0,
     spacing_mm: Sequence[float] | float | None = None,
 ) -> tuple[Score, ...]:
-    """The scores of one case, a class each in the order of the reference.
+    """The scores of one case, a class each in the order of the reference, a named value 0 first.
+
+    One class at a time is looked at, in the box that holds it: memory does not grow with their number.
 
     Args:
         case: case id.
@@ -105,25 +109,42 @@ def score_case(
         GeometryError: shapes differ.
     """
     spacing = reference.grid.spacing_mm if spacing_mm is None else spacing_mm
-    ignore, masks = reference.ignored(), labels.masks()
-    scores = []
-    for name, truth in zip(reference.classes, reference.masks(), strict=True):
-        mask = masks[class_index(labels.classes, name)]
-        surfaces = surface_distances(mask, truth, spacing_mm=spacing, ignore=ignore)
-        scores.append(
-            Score(
-                case=case,
-                class_name=name,
-                dice=dice(mask, truth, ignore),
-                iou=iou(mask, truth, ignore),
-                nsd=surfaces.nsd(tolerance_mm),
-                hd95_mm=surfaces.hausdorff(95),
-                boundary_bias_mm=known_boundary_bias(mask, truth, spacing_mm=spacing, ignore=ignore),
-                labels_vox=int((mask & ~ignore).sum()),
-                reference_vox=int((truth & ~ignore).sum()),
-            )
+    if labels.grid.shape != reference.grid.shape:
+        raise GeometryError(
+            f"case {case}: labels of shape {labels.grid.shape}, reference of shape {reference.grid.shape}; "
+            "they must be equal"
         )
+    ours, theirs = class_boxes(labels), class_boxes(reference)
+    scores = []
+    for name in reference.names:
+        class_index(labels.names, name)
+        box = joint_box((ours[name], theirs[name]), reference.grid.shape, margin=1)
+        scores.append(_score(case, name, labels.cropped(box), reference.cropped(box), tolerance_mm, spacing))
     return tuple(scores)
+
+
+def _score(
+    case: str,
+    name: str,
+    labels: LabelMap,
+    reference: LabelMap,
+    tolerance_mm: float,
+    spacing_mm: Sequence[float] | float,
+) -> Score:
+    """The score of one class, of both annotations in the box that holds it in both, and one pixel around."""
+    mask, truth, ignore = labels.mask(name), reference.mask(name), reference.ignored()
+    surfaces = surface_distances(mask, truth, spacing_mm=spacing_mm, ignore=ignore)
+    return Score(
+        case=case,
+        class_name=name,
+        dice=dice(mask, truth, ignore),
+        iou=iou(mask, truth, ignore),
+        nsd=surfaces.nsd(tolerance_mm),
+        hd95_mm=surfaces.hausdorff(95),
+        boundary_bias_mm=known_boundary_bias(mask, truth, spacing_mm=spacing_mm, ignore=ignore),
+        labels_vox=int(np.count_nonzero(mask & ~ignore)),
+        reference_vox=int(np.count_nonzero(truth & ~ignore)),
+    )
 
 
 def summarise(class_name: str, scores: Iterable[Score]) -> ClassSummary:

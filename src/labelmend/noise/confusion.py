@@ -61,17 +61,17 @@ class ConfusionNoise(Noise):
         Raises:
             ConfigError: there is but one class, or `pairs` names one that the labels do not have.
         """
-        if len(labels.classes) < 2:
-            only = ", ".join(labels.classes)
+        if len(labels.names) < 2:
+            only = ", ".join(labels.names)
             raise ConfigError(f"confusion noise needs two classes or more, got only {only}: leave it out")
         for name in [name for pair in (self.pairs or {}).items() for name in pair]:
-            class_index(labels.classes, name)
+            class_index(labels.names, name)
         base = int(rng.integers(SEED_LIMIT))
         drawn: dict[str, list[list[Any]]] = {}
-        for name, mask in zip(labels.classes, labels.masks(), strict=True):
+        for name in labels.names:
             own = case_generator(base, name)
-            confused = 1 + np.flatnonzero(own.random(label(mask)[1]) < self.probability)
-            others = self._others(name, labels.classes)
+            confused = 1 + np.flatnonzero(own.random(label(labels.mask(name))[1]) < self.probability)
+            others = self._others(name, labels.names)
             drawn[name] = [[int(i), others[own.integers(len(others))]] for i in confused if others]
         return {"noise": self.name, "classes": drawn}
 
@@ -86,14 +86,15 @@ class ConfusionNoise(Noise):
         clean = labels.masks()
         kept, given = clean.copy(), np.zeros_like(clean)
         for name, confused in params["classes"].items():
-            j = class_index(labels.classes, name)
-            objects, _ = label(clean[j])
+            objects, _ = label(labels.mask(name))
             boxes = find_objects(objects) if confused else []
             for number, taken_for in confused:
                 box = boxes[number - 1]
                 thing = objects[box] == number
-                kept[j][box] &= ~thing
-                given[class_index(labels.classes, taken_for)][box] |= thing
+                if name != labels.background:  # what no mask holds is of value 0
+                    kept[class_index(labels.classes, name)][box] &= ~thing
+                if taken_for != labels.background:
+                    given[class_index(labels.classes, taken_for)][box] |= thing
         return labels.with_masks(kept | given)
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> ConfusionNoise:
