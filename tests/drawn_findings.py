@@ -157,3 +157,19 @@ def told(
     rest = [numbers_of(other, see(other, sure(other.array, len(other.classes))), image) for other in others]
     own = [found.finding for found in own_findings(given, seen)]
     return Told(given, seen, examine(given, own, numbers, typical([numbers, *rest], 1.0), slips=slips))
+
+
+def crowded(seed: int, shape: Sequence[int], k: int, **more: Any) -> tuple[LabelMap, FloatArray]:
+    """Blocks of k classes, some of them nowhere, a few pixels ignored, and unsure probabilities of them."""
+    rng = np.random.default_rng(seed)
+    true = np.zeros(shape, np.uint8)
+    for value in rng.permutation(np.arange(1, k)):
+        start = [int(rng.integers(0, n - 3)) for n in shape]
+        true[tuple(slice(s, s + int(rng.integers(3, 14))) for s in start)] = value
+    given = np.roll(true, int(rng.integers(-2, 3)), axis=int(rng.integers(len(shape))))
+    given[tuple(slice(n // 2, n // 2 + 5) for n in shape)] = 1
+    given[rng.random(shape) < 0.01] = 9
+    logits = 3 * (np.arange(k + 1).reshape(-1, *[1] * len(shape)) == true) + rng.normal(size=(k + 1, *shape))
+    probs = np.exp(logits)
+    spacing_mm = (2.5, 0.8, 1.2)[: len(shape)]
+    return exclusive(given, k, spacing_mm, ignore=9, **more), (probs / probs.sum(axis=0)).astype(np.float32)

@@ -110,3 +110,55 @@ def test_an_unknown_class_is_told_with_the_names_there_are():
     assert class_index(NAMES, "heart") == 1
     with pytest.raises(ConfigError, match="no class called 'liver'; the classes are lung, heart"):
         class_index(NAMES, "liver")
+
+
+def test_a_named_value_0_is_a_class_that_reports_count_and_no_channel():
+    labels = exclusive([[0, 1, 2], [0, 255, 0]], background="road", ignore=255)
+    assert labels.names == ("road", "lung", "heart")
+    assert labels.classes == NAMES
+    assert labels.masks().shape == (2, 2, 3)
+    assert labels.mask("road").tolist() == [[True, False, False], [True, False, True]]
+    assert labels.mask("heart").tolist() == [[False, False, True], [False, False, False]]
+    assert exclusive([[0, 1, 2], [0, 0, 0]]).names == NAMES
+
+
+def test_value_0_is_refused_as_a_class_where_it_cannot_be_one():
+    with pytest.raises(ConfigError, match="value 0 cannot be the class 'lung': another value has that name"):
+        exclusive([[0, 1, 2], [0, 0, 0]], background="lung")
+    with pytest.raises(ConfigError, match="value 0 cannot be the class 'road': the classes overlap"):
+        overlapping([[0] * 3] * 2, [[0] * 3] * 2, background="road")
+
+
+def test_one_mask_is_the_one_of_all_masks():
+    one = exclusive([[0, 7, 40], [40, 0, 0]], values=(7, 40))
+    other = overlapping([[1, 1, 0], [0, 0, 0]], [[0, 1, 1], [0, 0, 0]])
+    for labels in (one, other):
+        for name, mask in zip(NAMES, labels.masks(), strict=True):
+            np.testing.assert_array_equal(labels.mask(name), mask)
+    with pytest.raises(ConfigError, match="no class called 'spleen'"):
+        one.mask("spleen")
+
+
+def test_a_part_is_a_view_with_the_same_names():
+    box = (slice(0, 2), slice(1, 3))
+    labels = exclusive([[0, 1, 2], [2, 255, 0]], ignore=255, background="road")
+    part = labels.cropped(box)
+    assert part.array.tolist() == [[1, 2], [255, 0]]
+    assert np.shares_memory(part.array, labels.array)
+    assert (part.grid.shape, part.grid.spacing_mm) == ((2, 2), (1.0, 2.0))
+    assert part.mask("road").tolist() == [[False, False], [False, True]]
+    ignored = np.array([[0, 0, 1], [0, 0, 0]], bool)
+    masks = overlapping([[1, 1, 0], [0, 0, 0]], [[0, 1, 1], [0, 0, 0]], ignored_mask=ignored)
+    assert masks.cropped(box).ignored().tolist() == [[False, True], [False, False]]
+    assert masks.cropped(box).mask("lung").tolist() == [[True, False], [False, False]]
+
+
+def test_indices_become_values_and_ignored_pixels_stay():
+    labels = exclusive([[255, 7, 40], [0, 0, 0]], values=(7, 40), ignore=255)
+    new = labels.with_indices(np.array([[1, 2, 0], [1, 0, 2]]))
+    assert new.array.tolist() == [[255, 40, 0], [7, 0, 40]]
+    assert new.array.dtype == np.uint8
+    with pytest.raises(GeometryError, match="which overlap"):
+        overlapping([[0] * 3] * 2, [[0] * 3] * 2).with_indices(np.zeros((2, 3), int))
+    with pytest.raises(GeometryError, match=r"shape \(3, 2\)"):
+        labels.with_indices(np.zeros((3, 2), int))

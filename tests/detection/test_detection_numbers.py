@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drawn_findings import box, disc, exclusive, overlapping, sure
+from drawn_findings import box, crowded, disc, exclusive, overlapping, sure
 from labelmend.detection import CaseNumbers, numbers_of, see
-from labelmend.detection.numbers import _at_outlines, views
+from labelmend.detection.edges import edge_profile, peak_mm
+from labelmend.detection.numbers import _at_outlines, _outline_gap, views
+from labelmend.detection.steps import step_mm
 from labelmend.errors import GeometryError
 from labelmend.geometry import frontier
 from labelmend.types import Grid, LabelMap
@@ -241,3 +243,23 @@ def test_calibration_looks_at_known_pixels_only():
     assert found.n.sum() == 1800
     inner, outer = 12 * 24 - 10 * 22, 12 + 12 + 24
     assert (found.n_at_outlines, found.at_outlines) == (inner + outer, pytest.approx(0.9 * (inner + outer)))
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (14, 30, 25)])
+@pytest.mark.parametrize("seed", range(4))
+def test_numbers_from_boxes_are_those_of_whole_masks_to_the_last_bit(shape, seed):
+    labels, softmax = crowded(seed, shape, 6)
+    masks = LabelMap(labels.masks(), labels.grid, labels.classes, ignored_mask=labels.ignored())
+    image = np.random.default_rng(seed).normal(size=(2, *shape))
+    for given, probs in ((labels, softmax), (masks, softmax[1:])):
+        seen = see(given, probs)
+        found = numbers_of(given, seen, image)
+        drawn, spacing = given.masks(), given.grid.spacing_mm
+        predicted = [v.predicted == i for v in seen.views for i in range(1, len(v.classes) + 1)]
+        sides = [(a & seen.known, b & seen.known) for a, b in zip(drawn, predicted, strict=True)]
+        assert found.n_given.tolist() == [a.sum() for a, _ in sides]
+        assert found.n_predicted.tolist() == [b.sum() for _, b in sides]
+        gaps = np.array([_outline_gap(a, b, spacing) for a, b in sides])
+        np.testing.assert_array_equal(np.stack([found.offset_mm, found.far, found.outline_mm], axis=1), gaps)
+        profiles = [edge_profile(image, mask, spacing, seen.known) for mask in drawn]
+        np.testing.assert_array_equal(found.edge_mm, [peak_mm(p, step_mm(spacing)) for p in profiles])

@@ -130,3 +130,16 @@ def test_overlapping_classes_have_faults_too():
     given = overlapping([HEART, np.zeros(SHAPE, bool)])
     (fault,) = told(given, [overlapping([HEART, LIVER])] * 25)
     assert fault.class_name == "b"
+
+
+def test_a_case_that_is_all_of_value_0_is_empty_only_if_that_is_no_class():
+    empty = np.zeros(SHAPE)
+    assert [f.reason for f in told(exclusive(empty), [exclusive(empty)] * 3)] == ["Nothing is annotated."]
+    road = exclusive(empty, background="road")
+    assert told(road, [road] * 3) == []
+
+
+def test_a_class_of_value_0_that_all_other_cases_have_is_missed():
+    full = exclusive(np.ones(SHAPE), background="road")
+    others = [exclusive(HEART, background="road")] * 20
+    assert [f.class_name for f in told(full, others)] == ["road"]

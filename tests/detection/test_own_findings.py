@@ -53,3 +53,33 @@ def test_nothing_is_told_of_a_case_without_errors_nor_of_an_empty_one_in_3d():
     assert own_findings(given, see(given, sure(LARGE * 1, 1))) == ()
     empty = exclusive(np.zeros((4, 20, 20)), spacing_mm=(5.0, 1.0, 1.0))
     assert own_findings(empty, see(empty, sure(empty.array, 1))) == ()
+
+
+def test_with_a_class_of_value_0_no_object_is_missing_nor_too_much_but_of_the_wrong_class():
+    sidewalk = LARGE * 1
+    for given, true, names in (
+        (sidewalk, (LARGE | SMALL) * 1, ("a", "road")),
+        ((LARGE | SMALL) * 1, sidewalk, ("road", "a")),
+    ):
+        labels = exclusive(given, background="road")
+        (own,) = own_findings(labels, see(labels, sure(true, 1)))
+        assert (own.finding.kind, own.finding.class_name, own.finding.other) == ("wrong_class", *names)
+        assert own.finding.reason.endswith(f"annotated as {names[1]} look like {names[0]}.")
+        assert own.finding.size_mm == SMALL.sum()
+
+
+def test_an_object_of_value_0_inside_of_another_class_is_an_object():
+    given = exclusive(np.ones(SHAPE), background="road")
+    true = np.where(SMALL, 0, 1)
+    (own,) = own_findings(given, see(given, sure(true, 1)))
+    assert (own.finding.kind, own.finding.class_name, own.finding.other) == ("wrong_class", "road", "a")
+    assert own.finding.box == own.region.box == ((56, 69), (56, 69))
+
+
+def test_an_outline_of_value_0_runs_into_the_class_beside_it():
+    true, drawn = box(SHAPE, (0, 80), (0, 40)), box(SHAPE, (0, 80), (0, 33))
+    labels = exclusive(drawn, background="road")
+    (own,) = own_findings(labels, see(labels, sure(true * 1, 1)))
+    assert (own.finding.kind, own.finding.class_name, own.finding.other) == ("outline", "road", "a")
+    assert own.finding.offset_mm > 0
+    assert own.finding.reason.endswith("too far out into a.")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
-from drawn_findings import box, disc, exclusive, sure, told
+from drawn_findings import box, crowded, disc, exclusive, sure, told
 from labelmend.detection import Region, Seen, WrongObject, own_findings, propose, see
 from labelmend.detection.numbers import views
+from labelmend.detection.propose import LEAST_DOUBT, LEAST_MARGIN
+from labelmend.geometry import signed_distance
 from labelmend.types import Grid, LabelMap
 
 SHAPE = (80, 80)
@@ -81,3 +84,47 @@ def test_what_nothing_is_told_of_stays_as_it_is():
     proposed = propose(given, see(given, sure(BOTH, 2)), (0.0, 0.0))
     np.testing.assert_array_equal(proposed.array, given.array)
     assert proposed.array is not given.array
+
+
+def from_masks(given: LabelMap, seen: Seen, inward_mm) -> np.ndarray:
+    """The proposal made of one mask a class, all at once."""
+    drawn = given.masks()
+    masks = drawn.copy()
+    for view in seen.views:
+        own = list(view.classes)
+        for number, index in enumerate(own, start=1):
+            if inward_mm[index]:
+                prob = view.probs[number]
+                inside = signed_distance(drawn[index], given.grid.spacing_mm) < -inward_mm[index]
+                masks[index] |= inside & ~masks[own].any(axis=0) & (prob >= LEAST_DOUBT)
+                lost = drawn[index] & ~inside & (1 - prob >= LEAST_DOUBT)
+                others = view.probs[:, lost]
+                others[number] = -1
+                for other, heir in enumerate(own, start=1):
+                    masks[heir][lost] = others.argmax(axis=0) == other
+    for own in own_findings(given, seen):
+        view, region, at, mended = own.view, own.region, own.region.slices, own.region.inside
+        if own.finding.kind == "outline":
+            margin = view.probs[region.predicted][at] - view.probs[region.given][at]
+            mended = mended & (margin >= LEAST_MARGIN)
+        for number, index in enumerate(view.classes, start=1):
+            masks[index][at][mended] = view.predicted[at][mended] == number
+    return given.with_masks(masks).array
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("inward_mm", [0.0, 1.5, -1.5])
+def test_a_proposal_is_that_of_one_mask_a_class(seed, inward_mm):
+    labels, softmax = crowded(seed, (40, 50), 5)
+    masks = LabelMap(labels.masks(), labels.grid, labels.classes, ignored_mask=labels.ignored())
+    for given, probs in ((labels, softmax), (masks, softmax[1:])):
+        seen, moves = see(given, probs), (0.0, inward_mm, inward_mm, 0.0, 0.0)
+        np.testing.assert_array_equal(propose(given, seen, moves).array, from_masks(given, seen, moves))
+
+
+def test_a_class_of_value_0_is_proposed_like_any_other():
+    true = LARGE * 1
+    given = exclusive((LARGE | SMALL) * 1, background="road")
+    found = told(given, true)
+    assert [finding.kind for finding in found.findings] == ["wrong_class"]
+    np.testing.assert_array_equal(found.proposal().array, true)

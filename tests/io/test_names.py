@@ -126,3 +126,42 @@ def test_only_one_file_is_read_when_it_settles_the_question(draw, monkeypatch):
 def test_two_names_do_not_fit_a_folder_of_0_and_255(draw):
     with pytest.raises(LabelValueError, match=r"only 0 and 255, .*\{'a': 1, 'b': 2\}"):
         with_255_as_1(Names(("a", "b"), (1, 2), None), draw([0, 255]))
+
+
+@pytest.mark.parametrize("name", ["road", "Sky", "healthy tissue", "class 0", "other", "wasser"])
+def test_value_0_is_a_class_where_its_name_says_so(name):
+    found = names_given({"sidewalk": 1, name: 0, "ignore": 255}, None, "x")
+    assert found == Names(("sidewalk",), (1,), 255, background=name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["background", "Background", "_background_", "BG", "un-labelled", "Unlabeled", "Clear Label", "0", ""],
+)
+def test_value_0_is_no_class_where_its_name_says_that_there_is_nothing(name):
+    assert names_given({name: 0, "lung": 1}, None, "x") == Names(("lung",), (1,), None)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "ignore", "told"),
+    [
+        ({"road": 0}, None, "'road' = 0 is the only class, so there is nothing to tell it from"),
+        ({"road": 0, "void": 255}, 255, "'road' = 0 is the only class"),
+        ({"road": 0, "sidewalk": 1}, 0, "0 is the class 'road' and cannot be the value to ignore"),
+        (
+            {"road": 0, "ignore": 0, "sidewalk": 1},
+            None,
+            "0 is the class 'road' and cannot be the value to ignore",
+        ),
+        ({"road": 0, "street": 0, "sidewalk": 1}, None, "value 0 has 2 names, road and street: keep one"),
+        ({"background": 0, "road": 0, "sidewalk": 1}, None, "value 0 has 2 names, background and road"),
+    ],
+)
+def test_a_value_0_that_means_nothing_or_two_things_is_told_in_one_sentence(mapping, ignore, told):
+    with pytest.raises(ConfigError, match=rf"dataset\.json: {told}"):
+        names_given(mapping, ignore, "dataset.json")
+
+
+def test_a_named_value_0_stays_where_255_reads_as_1(draw):
+    found = with_255_as_1(names_given({"road": 0, "sidewalk": 1}, None, "x"), draw([0, 255]))
+    assert found == Names(("sidewalk",), (1,), None, stored_foreground=255, background="road")

@@ -1,12 +1,15 @@
 """Scores of drawn cases, and a summary in which nothing missing is averaged unseen."""
 
+import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from labelmend.errors import ConfigError, GeometryError
-from labelmend.metrics import score_case, spread, summarise
+from labelmend.metrics import Score, dice, iou, score_case, spread, summarise
+from labelmend.metrics.surface import known_boundary_bias, surface_distances
 from labelmend.types import Grid, LabelMap
 
 GRID = Grid((1, 12), (1.0, 2.0))
@@ -102,3 +105,86 @@ def test_one_number_has_no_spread_and_none_has_no_mean():
     assert math.isnan(spread([2.0]).sd)
     assert spread([math.inf, math.nan]).n == 0
     assert math.isnan(spread([]).median)
+
+
+def test_a_named_value_0_is_scored_like_every_class():
+    drawn = dataclasses.replace(exclusive("000111220000"), background="road")
+    truth = dataclasses.replace(exclusive("000011220000"), background="road")
+    road, heart, lung = score_case("a", drawn, truth, tolerance_mm=0)
+    assert [s.class_name for s in (road, heart, lung)] == ["road", "heart", "lung"]
+    assert (road.labels_vox, road.reference_vox) == (7, 8)
+    assert road.dice == pytest.approx(2 * 7 / 15)
+    assert road.iou == 7 / 8
+    # in a row every pixel is boundary: one of 7 + 8 has its partner 2 mm away
+    assert road.nsd == pytest.approx(14 / 15)
+    # of the two ends of the true road one lies 2 mm outside of the drawn one, the other is right
+    assert road.boundary_bias_mm == 1
+    assert heart.dice == pytest.approx(2 * 2 / 5)
+    assert lung.dice == 1
+
+
+def test_pixels_that_are_ignored_count_in_no_named_value_0():
+    truth = exclusive("000119220000", ("heart", "lung"), ignore=9)
+    truth = dataclasses.replace(truth, background="road")
+    drawn = dataclasses.replace(exclusive("000110220000"), background="road")
+    road, *_ = score_case("a", drawn, truth)
+    assert (road.labels_vox, road.reference_vox, road.dice) == (7, 7, 1)
+
+
+def whole(case, labels, reference, tolerance_mm=2.0):
+    """The scores from all masks at once, on the whole grid: what boxes must give to the last bit."""
+    spacing, ignore, masks = reference.grid.spacing_mm, reference.ignored(), labels.masks()
+    scores = []
+    for name, truth in zip(reference.classes, reference.masks(), strict=True):
+        mask = masks[labels.classes.index(name)]
+        surfaces = surface_distances(mask, truth, spacing_mm=spacing, ignore=ignore)
+        scores.append(
+            Score(
+                case,
+                name,
+                dice(mask, truth, ignore),
+                iou(mask, truth, ignore),
+                surfaces.nsd(tolerance_mm),
+                surfaces.hausdorff(95),
+                known_boundary_bias(mask, truth, spacing_mm=spacing, ignore=ignore),
+                int((mask & ~ignore).sum()),
+                int((truth & ~ignore).sum()),
+            )
+        )
+    return tuple(scores)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (0.7, 1.4), (0.7, 0.7, 2.1), (3.0, 0.5, 0.8)])
+@pytest.mark.parametrize("seed", range(6))
+def test_classes_in_their_boxes_have_the_scores_of_whole_masks_to_the_last_bit(spacing_mm, seed):
+    rng = np.random.default_rng(seed)
+    shape = (23, 31, 17)[: len(spacing_mm)]
+    grid, names = Grid(shape, spacing_mm), tuple("abcdef")
+    truth = np.zeros(shape, np.uint8)
+    for value in rng.permutation([1, 2, 3, 4, 5]):  # the sixth is nowhere
+        start = [rng.integers(0, n - 4) for n in shape]
+        truth[tuple(slice(s, s + rng.integers(2, 12)) for s in start)] = value
+    drawn = np.roll(truth, rng.integers(-2, 3), axis=rng.integers(len(shape)))
+    drawn[rng.random(shape) < 0.01] = rng.integers(0, 7)
+    truth[rng.random(shape) < 0.02] = 9
+    reference = LabelMap(truth, grid, names, ignore=9)
+    labels = LabelMap(drawn, grid, names)
+    assert repr(score_case("a", labels, reference)) == repr(whole("a", labels, reference))
+    masks = LabelMap(labels.masks(), grid, names)
+    assert repr(score_case("a", masks, reference)) == repr(whole("a", labels, reference))
+
+
+def test_memory_does_not_grow_with_the_number_of_classes():
+    rng, n, k = np.random.default_rng(0), 64, 100
+    array = np.zeros((n, n, n), np.uint8)
+    for value in range(1, k + 1):
+        start = rng.integers(1, n - 12, 3)
+        array[tuple(slice(s, s + 10) for s in start)] = value
+    grid, names = Grid((n, n, n), (1.0, 1.0, 1.0)), tuple(map(str, range(1, k + 1)))
+    labels, reference = LabelMap(np.roll(array, 1, 0), grid, names), LabelMap(array, grid, names)
+    score_case("a", labels.cropped((slice(0, 4),) * 3), reference.cropped((slice(0, 4),) * 3))  # imports
+    tracemalloc.start()
+    score_case("a", labels, reference)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * array.size

@@ -20,7 +20,7 @@ _BACKGROUND_WORDS = (
     "0 background backgr bckg bkg bgd bg back unlabelled unlabeled nolabel notlabelled notlabeled clearlabel "
     "unannotated notannotated unknown undefined unassigned nothing noclass none null void empty exterior outside"
 )
-NO_CLASS = frozenset(_BACKGROUND_WORDS.split())
+NO_CLASS = frozenset(("", *_BACKGROUND_WORDS.split()))
 """What value 0 is called, in small letters and without signs, where it is background and no class."""
 
 
@@ -88,7 +88,7 @@ def class_of_zero(mapping: Mapping[str, int], origin: str) -> str | None:
         ConfigError: 0 has two names, and is not background in both.
     """
     named = [name for name, value in mapping.items() if value == 0 and name != "ignore"]
-    found = [name for name in named if re.sub(r"[\W_]+", "", name.casefold()) not in NO_CLASS]
+    found = [name for name in named if re.sub(r"[\W_]+", "", str(name).casefold()) not in NO_CLASS]
     if found and len(named) > 1:
         raise ConfigError(
             f"{origin}: value 0 has {len(named)} names, {' and '.join(named)}: keep one of them"
