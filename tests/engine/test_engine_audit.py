@@ -36,7 +36,7 @@ from labelmend.engine.audit import audit_labels
 from labelmend.engine.audit_result import AuditResult
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.geometry import signed_distance
-from labelmend.io.audit_folder import read_audit
+from labelmend.io.audit_folder import open_given, read_audit
 
 FILES = {"audit.json", "cases.jsonl", "findings.jsonl", "findings.csv", "summary.md", "proposals"}
 
@@ -450,3 +450,15 @@ def test_labels_that_lie_elsewhere_than_their_image_are_a_fault(tmp_path):
     told = {case: [f.reason for f in own if f.kind == "fault"] for case, own in found.findings.items()}
     assert [case for case, reasons in told.items() if reasons] == ["case_1"]
     assert "differ in affine, by up to 5" in told["case_1"][0]
+
+
+def test_a_class_of_value_0_is_told_by_its_name(data, tmp_path):
+    found = run(data, tmp_path, classes={"body": 0} | CLASSES)
+    kinds = {case: [(f.kind, f.class_name, f.other) for f in own] for case, own in found.findings.items()}
+    assert ("wrong_class", "lesion", "body") in kinds[MISSED]
+    assert ("wrong_class", "body", "lesion") in kinds[EXTRA]
+    text = (tmp_path / "findings.csv").read_text() + (tmp_path / "summary.md").read_text()
+    assert "background" not in text
+    assert not any(kind in ("missing", "spurious") for own in kinds.values() for kind, *_ in own)
+    assert found.facts["values"] == {"body": 0} | CLASSES
+    assert open_given(read_audit(tmp_path)).names == ("body", "liver", "lesion")

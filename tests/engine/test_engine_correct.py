@@ -32,7 +32,7 @@ from drawn_data import contents, half_files
 from labelmend.engine.correct import IN_SAMPLE, CorrectResult, correct, count
 from labelmend.errors import CleanCasesError, ConfigError, DataError, GeometryError, OutputError
 from labelmend.geometry import boundary_bias, signed_distance
-from labelmend.io import checksum, open_labels, open_nnunet, read_manifest
+from labelmend.io import checksum, open_labels, open_nnunet, read_label_array, read_manifest
 from labelmend.methods.adele import Adele
 from labelmend.methods.confident import Confident
 from labelmend.methods.plain import Plain
@@ -413,3 +413,15 @@ def test_correcting_does_not_load_torch(tmp_path: Path) -> None:
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_class_of_value_0_is_counted_and_named_in_what_is_written(tmp_path: Path) -> None:
+    root = swapped(tmp_path)
+    done = nuts(root, Confident(replace=True), classes={"tray": 0} | NAMES)
+    (row,) = [row for row in read_manifest(done.folder / "manifest.jsonl") if row.version == 1]
+    old, new = (read_label_array(folder / "c.png")[0] for folder in (root / "labels", done.labels))
+    names = {"tray": 0} | NAMES
+    assert row.extra["added_vox"] == {n: int(((new == v) & (old != v)).sum()) for n, v in names.items()}
+    assert row.extra["removed_vox"] == {n: int(((old == v) & (new != v)).sum()) for n, v in names.items()}
+    assert json.loads((done.folder / "dataset.json").read_text()) == {"labels": names}
+    assert open_labels(done.labels).names == tuple(names)

@@ -272,3 +272,58 @@ def test_the_published_noisy_radiographs_have_the_known_dice_and_are_too_large(j
         assert spreads[name]["dice"].mean == pytest.approx(mean, abs=0.0006)
         assert spreads[name]["dice"].sd == pytest.approx(sd, abs=0.0006)
         assert spreads[name]["boundary_bias_mm"].mean < -1
+
+
+def streets(root, name="road"):
+    """Two folders in which one pixel of sidewalk is drawn as road; value 255 is not annotated."""
+    save(root / "drawn" / "a.png", np.array([[0, 0, 0, 0, 1, 1, 2, 2, 255, 0]], np.uint8))
+    save(root / "truth" / "a.png", np.array([[0, 0, 0, 1, 1, 1, 2, 2, 255, 255]], np.uint8))
+    names = {"labels": {name: 0, "sidewalk": 1, "building": 2, "ignore": 255}}
+    (root / "dataset.json").write_text(json.dumps(names))
+    return root / "drawn", root / "truth"
+
+
+def test_a_named_class_0_has_its_row_like_the_others(tmp_path):
+    folders = streets(tmp_path)
+    found = evaluate(*folders, tolerance_mm=0)
+    assert found.classes == ("road", "sidewalk", "building")
+    road, sidewalk, building = found.scores
+    assert (road.labels_vox, road.reference_vox, road.dice) == (4, 3, pytest.approx(6 / 7))
+    assert (sidewalk.labels_vox, sidewalk.reference_vox, sidewalk.dice) == (2, 3, pytest.approx(4 / 5))
+    assert (building.dice, building.nsd) == (1, 1)
+    assert found.summary().mean["dice"] == pytest.approx((6 / 7 + 4 / 5 + 1) / 3)
+    assert [c["class"] for c in found.as_dict()["classes"]] == ["road", "sidewalk", "building"]
+
+
+def test_names_given_by_hand_make_0_a_class_and_background_none(tmp_path):
+    folders = streets(tmp_path, "background")
+    assert evaluate(*folders).classes == ("sidewalk", "building")
+    by_hand = {"road": 0, "sidewalk": 1, "building": 2}
+    assert evaluate(*folders, classes=by_hand, ignore=255).classes == ("road", "sidewalk", "building")
+
+
+def test_a_class_0_is_matched_by_its_name_whatever_its_value_on_the_other_side(tmp_path):
+    drawn, truth = streets(tmp_path)
+    save(drawn / "a.png", np.array([[3, 3, 3, 3, 0, 0, 2, 2, 255, 3]], np.uint8))
+    names = {"labels": {"road": 3, "sidewalk": 0, "building": 2, "ignore": 255}}
+    (drawn / "dataset.json").write_text(json.dumps(names))
+    found = evaluate(drawn, truth)
+    assert [s.dice for s in found.scores] == [pytest.approx(6 / 7), pytest.approx(4 / 5), 1]
+
+
+def test_labels_without_names_take_those_of_the_other_folder_with_class_0(tmp_path):
+    drawn, truth = streets(tmp_path)
+    (tmp_path / "dataset.json").rename(truth / "dataset.json")
+    save(drawn / "a.png", np.zeros((1, 10), np.uint8))  # all road
+    assert [s.labels_vox for s in evaluate(drawn, truth).scores] == [8, 0, 0]
+
+
+def test_a_class_0_that_only_one_side_names_is_told_with_the_names_of_both(tmp_path):
+    drawn, truth = streets(tmp_path)
+    (drawn / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "sidewalk": 1, "building": 2}})
+    )
+    with pytest.raises(
+        ConfigError, match=r"has the classes sidewalk, building, .* has road, sidewalk, building"
+    ):
+        evaluate(drawn, truth, ignore=255)

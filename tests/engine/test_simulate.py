@@ -338,3 +338,15 @@ def test_an_empty_mask_is_written_alike_by_one_process_and_by_several(folders: P
     full = labels.read("p2").with_masks(np.ones((2, 40, 48), bool))
     labels.only("p2").write(tmp_path / "out", "p2", full)
     assert set(np.unique(read(tmp_path / "out" / "heart" / "p2.png"))) == {1}
+
+
+def test_a_class_of_value_0_has_its_dice_and_keeps_its_name(maps: Path, tmp_path: Path) -> None:
+    names = {"tissue": 0, "a": 1, "b": 4}
+    out = simulate(maps, tmp_path / "noisy", noise=NOISE, classes=names, ignore=9)
+    copy, clean = open_labels(out), open_labels(maps, classes=names, ignore=9)
+    assert json.loads((out / "dataset.json").read_text()) == {"labels": {**names, "ignore": 9}}
+    assert copy.names == ("tissue", "a", "b")
+    for row in read_manifest(out / "manifest.jsonl"):
+        noisy, true = (folder.read(row.case).array == 0 for folder in (copy, clean))
+        assert row.extra["dice"]["tissue"] == round(2 * (noisy & true).sum() / (noisy.sum() + true.sum()), 6)
+        assert 0 < row.extra["dice"]["tissue"] < 1

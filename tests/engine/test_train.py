@@ -662,3 +662,23 @@ def test_a_run_stopped_after_such_a_revision_ends_with_the_same_labels(pictures,
     assert (halves.folder / "model.safetensors").read_bytes() == (
         whole_run.folder / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_class_of_value_0_is_in_all_that_a_run_reports(integer_maps, tmp_path):
+    out, names = tmp_path / "run", {"tissue": 0, "heart": 1, "lung": 2}
+    more = {"method": ALWAYS, "network": Pixelwise(out_channels=3), **trusted(integer_maps)}
+    found = go(integer_maps, out, classes=names, ignore=9, reference=str(integer_maps / "clean"), **more)
+    assert found.summary["classes"] == ["tissue", "heart", "lung"]
+    assert found.summary["label_values"] == names
+    given = open_labels(integer_maps / "given", classes=names, ignore=9)
+    corrected = open_labels(found.labels, classes=names, ignore=9)
+    changed = 0
+    for row in found.summary["cases"]:
+        old, new = given.read(row["case"]).array, corrected.read(row["case"]).array
+        assert row["added_vox"] == [int(((new == v) & (old != v)).sum()) for v in (0, 1, 2)]
+        assert row["removed_vox"] == [int(((old == v) & (new != v)).sum()) for v in (0, 1, 2)]
+        changed += row["added_vox"][0] + row["removed_vox"][0]
+    assert changed > 0
+    assert ">tissue<" in (out / "report.html").read_text().replace("\n", "")
+    card = load_predictor(out, network=Pixelwise(out_channels=3)).card
+    assert (card.background, card.classes, card.out_channels) == ("tissue", ("heart", "lung"), 3)

@@ -160,3 +160,12 @@ def test_a_case_list_that_is_no_text_or_not_there_is_an_error(tmp_path):
         read_case_list(tmp_path / "clean.txt")
     with pytest.raises(MissingDataError, match=r"none\.txt does not exist"):
         read_case_list(tmp_path / "none.txt")
+
+
+def test_a_named_value_0_beside_folders_of_masks_is_refused_in_one_sentence(tmp_path):
+    for name in ("road", "sidewalk"):
+        (tmp_path / name).mkdir()
+        Pillow.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / name / "a.png")
+    with pytest.raises(ConfigError, match=r"class 'road' has the value 0, but .* has one folder a class"):
+        open_labels(tmp_path, classes={"road": 0, "sidewalk": 1})
+    assert open_labels(tmp_path, classes={"background": 0, "sidewalk": 1}).classes == ("sidewalk",)

@@ -224,3 +224,20 @@ def test_grids_differ_in_shape_spacing_or_affine_by_more_than_a_thousandth():
     assert grid_difference(one, Grid((2, 2), (1.0, 1.1), np.eye(4))).startswith("spacing")
     assert grid_difference(one, Grid((2, 2), (1.0, 1.0), moved)).startswith("affine, by up to 0.5")
     assert grid_difference(one, Grid((2, 2), (5.0, 5.0))) == ""
+
+
+def test_a_named_value_0_is_carried_by_all_that_a_folder_says(tmp_path):
+    Pillow.fromarray(np.array([[0, 1, 255]], np.uint8)).save(tmp_path / "a.png")
+    folder = open_labels(tmp_path, classes={"road": 0, "sidewalk": 1}, ignore=255)
+    assert (folder.classes, folder.names, folder.background) == (("sidewalk",), ("road", "sidewalk"), "road")
+    assert folder.class_map() == {"road": 0, "sidewalk": 1}
+    assert folder.dataset_json() == {"labels": {"road": 0, "sidewalk": 1, "ignore": 255}}
+    assert folder.only("a").read("a").mask("road").tolist() == [[True, False, False]]
+    plain = open_labels(tmp_path, classes={"sidewalk": 1}, ignore=255)
+    assert plain.dataset_json() == {"labels": {"background": 0, "sidewalk": 1, "ignore": 255}}
+
+
+def test_a_strange_value_is_told_with_the_name_of_value_0(tmp_path):
+    Pillow.fromarray(np.array([[0, 1, 7]], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(LabelValueError, match="the classes are road = 0, sidewalk = 1: name the value"):
+        open_labels(tmp_path, classes={"road": 0, "sidewalk": 1}).read("a")

@@ -217,3 +217,16 @@ def test_a_damaged_spacing_is_named(tmp_path):
     (root / "labelsTr" / "a.json").write_text("{}")
     with pytest.raises(UnreadableFileError, match=r'a.json gives no "spacing"'):
         open_nnunet(root)
+
+
+def test_value_0_is_a_class_where_it_is_not_called_background(tmp_path):
+    labels, _, _ = open_nnunet(data_set(tmp_path, {"road": 0, "sidewalk": 1, "building": 2}))
+    assert (labels.names, labels.classes) == (("road", "sidewalk", "building"), ("sidewalk", "building"))
+    labels, _, _ = open_nnunet(data_set(tmp_path / "old", {"0": "road", "1": "sidewalk", "2": "building"}))
+    assert labels.background == "road"
+
+
+def test_value_0_cannot_be_a_class_beside_regions(tmp_path):
+    root = data_set(tmp_path, {"road": 0, "all": [1, 2], "core": 2}, regions_class_order=[1, 2])
+    with pytest.raises(ConfigError, match="'road' is 0, but beside classes of several values"):
+        open_nnunet(root)

@@ -79,3 +79,11 @@ def test_a_method_without_verbs_of_its_own_holds_no_state_and_revises_nothing():
 def test_hyper_parameters_are_the_fields_by_name():
     assert hyper_parameters(SpatialCorrection(gamma=0.5))["gamma"] == 0.5
     assert "needs" not in hyper_parameters(SpatialCorrection())
+
+
+def test_a_revision_counts_a_class_of_value_0_first():
+    given = predicted(np.array([[0, 0, 1, 1, 2]]), np.full((3, 1, 5), 0.5), background="road")
+    made = revision(given, np.array([[[0, 1, 1, 1, 0]], [[0, 0, 0, 0, 0]]], bool), "moved")
+    assert made.labels.array.tolist() == [[0, 1, 1, 1, 0]]
+    assert (made.added_vox, made.removed_vox) == ((1, 1, 0), (1, 0, 1))  # road, a, b
+    assert made.displacement_mm[1] == 1.0  # of the two ends of a, 2 mm apart, one moves by a pixel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from labelmend.noise.confusion import ConfusionNoise
 from labelmend.types import Grid, LabelMap
 
 
-def exclusive(array: np.ndarray | list, classes: tuple[str, ...] = ("a", "b", "c"), **more: int) -> LabelMap:
+def exclusive(array: np.ndarray | list, classes: tuple[str, ...] = ("a", "b", "c"), **more: Any) -> LabelMap:
     array = np.asarray(array, np.uint8)
     return LabelMap(array, Grid(array.shape, (1.0,) * array.ndim), classes, **more)
 
@@ -113,3 +114,18 @@ def test_another_hand_confuses_more_often_and_at_most_always() -> None:
     assert ConfusionNoise(0.2).styled(strength=2, bias=3) == ConfusionNoise(0.4)
     assert ConfusionNoise(0.2).styled(strength=20) == ConfusionNoise(1.0)
     assert np.array_equal(noisy(ConfusionNoise().styled(strength=0), exclusive(ROW)), ROW)
+
+
+def test_a_class_of_value_0_is_confused_like_any_other() -> None:
+    streets = {"classes": ("sidewalk", "building"), "background": "road"}
+    away = ConfusionNoise(1.0, {"sidewalk": "road"})
+    assert noisy(away, exclusive([[0, 1, 1, 2, 0, 0]], **streets)).tolist() == [[0, 0, 0, 2, 0, 0]]
+    over = ConfusionNoise(1.0, {"road": "building"})
+    assert noisy(over, exclusive([[0, 1, 1, 2, 0, 0]], **streets)).tolist() == [[2, 1, 1, 2, 2, 2]]
+    swap = ConfusionNoise(1.0, {"road": "sidewalk", "sidewalk": "road"})
+    assert noisy(swap, exclusive([[0, 1, 1, 2, 0, 9]], ignore=9, **streets)).tolist() == [[1, 0, 0, 2, 1, 9]]
+
+
+def test_one_class_and_a_class_of_value_0_are_enough_to_be_confused() -> None:
+    labels = exclusive([[0, 1, 0]], ("sidewalk",), background="road")
+    assert noisy(ConfusionNoise(1.0), labels).tolist() == [[1, 0, 1]]
