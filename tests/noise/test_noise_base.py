@@ -61,3 +61,33 @@ def test_classes_without_a_clean_region_keep_what_they_claim() -> None:
 @pytest.mark.parametrize(("probability", "bias"), [(0.5, 1e9), (0.5, -1e9), (5e-324, 1e9), (5e-324, -1e9)])
 def test_a_huge_bias_makes_sure_and_does_not_overflow(probability: float, bias: float) -> None:
     assert shift_odds(probability, bias) == pytest.approx(1.0 if bias > 0 else 0.0, abs=1e-9)
+
+
+def all_at_once(labels: LabelMap, noisy: np.ndarray) -> np.ndarray:
+    """Merged labels from all masks on the whole grid, the nearest clean region first."""
+    contested = noisy.sum(axis=0) > 1
+    nearest_mm, winner = np.full(contested.shape, np.inf), np.full(contested.shape, -1)
+    for j, clean in enumerate(labels.masks()):
+        claims = noisy[j] & contested
+        if claims.any():
+            distance_mm = signed_distance(clean, labels.grid.spacing_mm)
+            nearer = claims & ((distance_mm < nearest_mm) | (winner < 0))
+            winner[nearer], nearest_mm[nearer] = j, distance_mm[nearer]
+    order = np.arange(len(noisy)).reshape(-1, *[1] * contested.ndim)
+    return labels.with_masks(np.where(contested, winner == order, noisy)).array
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (0.5, 2.0, 1.0)])
+def test_masks_merged_one_after_the_other_are_those_merged_all_at_once(seed, spacing_mm):
+    rng = np.random.default_rng(seed)
+    shape = (25, 30, 12)[: len(spacing_mm)]
+    clean, noisy = np.zeros(shape, np.uint8), np.zeros((5, *shape), bool)
+    for j in range(5):  # the fifth is nowhere in the clean labels
+        start, size = [int(rng.integers(0, n - 4)) for n in shape], int(rng.integers(2, 9))
+        clean[tuple(slice(s, s + size) for s in start)] = (j + 1) % 5
+        noisy[j][tuple(slice(max(s - 3, 0), s + size + 2) for s in start)] = True
+    clean[rng.random(shape) < 0.02] = 9
+    labels = LabelMap(clean, Grid(shape, spacing_mm), tuple("abcde"), ignore=9)
+    assert (noisy.sum(axis=0) > 1).any()
+    np.testing.assert_array_equal(merge(labels, iter(noisy)).array, all_at_once(labels, noisy))

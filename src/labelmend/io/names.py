@@ -18,7 +18,8 @@ MOST_CLASSES = 255
 
 _BACKGROUND_WORDS = (
     "0 background backgr bckg bkg bgd bg back unlabelled unlabeled nolabel notlabelled notlabeled clearlabel "
-    "unannotated notannotated unknown undefined unassigned nothing noclass none null void empty exterior outside"
+    "unannotated notannotated unknown undefined unassigned nothing noclass none null void empty exterior "
+    "outside"
 )
 NO_CLASS = frozenset(("", *_BACKGROUND_WORDS.split()))
 """What value 0 is called, in small letters and without signs, where it is background and no class."""

@@ -6,14 +6,15 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 from labelmend.errors import ConfigError
-from labelmend.geometry import signed_distance
+from labelmend.geometry import mask_box, signed_distance
 from labelmend.types import BoolArray, LabelMap
 
 Params = Mapping[str, Any]
@@ -100,50 +101,79 @@ def draw_by_class(
     base = int(rng.integers(SEED_LIMIT))
     names = sorted({noise.name for noise in noises.values()})
     drawn = {}
-    for name, mask in zip(labels.classes, labels.masks(), strict=True):
+    for name in labels.classes:
         noise, own = noises[name], case_generator(base, name)
-        drawn[name] = noise.draw_mask(own, mask, labels.grid.spacing_mm)
+        drawn[name] = noise.draw_mask(own, labels.mask(name), labels.grid.spacing_mm)
     return {"noise": "+".join(names), "classes": drawn}
 
 
 def apply_by_class(labels: LabelMap, params: Params, noises: Mapping[str, MaskNoise]) -> LabelMap:
     """Labels after a noise a class, from what `draw_by_class` returned."""
-    clean = labels.masks()
-    noisy = np.empty_like(clean)
-    for j, name in enumerate(labels.classes):
-        if name not in params["classes"]:
-            raise ConfigError(
-                f"the noise parameters hold no class {name!r}, only {', '.join(params['classes'])}"
-            )
-        noisy[j] = noises[name].apply_mask(clean[j], params["classes"][name], labels.grid.spacing_mm)
-    return merge(labels, noisy)
+    drawn, spacing_mm = params["classes"], labels.grid.spacing_mm
+    check_drawn(labels, drawn)
+    return merge(
+        labels,
+        (noises[name].apply_mask(labels.mask(name), drawn[name], spacing_mm) for name in labels.classes),
+    )
 
 
-def merge(labels: LabelMap, noisy: BoolArray) -> LabelMap:
+def check_drawn(labels: LabelMap, drawn: Mapping[str, Any]) -> None:
+    """A ConfigError unless every class has drawn parameters."""
+    for name in labels.classes:
+        if name not in drawn:
+            raise ConfigError(f"the noise parameters hold no class {name!r}, only {', '.join(drawn)}")
+
+
+def merge(labels: LabelMap, noisy: Iterable[BoolArray]) -> LabelMap:
     """Labels with noisy masks; for exclusive classes each pixel goes to one of the classes that claim it.
 
     Args:
         labels: the clean labels.
-        noisy: `(k *space)` booleans. Where exclusive classes overlap, the nearest clean region wins (signed
-            distance in mm, negative inside; the first class on a tie, and where no class has a clean region).
+        noisy: per class `(*space)` booleans, one after the other; of exclusive classes only the box of
+            each is kept. Where they overlap, the nearest clean region wins (signed distance in mm, negative
+            inside; the first class on a tie, and where no class has a clean region).
     """
     if labels.overlapping:
-        return labels.with_masks(noisy)
-    contested = noisy.sum(axis=0, dtype=np.int32) > 1
-    if not contested.any():
-        return labels.with_masks(noisy)
+        return labels.with_masks(np.stack(list(noisy)))
+    claims: dict[str, tuple[Box, BoolArray]] = {}
+    taken, contested = np.zeros(labels.grid.shape, bool), np.zeros(labels.grid.shape, bool)
+    for name, mask in zip(labels.classes, noisy, strict=True):
+        box = mask_box(mask)
+        if box is not None:
+            claims[name] = box, mask[box].copy()
+            contested[box] |= taken[box] & mask[box]
+            taken[box] |= mask[box]
+    indices = np.zeros(labels.grid.shape, np.int32)
+    for number, name in enumerate(labels.classes, start=1):
+        if name in claims:
+            box, mask = claims[name]
+            indices[box][mask & ~contested[box]] = number
+    if contested.any():
+        _settle(labels, indices, contested, claims)
+    return labels.with_indices(indices)
+
+
+def _settle(
+    labels: LabelMap,
+    indices: NDArray[np.integer],
+    contested: BoolArray,
+    claims: Mapping[str, tuple[Box, BoolArray]],
+) -> None:
+    """Write the class that wins each contested pixel into `indices`."""
     nearest_mm = np.full(contested.shape, np.inf)
-    winner = np.full(contested.shape, -1)
-    for j, clean in enumerate(labels.masks()):
-        claims = noisy[j] & contested
-        if claims.any():
-            # The nearest pixel of the other side lies in the box of the region or right beside it.
-            box = box_around(clean | claims, 0.0, labels.grid.spacing_mm)
-            distance_mm = signed_distance(clean[box], labels.grid.spacing_mm)
-            nearer = claims[box] & ((distance_mm < nearest_mm[box]) | (winner[box] < 0))
-            winner[box][nearer], nearest_mm[box][nearer] = j, distance_mm[nearer]
-    order = np.arange(len(noisy)).reshape(-1, *[1] * contested.ndim)
-    return labels.with_masks(np.where(contested, winner == order, noisy))
+    for number, name in enumerate(labels.classes, start=1):
+        if name not in claims:
+            continue
+        own, mask = claims[name]
+        claimed, clean = np.zeros(contested.shape, bool), labels.mask(name)
+        claimed[own] = mask & contested[own]
+        if not claimed.any():
+            continue
+        # The nearest pixel of the other side lies in the box of the region or right beside it.
+        box = box_around(clean | claimed, 0.0, labels.grid.spacing_mm)
+        distance_mm = signed_distance(clean[box], labels.grid.spacing_mm)
+        nearer = claimed[box] & ((distance_mm < nearest_mm[box]) | (indices[box] == 0))
+        indices[box][nearer], nearest_mm[box][nearer] = number, distance_mm[nearer]
 
 
 def box_around(mask: BoolArray, reach_mm: float, spacing_mm: Sequence[float]) -> Box:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from labelmend.noise.base import (
     check_style,
     shown,
 )
-from labelmend.types import LabelMap, class_index
+from labelmend.types import BoolArray, LabelMap, class_index
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,39 @@ class ConfusionNoise(Noise):
 
     def apply(self, labels: LabelMap, params: Params) -> LabelMap:
         """Noisy labels from drawn parameters."""
-        clean = labels.masks()
-        kept, given = clean.copy(), np.zeros_like(clean)
-        for name, confused in params["classes"].items():
-            objects, _ = label(labels.mask(name))
-            boxes = find_objects(objects) if confused else []
-            for number, taken_for in confused:
-                box = boxes[number - 1]
-                thing = objects[box] == number
-                if name != labels.background:  # what no mask holds is of value 0
-                    kept[class_index(labels.classes, name)][box] &= ~thing
-                if taken_for != labels.background:
-                    given[class_index(labels.classes, taken_for)][box] |= thing
-        return labels.with_masks(kept | given)
+        if labels.overlapping:
+            return labels.with_masks(_confused_masks(labels, params["classes"]))
+        numbers = {labels.background: 0} | {name: j for j, name in enumerate(labels.classes, start=1)}
+        indices = np.zeros(labels.grid.shape, np.int32)
+        for name in labels.classes:
+            indices[labels.mask(name)] = numbers[name]
+        for thing, box, _, taken_for in _confused(labels, params["classes"]):
+            class_index(labels.names, taken_for)
+            indices[box][thing] = numbers[taken_for]
+        return labels.with_indices(indices)
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> ConfusionNoise:
         """So many times the probability, at most 1; confusion has no direction, `bias` changes nothing."""
         check_style(self.name, strength=strength, bias=bias)
         return dataclasses.replace(self, probability=min(1.0, self.probability * strength))
+
+
+def _confused(
+    labels: LabelMap, drawn: Mapping[str, list[list[Any]]]
+) -> Iterator[tuple[BoolArray, tuple[slice, ...], str, str]]:
+    """Each object that is confused, in its box; the box; its class, and the one that it is taken for."""
+    for name, confused in drawn.items():
+        objects, _ = label(labels.mask(name))
+        boxes = find_objects(objects) if confused else []
+        for number, taken_for in confused:
+            box = boxes[number - 1]
+            yield objects[box] == number, box, name, taken_for
+
+
+def _confused_masks(labels: LabelMap, drawn: Mapping[str, list[list[Any]]]) -> BoolArray:
+    """`(k *space)`: of overlapping classes, whose objects may lie on each other."""
+    kept, given = labels.array.copy(), np.zeros_like(labels.array)
+    for thing, box, name, taken_for in _confused(labels, drawn):
+        kept[class_index(labels.classes, name)][box] &= ~thing
+        given[class_index(labels.classes, taken_for)][box] |= thing
+    return kept | given

@@ -18,6 +18,7 @@ from labelmend.noise.base import (
     Params,
     case_generator,
     check_axis,
+    check_drawn,
     check_probability,
     check_style,
     check_whole,
@@ -71,26 +72,23 @@ class MissingSlicesNoise(Noise):
         left_out = np.flatnonzero(rng.random(labels.grid.shape[axis]) < self.probability)
         base = int(rng.integers(SEED_LIMIT))
         ends = {}
-        for name, mask in zip(labels.classes, labels.masks(), strict=True):
-            own, count = case_generator(base, name), label(mask)[1]
+        for name in labels.classes:
+            own, count = case_generator(base, name), label(labels.mask(name))[1]
             size = own.integers(self.end_slices + 1, size=(count, 2))
             ends[name] = np.where(own.random((count, 2)) < self.extend, size, -size).tolist()
         return {"noise": self.name, "axis": axis, "left_out": left_out.tolist(), "ends": ends}
 
     def apply(self, labels: LabelMap, params: Params) -> LabelMap:
         """Noisy labels from drawn parameters."""
-        clean = labels.masks()
-        noisy = np.zeros_like(clean)
-        for j, name in enumerate(labels.classes):
-            if name not in params["ends"]:
-                raise ConfigError(
-                    f"the noise parameters hold no class {name!r}, only {', '.join(params['ends'])}"
-                )
-            objects = np.moveaxis(label(clean[j])[0], params["axis"], 0)
+        check_drawn(labels, params["ends"])
+
+        def noisy(name: str) -> BoolArray:
+            objects = np.moveaxis(label(labels.mask(name))[0], params["axis"], 0)
             stack = _with_moved_ends(objects, params["ends"][name])
             stack[params["left_out"]] = False
-            noisy[j] = np.moveaxis(stack, 0, params["axis"])
-        return merge(labels, noisy)
+            return np.moveaxis(stack, 0, params["axis"])
+
+        return merge(labels, map(noisy, labels.classes))
 
     def styled(self, *, strength: float = 1.0, bias: float = 0.0) -> MissingSlicesNoise:
         """So many times the probability and the slices; a generous hand skips less and extends more."""
