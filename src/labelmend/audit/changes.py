@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,21 +28,40 @@ class RunFolders:
 
 
 @dataclass(frozen=True, eq=False)
+class OneByOne(Sequence[BoolArray]):
+    """The masks of some classes of a label map, each made when it is asked for.
+
+    Args:
+        labels: the label map.
+        names: of its classes.
+    """
+
+    labels: LabelMap
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.labels.mask(self.names[index])
+
+
+@dataclass(frozen=True, eq=False)
 class CaseMasks:
     """The masks of one case side by side.
 
     Args:
         grid: their common grid.
-        given: `(k *space)` booleans.
-        corrected: `(k *space)` booleans.
-        clean: `(k *space)` booleans, or None where no reference is known.
+        given: per class `(*space)` booleans.
+        corrected: per class `(*space)` booleans.
+        clean: per class `(*space)` booleans, or None where no reference is known.
         valid: `(*space)` booleans, False where somebody did not annotate.
     """
 
     grid: Grid
-    given: BoolArray
-    corrected: BoolArray
-    clean: BoolArray | None
+    given: Sequence[BoolArray]
+    corrected: Sequence[BoolArray]
+    clean: Sequence[BoolArray] | None
     valid: BoolArray
 
 
@@ -135,16 +155,24 @@ def measure(masks: CaseMasks, facts: CaseFacts) -> CaseChange:
     >>> change.added_vox, change.removed_vox, change.dice
     ((2,), (1,), (0.4,))
     """
-    given, corrected = masks.given & masks.valid, masks.corrected & masks.valid
-    clean = None if masks.clean is None else masks.clean & masks.valid
+    added, removed, agreement, before, after = [], [], [], [], []
+    for index in range(len(masks.given)):
+        given, corrected = (side[index] & masks.valid for side in (masks.given, masks.corrected))
+        added.append(int(np.count_nonzero(corrected & ~given)))
+        removed.append(int(np.count_nonzero(given & ~corrected)))
+        agreement.append(_dice(given, corrected))
+        if masks.clean is not None:
+            clean = masks.clean[index] & masks.valid
+            before.append(_dice(given, clean))
+            after.append(_dice(corrected, clean))
     return CaseChange(
         facts=facts,
         ndim=masks.grid.ndim,
-        added_vox=tuple(int((c & ~g).sum()) for g, c in zip(given, corrected, strict=True)),
-        removed_vox=tuple(int((g & ~c).sum()) for g, c in zip(given, corrected, strict=True)),
-        dice=_dices(given, corrected),
-        given_dice=None if clean is None else _dices(given, clean),
-        corrected_dice=None if clean is None else _dices(corrected, clean),
+        added_vox=tuple(added),
+        removed_vox=tuple(removed),
+        dice=tuple(agreement),
+        given_dice=None if masks.clean is None else tuple(before),
+        corrected_dice=None if masks.clean is None else tuple(after),
     )
 
 
@@ -171,14 +199,14 @@ def _open(summary: RunSummary, path: Path) -> LabelFolder:
     )
 
 
-def _partner(labels: LabelMap, given: LabelMap, classes: tuple[str, ...], case: str, which: str) -> BoolArray:
+def _partner(labels: LabelMap, given: LabelMap, classes: tuple[str, ...], case: str, which: str) -> OneByOne:
     problem = grid_difference(given.grid, labels.grid)
     if problem:
         raise GeometryError(f"case {case!r}: given and {which} labels differ in {problem}")
     return _ordered(labels, classes, case)
 
 
-def _ordered(labels: LabelMap, classes: tuple[str, ...], case: str) -> BoolArray:
+def _ordered(labels: LabelMap, classes: tuple[str, ...], case: str) -> OneByOne:
     """The masks of a label map in the order of `classes`, which it must all have."""
     missing = [name for name in classes if name not in labels.names]
     if missing:
@@ -186,9 +214,9 @@ def _ordered(labels: LabelMap, classes: tuple[str, ...], case: str) -> BoolArray
             f"case {case!r}: the run has a class {missing[0]!r}, a label folder only "
             f"{', '.join(labels.names)}"
         )
-    return np.stack([labels.mask(name) for name in classes])
+    return OneByOne(labels, classes)
 
 
-def _dices(one: BoolArray, other: BoolArray) -> Values:
-    values = (dice(a, b) for a, b in zip(one, other, strict=True))
-    return tuple(None if math.isnan(value) else value for value in values)
+def _dice(one: BoolArray, other: BoolArray) -> float | None:
+    value = dice(one, other)
+    return None if math.isnan(value) else value

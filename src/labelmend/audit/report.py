@@ -216,8 +216,11 @@ def _picture(folders: RunFolders, summary: RunSummary, change: CaseChange) -> Pi
 
 def _weight(masks: CaseMasks) -> np.ndarray:
     """Number of classes that changed at each pixel; where none did, the number of given ones."""
-    changed = ((masks.given != masks.corrected) & masks.valid).sum(axis=0)
-    return changed if changed.any() else masks.given.sum(axis=0)
+    changed, given = np.zeros(masks.grid.shape, int), np.zeros(masks.grid.shape, int)
+    for old, new in zip(masks.given, masks.corrected, strict=True):
+        changed += (old != new) & masks.valid
+        given += old
+    return changed if changed.any() else given
 
 
 def _csp_hash(script: str) -> str:
