@@ -18,6 +18,7 @@ LARGEST_VALUE = 1 << 16
 def class_boxes(labels: LabelMap) -> dict[str, Slices | None]:
     """Per class of `LabelMap.names` the smallest box that holds it, None where it is nowhere.
 
+    >>> from labelmend.types import Grid
     >>> labels = LabelMap(np.array([[0, 2, 2], [0, 0, 0]]), Grid((2, 3), (1.0, 1.0)), ("a", "b"))
     >>> class_boxes(labels)
     {'a': None, 'b': (slice(0, 1, None), slice(1, 3, None))}
@@ -37,6 +38,11 @@ def mask_box(mask: BoolArray) -> Slices | None:
 
 def joint_box(boxes: Iterable[Slices | None], shape: Sequence[int], margin: int = 0) -> Slices:
     """The smallest box that holds all of them, and some pixels more within the image; one pixel for none.
+
+    Args:
+        boxes: one slice an axis each, or None for what is nowhere.
+        shape: of the image.
+        margin: pixels more on each side.
 
     >>> joint_box([(slice(2, 4),), None, (slice(7, 9),)], (9,), margin=1)
     (slice(1, 9, None),)

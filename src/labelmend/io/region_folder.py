@@ -39,8 +39,8 @@ class RegionFolder(LabelFolder):
         order: per class, the integer that is painted where its mask is, in this order.
 
     The fields of `LabelFolder` (path, classes, overlapping, values, ignore, files, ignore_files, spacing_mm,
-    stored_foreground, usual_foreground) mean the same; `overlapping` is True, `values` None, and `files` has
-    one file a case.
+    stored_foreground, usual_foreground, background) mean the same; `overlapping` is True, `values` and
+    `background` None, and `files` has one file a case.
     """
 
     regions: tuple[tuple[int, ...], ...] = ()
