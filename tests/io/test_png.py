@@ -63,10 +63,11 @@ def test_labels_written_like_a_grey_source_read_back_the_same(tmp_path, bits):
             assert new_picture.mode == old_picture.mode
 
 
-def test_a_value_too_large_for_a_1_bit_source_is_an_error(tmp_path):
-    (tmp_path / "a.png").write_bytes(grey_png([[0, 1]], 1))
-    with pytest.raises(LabelValueError, match="do not fit"):
-        write_label_array(tmp_path / "b.png", np.array([[0, 2]]), tmp_path / "a.png")
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_value_that_the_bits_of_a_grey_source_cannot_hold_is_written_with_8(tmp_path, bits):
+    (tmp_path / "a.png").write_bytes(grey_png([[0, 1]], bits))
+    write_label_array(tmp_path / "b.png", np.array([[0, 255]]), tmp_path / "a.png")
+    assert read_label_array(tmp_path / "b.png")[0].tolist() == [[0, 255]]
 
 
 def test_a_palette_picture_gives_indices_not_colours(tmp_path):
@@ -85,10 +86,10 @@ def test_a_palette_picture_is_written_back_with_its_colours_transparency_and_res
     assert read_label_array(tmp_path / "b.png")[0].tolist() == [[3, 2, 1], [0, 0, 0]]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_a_colour_picture_is_no_label(tmp_path, mode):
+@pytest.mark.parametrize(("mode", "what"), [("RGB", "colour"), ("RGBA", "colour"), ("LA", "transparency")])
+def test_a_colour_picture_is_no_label(tmp_path, mode, what):
     Pillow.new(mode, (4, 3)).save(tmp_path / "a.png")
-    with pytest.raises(LabelValueError, match=rf"a\.png: .*colour \(mode {mode}\)"):
+    with pytest.raises(LabelValueError, match=rf"a\.png: .*{what} \(mode {mode}\)"):
         read_label_array(tmp_path / "a.png")
 
 

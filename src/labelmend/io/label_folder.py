@@ -151,6 +151,8 @@ class LabelFolder:
         masks, grids = zip(*(self._read_mask(path, case) for path in self.sources(case)), strict=True)
         for path, grid in zip(self.sources(case), grids, strict=True):
             problem = grid_difference(grids[0], grid)
+            if grid.orientation_tag != grids[0].orientation_tag:
+                problem = f"orientation tag, {grids[0].orientation_tag} and {grid.orientation_tag}"
             if problem:
                 raise GeometryError(f"case {case}: {self.files[case][0]} and {path} differ in {problem}")
         k = len(self.classes)
