@@ -46,7 +46,7 @@ def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     Pixels lie as viewers show them, turned by the orientation tag. 16-bit grey keeps its values; 16-bit
     colour is read at 8 bits, which is all that Pillow offers.
     """
-    picture, orientation = _opened(data, bytes_per_sample=4)
+    picture, orientation = _opened(data)
     if picture.mode == "LA":
         picture = picture.convert("L")
     elif picture.mode not in _GREY or picture.mode == "P":
@@ -100,10 +100,11 @@ def encode_labels(array: NDArray, source: bytes) -> bytes:
     return out.getvalue()
 
 
-def _opened(data: bytes, bytes_per_sample: int = 1) -> tuple[Pillow.Image, int]:
+def _opened(data: bytes) -> tuple[Pillow.Image, int]:
     """A picture loaded whole, and its orientation tag.
 
-    Pillow's own limit of pixels is not asked, but what the header declares is checked before it is unpacked.
+    Pillow's own limit of pixels is not asked, but what the header declares is checked before it is unpacked,
+    as 32-bit numbers, which it becomes.
     """
     reader = next((reader for start, reader in _READERS.items() if data.startswith(start)), None)
     if reader is None:
@@ -112,9 +113,8 @@ def _opened(data: bytes, bytes_per_sample: int = 1) -> tuple[Pillow.Image, int]:
         )
     picture = reader(BytesIO(_without_notes(data) if data.startswith(_PNG) else data))
     width, height = picture.size
-    samples = width * height * (3 if picture.mode == "P" else len(picture.getbands()))
-    size = max(bytes_per_sample, 2 if picture.mode.startswith("I") else 1)
-    check_declared(samples * size, "the file", f"{width} x {height} pixels")
+    channels = 3 if picture.mode == "P" else len(picture.getbands())
+    check_declared(4 * width * height * channels, "the file", f"{width} x {height} pixels")
     picture.load()
     orientation = 1
     with suppress(Exception):  # EXIF that cannot be read turns nothing, as in every viewer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
 import zlib
@@ -29,7 +30,13 @@ _MOST_DEFLATED = 1032
 """Bytes that a byte of Deflate stands for at most."""
 
 _SMALL = 2**26
+_LEAST_BYTES = 4
+"""Pixels are handled as 32-bit numbers, whatever the file stores."""
+
 _LOSSY = ("JPEG", "JP2000", "WEBP", "LERC")
+
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is an error here
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
@@ -43,7 +50,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 
 def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     """Colour samples or channels first, pages as depth; turned by the orientation tag, as viewers show it."""
-    array, axes, orientation = _decoded(data, bytes_per_sample=4)
+    array, axes, orientation = _decoded(data)
     for name in "SC":
         if name in axes:
             array = np.moveaxis(array, axes.index(name), 0)
@@ -106,7 +113,7 @@ def encode_labels(array: NDArray, source: bytes) -> bytes:
     return out.getvalue()
 
 
-def _decoded(data: bytes, bytes_per_sample: int = 1, lossless: bool = False) -> tuple[NDArray, str, int]:
+def _decoded(data: bytes, lossless: bool = False) -> tuple[NDArray, str, int]:
     """Array and axis letters, without axes of length one other than height and width; orientation tag.
 
     Pixels lie as stored.
@@ -131,7 +138,7 @@ def _decoded(data: bytes, bytes_per_sample: int = 1, lossless: bool = False) -> 
                 f"the TIFF is compressed as {page.compression.name}, which alters label values: export the "
                 "labels with Deflate, LZW or no compression"
             )
-        _check_size(series, page, bytes_per_sample)
+        _check_size(series, page)
         try:
             array = series.asarray()
         except ValueError as error:
@@ -143,26 +150,35 @@ def _decoded(data: bytes, bytes_per_sample: int = 1, lossless: bool = False) -> 
     return array, "".join(axes[i] for i in long), orientation
 
 
-def _check_size(series: Any, page: Any, bytes_per_sample: int) -> None:
-    """An error unless what the header declares, and what compressed pieces unpack to, may be taken in."""
-    size = max(bytes_per_sample, series.dtype.itemsize)
+def _check_size(series: Any, page: Any) -> None:
+    """An error unless the memory that the header asks for may be taken, and every strip or tile is there."""
+    size = max(_LEAST_BYTES, series.dtype.itemsize)
+    declared = {"pixels": series.shape, "pixels in each strip or tile": page.chunks}
+    for what, shape in declared.items():
+        check_declared(math.prod(shape) * size, "the file", f"{' x '.join(map(str, shape))} {what}")
     piece = math.prod(page.chunks) * series.dtype.itemsize
-    check_declared(
-        max(math.prod(series.shape) * size, piece), "the file", f"{' x '.join(map(str, series.shape))} pixels"
-    )
-    if page.compression not in _DEFLATE:
-        return
-    allowed = max(2 * piece, _SMALL)
     for each in series.pages:
-        for offset, count in zip(each.dataoffsets, each.databytecounts, strict=True):
-            if count * _MOST_DEFLATED > allowed:
-                each.parent.filehandle.seek(offset)
-                packed = each.parent.filehandle.read(count)
-                if len(zlib.decompressobj().decompress(packed, allowed + 1)) > allowed:
-                    raise UnreadableFileError(
-                        f"its data unpack to more than the {piece} bytes that its header declares for a "
-                        "strip or tile: export it again"
-                    )
+        if each is None or each.is_contiguous:
+            continue
+        if len(each.dataoffsets) < math.prod(page.chunked):
+            raise UnreadableFileError(
+                f"the TIFF names {len(each.dataoffsets)} of {math.prod(page.chunked)} strips or tiles: it is "
+                "damaged, export it again"
+            )
+        if page.compression in _DEFLATE:
+            _check_unpacked(each, max(2 * piece, _SMALL))
+
+
+def _check_unpacked(page: Any, allowed: int) -> None:
+    """An error if a strip or tile unpacks to far more than its header declares."""
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count * _MOST_DEFLATED > allowed:
+            page.parent.filehandle.seek(offset)
+            packed = page.parent.filehandle.read(count)
+            if len(zlib.decompressobj().decompress(packed, allowed + 1)) > allowed:
+                raise UnreadableFileError(
+                    "a strip or tile of the TIFF unpacks to far more than its header says: export it again"
+                )
 
 
 def _through_pillow(data: bytes, n_pages: int, orientation: int, page: Any, dtype: np.dtype) -> NDArray:
