@@ -14,6 +14,7 @@ import numpy as np
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
 from labelmend.io.atomic import whole_file
 from labelmend.io.base import Spacing, read_label_array, suffix_of, write_label_array
+from labelmend.io.faded import FADED, is_faded
 from labelmend.io.values import distinct_values
 from labelmend.types import BoolArray, Grid, LabelMap
 
@@ -137,11 +138,16 @@ class LabelFolder:
         known = (self.stored_foreground,) if self.stored_foreground is not None else self.values or ()
         strange = set(distinct_values(array)) - {0, *known, self.ignore}
         if strange:
+            remedy = "name the value as a class, or as the one to ignore"
+            if is_faded(array):
+                remedy = FADED
+            elif strange == {255} and len(known) == 1:
+                remedy = f"write {known[0]} where 255 is foreground, or say that 255 is to ignore"
             named = ", ".join(f"{name} = {value}" for name, value in zip(self.classes, known, strict=True))
             raise LabelValueError(
                 f"case {case}: {path} holds {_listed(strange)}, but the classes are {named} over background 0"
                 + (f" and ignore {self.ignore}" if self.ignore is not None else "")
-                + ": name the value as a class, or as the one to ignore"
+                + f": {remedy}"
             )
         if self.stored_foreground is not None:
             array[array == self.stored_foreground] = 1
@@ -163,9 +169,10 @@ class LabelFolder:
         array, grid = read_label_array(path, self.spacing_mm)
         values = distinct_values(array)
         if len(set(values) - {0}) > 1:
+            remedy = "store one boolean map a class, or one integer map a case without sub-folders"
             raise LabelValueError(
                 f"case {case}: {path} holds {_listed(values)}, but a file of one class may hold 0 and one "
-                "other value: store one boolean map a class, or one integer map a case without sub-folders"
+                f"other value: {FADED if is_faded(array) else remedy}"
             )
         return array != 0, grid
 
