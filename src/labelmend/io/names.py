@@ -15,7 +15,7 @@ from labelmend.io.values import distinct_values
 
 MOST_CLASSES = 255
 
-MANY_VALUES = 8
+MANY_VALUES = 5
 """With more values in one file than this, it is looked at whether they are classes or faded edges."""
 
 
@@ -123,7 +123,7 @@ def names_found(paths: Iterable[Path], ignore: int | None, folder: Path) -> Name
         raise LabelValueError(f"every label file in {folder} is empty: there is no class to learn")
     if found == {255}:
         return Names(("1",), (1,), ignore, stored_foreground=255)
-    if found == {1, 255} and {1, 255} not in foregrounds:
+    if found == {1, 255} and frozenset({1, 255}) not in foregrounds:
         raise LabelValueError(
             f"{foregrounds[frozenset({1})]} holds 1 and {foregrounds[frozenset({255})]} holds 255: write "
             "foreground alike in all files, or say that 255 is to ignore where nobody annotated those pixels"
