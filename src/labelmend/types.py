@@ -39,12 +39,14 @@ class Grid:
         spacing_mm: distance between neighbouring pixel centres along each array axis.
         affine: `(4 4)` voxel-to-world matrix, or None for plain pictures.
         unit: "px" where nobody said what a pixel measures; its spacing is then 1 and lengths are in pixels.
+        orientation_tag: the 1..8 of the file that pixels were turned by when they were read; 1: as stored.
     """
 
     shape: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     affine: FloatArray | None = field(default=None, compare=False)
     unit: Literal["mm", "px"] = field(default="mm", compare=False)
+    orientation_tag: int = field(default=1, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.shape) != len(self.spacing_mm):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drawn_findings import CLASSES, arrays, discs, picture, soft
 from labelmend.engine.audit_source import Source, open_source
@@ -81,6 +82,17 @@ def test_a_folder_is_read_case_by_case(folder):
     np.testing.assert_array_equal(image, IMAGE[None])
     assert source.image_name("a") == "a.png"
     assert source.label_files("a") == (folder / "labels" / "a.png",)
+
+
+def test_images_are_read_as_shown_and_labels_with_another_orientation_tag_are_refused(folder):
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.fromarray(IMAGE[::-1, ::-1].astype(np.uint8)).save(folder / "images" / "a.png", exif=exif)
+    source = opened(folder)
+    np.testing.assert_array_equal(source.read("a")[2], IMAGE[None])
+    Image.fromarray(TRUE.astype(np.uint8)).save(folder / "labels" / "b.png", exif=exif)
+    with pytest.raises(GeometryError, match=r"case b, .*b\.png: the labels have the orientation tag 3"):
+        source.read("b")
 
 
 def test_images_can_be_left_out(folder):

@@ -171,3 +171,25 @@ def test_the_published_noisy_radiographs_pass(jsrt):
     facts = check_dataset(dataset.subset(dataset.cases[:5]))
     assert facts.shapes == {(256, 256)}
     assert 0.3 < facts.class_frequency[2] < 0.6
+
+
+def turned(path, values, tag):
+    exif = Pillow.Exif()
+    exif[274] = tag
+    Pillow.fromarray(np.array(values, np.uint8)).save(path, exif=exif)
+
+
+def test_labels_belong_to_the_image_as_it_is_shown(root):
+    turned(root / "images" / "b.png", [[10], [20], [30], [40]], 6)
+    assert check(root).shapes == {(2, 2), (1, 4)}
+    draw(root / "labels" / "b.png", [[0], [0], [0], [2]])
+    with pytest.raises(GeometryError, match=r"case b, .*tag 6 and is shown as \(1, 4\), .*\(4, 1\)"):
+        check(root)
+
+
+def test_labels_with_another_orientation_tag_than_their_image_are_refused(root):
+    turned(root / "labels" / "a.png", [[0, 1], [1, 9]], 6)
+    with pytest.raises(GeometryError, match=r"case a, .*the labels have the orientation tag 6, .*has none"):
+        check(root)
+    turned(root / "images" / "a.png", [[10, 20], [30, 40]], 6)
+    assert check(root).n_cases == 2

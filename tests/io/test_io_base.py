@@ -1,15 +1,26 @@
 """What holds for all formats: names, missing and unknown files, originals that are never touched."""
 
+import dataclasses
 import os
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
 
 from labelmend.errors import LabelValueError, MissingDataError, OutputError, UnreadableFileError
-from labelmend.io import FORMATS, Format, case_id, read_image, read_label_array, write_label_array
-from labelmend.io.base import suffix_of
+from labelmend.io import (
+    FORMATS,
+    Format,
+    case_id,
+    read_image,
+    read_label_array,
+    write_label_array,
+    write_new_labels,
+)
+from labelmend.io.base import suffix_of, write_checked
+from labelmend.types import Grid
 
 
 @pytest.fixture
@@ -116,3 +127,37 @@ def test_labels_that_do_not_fit_leave_no_file(label, tmp_path):
     with pytest.raises(LabelValueError, match="do not fit"):
         write_label_array(tmp_path / "out" / "a.png", np.full((2, 2), 256), label)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("write", [write_label_array, write_new_labels])
+def test_a_label_file_that_reads_back_otherwise_never_takes_its_name(tmp_path, monkeypatch, name, write):
+    source, target = tmp_path / name, tmp_path / "out" / name
+    array = np.array([[0, 1], [2, 3]], np.uint8)
+    if ".nii" in name:
+        nibabel.Nifti1Image(array, np.eye(4)).to_filename(source)
+    elif name == "a.tif":
+        tifffile.imwrite(source, array)
+    else:
+        Pillow.fromarray(array).save(source)
+    form = FORMATS[suffix_of(name)]
+
+    def mistaken(data, spacing_mm=None):
+        labels, grid = form.labels(data, spacing_mm)
+        return np.minimum(labels, 1), grid
+
+    monkeypatch.setitem(FORMATS, suffix_of(name), dataclasses.replace(form, labels=mistaken))
+    with pytest.raises(OutputError, match=rf"out/{name} was not written, it reads back with other values"):
+        write(target, array, source)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_label_file_that_lies_elsewhere_in_space_never_takes_its_name(tmp_path):
+    nibabel.Nifti1Image(np.zeros((2, 2), np.uint8), np.diag([2, 1, 1, 1])).to_filename(tmp_path / "a.nii")
+    data = (tmp_path / "a.nii").read_bytes()
+    grid = Grid((2, 2), (1, 1), np.eye(4))
+    with pytest.raises(OutputError, match="place in space"):
+        write_checked(tmp_path / "b.nii", data, np.zeros((2, 2)), grid)
+    with pytest.raises(OutputError, match="could not be read again"):
+        write_checked(tmp_path / "b.nii", data[:-1], np.zeros((2, 2)), grid)
+    assert not (tmp_path / "b.nii").exists()

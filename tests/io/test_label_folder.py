@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
-from labelmend.io import grid_difference, open_labels
+from labelmend.io import grid_difference, open_labels, read_label_array
 from labelmend.types import Grid, LabelMap
 
 
@@ -241,3 +241,60 @@ def test_a_strange_value_is_told_with_the_name_of_value_0(tmp_path):
     Pillow.fromarray(np.array([[0, 1, 7]], np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(LabelValueError, match="the classes are road = 0, sidewalk = 1: name the value"):
         open_labels(tmp_path, classes={"road": 0, "sidewalk": 1}).read("a")
+
+
+@pytest.mark.parametrize("kind", ["palette", "1 bit", "2 bits", "tiff of 1 bit"])
+def test_an_empty_class_file_of_any_kind_is_written_with_the_foreground_of_its_siblings(tmp_path, kind):
+    root = tmp_path / "labels" / "lung"
+    suffix = ".tif" if kind.startswith("tiff") else ".png"
+    draw(root / "a.png", [[0, 255, 255]])
+    empty = Pillow.new("P" if kind == "palette" else "1" if kind == "1 bit" else "L", (3, 1))
+    if kind == "palette":
+        empty.putpalette([0, 0, 0])
+    if suffix == ".tif":
+        tifffile.imwrite(root / "b.tif", np.zeros((1, 3), bool))
+    else:
+        empty.save(root / "b.png", bits=2 if kind == "2 bits" else 8)
+    folder = open_labels(tmp_path / "labels")
+    labels = dataclasses.replace(folder.read("b"), array=np.array([[[True, False, True]]]))
+    for which in (folder, folder.only("b")):
+        written = which.write(tmp_path / f"out{which is folder}", "b", labels)[0]
+        assert read_label_array(written)[0].tolist() == [[255, 0, 255]]
+
+
+def test_faded_edges_are_said_to_be_no_classes(tmp_path):
+    square = Pillow.fromarray(np.pad(np.full((12, 14), 255, np.uint8), 6))
+    faded = np.array(square.resize((40, 37), Pillow.Resampling.BILINEAR))
+    draw(tmp_path / "maps" / "a.png", faded)
+    with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges fade.*threshold it"):
+        open_labels(tmp_path / "maps")
+    with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges fade.*threshold it"):
+        open_labels(tmp_path / "maps", classes={"lung": 255}).read("a")
+    draw(tmp_path / "masks" / "lung" / "a.png", faded)
+    with pytest.raises(LabelValueError, match=r"a\.png holds .*: its edges fade.*threshold it"):
+        open_labels(tmp_path / "masks").read("a")
+    draw(tmp_path / "dim" / "a.png", faded // 2)
+    with pytest.raises(LabelValueError, match=r"dim/a\.png holds .*: its edges fade"):
+        open_labels(tmp_path / "dim")
+
+
+def test_foreground_written_in_two_ways_is_not_advised_to_be_ignored(tmp_path):
+    draw(tmp_path / "maps" / "a.png", [[0, 1]])
+    draw(tmp_path / "maps" / "b.png", [[0, 255]])
+    with pytest.raises(
+        LabelValueError, match=r"a\.png holds 1 and .*b\.png holds 255: write foreground alike"
+    ):
+        open_labels(tmp_path / "maps")
+    folder = open_labels(tmp_path / "maps", classes={"lung": 1})
+    with pytest.raises(LabelValueError, match="write 1 where 255 is foreground"):
+        folder.read("b")
+
+
+def test_files_of_one_case_must_have_the_same_orientation_tag(tmp_path):
+    exif = Pillow.Exif()
+    exif[274] = 3
+    draw(tmp_path / "heart" / "a.png", [[0, 1]])
+    (tmp_path / "lung").mkdir()
+    Pillow.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "lung" / "a.png", exif=exif)
+    with pytest.raises(GeometryError, match="orientation tag, 1 and 3"):
+        open_labels(tmp_path).read("a")

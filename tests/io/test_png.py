@@ -63,10 +63,11 @@ def test_labels_written_like_a_grey_source_read_back_the_same(tmp_path, bits):
             assert new_picture.mode == old_picture.mode
 
 
-def test_a_value_too_large_for_a_1_bit_source_is_an_error(tmp_path):
-    (tmp_path / "a.png").write_bytes(grey_png([[0, 1]], 1))
-    with pytest.raises(LabelValueError, match="do not fit"):
-        write_label_array(tmp_path / "b.png", np.array([[0, 2]]), tmp_path / "a.png")
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_value_that_the_bits_of_a_grey_source_cannot_hold_is_written_with_8(tmp_path, bits):
+    (tmp_path / "a.png").write_bytes(grey_png([[0, 1]], bits))
+    write_label_array(tmp_path / "b.png", np.array([[0, 255]]), tmp_path / "a.png")
+    assert read_label_array(tmp_path / "b.png")[0].tolist() == [[0, 255]]
 
 
 def test_a_palette_picture_gives_indices_not_colours(tmp_path):
@@ -85,10 +86,10 @@ def test_a_palette_picture_is_written_back_with_its_colours_transparency_and_res
     assert read_label_array(tmp_path / "b.png")[0].tolist() == [[3, 2, 1], [0, 0, 0]]
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_a_colour_picture_is_no_label(tmp_path, mode):
+@pytest.mark.parametrize(("mode", "what"), [("RGB", "colour"), ("RGBA", "colour"), ("LA", "transparency")])
+def test_a_colour_picture_is_no_label(tmp_path, mode, what):
     Pillow.new(mode, (4, 3)).save(tmp_path / "a.png")
-    with pytest.raises(LabelValueError, match=rf"a\.png: .*colour \(mode {mode}\)"):
+    with pytest.raises(LabelValueError, match=rf"a\.png: .*{what} \(mode {mode}\)"):
         read_label_array(tmp_path / "a.png")
 
 
@@ -170,3 +171,75 @@ def test_labels_of_another_shape_are_not_written(tmp_path):
     (tmp_path / "a.png").write_bytes(grey_png([[0, 1]], 8))
     with pytest.raises(GeometryError, match=r"shape \(2, 1\).*\(1, 2\)"):
         write_label_array(tmp_path / "b.png", np.zeros((2, 1), int), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("n_colours", [1, 2, 3, 4, 5, 16, 17, 255, 256])
+@pytest.mark.parametrize("values", [(0, 0, 0), (0, 1, 2), (0, 2, 3), (0, 255, 7)], ids=str)
+def test_a_palette_of_any_length_keeps_its_colours_and_every_value(tmp_path, n_colours, values):
+    colours = [part for i in range(n_colours) for part in (i, 255 - i, i // 2)]
+    palette_png(tmp_path / "a.png", [[0, n_colours - 1, 0]], colours, transparency=0)
+    write_label_array(tmp_path / "b.png", np.array([values]), tmp_path / "a.png")
+    assert read_label_array(tmp_path / "b.png")[0].tolist() == [list(values)]
+    with Pillow.open(tmp_path / "b.png") as new:
+        palette = new.getpalette()
+        assert (new.mode, new.info["transparency"]) == ("P", 0)
+        assert palette[: 3 * n_colours] == colours
+        assert len({tuple(palette[i : i + 3]) for i in range(0, len(palette), 3)}) == len(palette) // 3
+
+
+def head(width, height, bits=8, colour=0):
+    """A PNG that declares much and holds hardly anything."""
+    picture = bytearray(grey_png([[0]], 8))
+    picture[16:26] = struct.pack(">IIBB", width, height, bits, colour)
+    picture[29:33] = struct.pack(">I", zlib.crc32(bytes(picture[12:29])))
+    return bytes(picture)
+
+
+@pytest.mark.parametrize("size", [(10**6, 10**6), (2**31 - 1, 2**31 - 1), (2**32 - 1, 2**32 - 1)], ids=str)
+@pytest.mark.parametrize("read", [read_image, read_label_array])
+def test_a_png_is_asked_for_its_size_before_it_is_unpacked(tmp_path, size, read):
+    (tmp_path / "a.png").write_bytes(head(*size))
+    with pytest.raises(UnreadableFileError, match=rf"a\.png: the file declares {size[0]} x {size[1]} pixels"):
+        read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.bmp"])
+def test_jpeg_and_bmp_are_asked_too(tmp_path, monkeypatch, name):
+    Pillow.new("RGB", (40, 50)).save(tmp_path / name)
+    monkeypatch.setenv("LABELMEND_MAX_GIB", f"{(40 * 50 * 12 - 1) / 2**30:.20f}")
+    with pytest.raises(UnreadableFileError, match="40 x 50 pixels"):
+        read_image(tmp_path / name)
+
+
+def test_a_picture_beyond_the_limit_of_pillow_is_read_and_written_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 100)
+    array = np.arange(400).reshape(20, 20) % 7
+    for name, options in (("a.png", {}), ("a.tif", {"compression": "tiff_lzw"})):
+        Pillow.fromarray(array.astype(np.uint8)).save(tmp_path / name, **options)
+        assert read_image(tmp_path / name).array[0].tolist() == array.tolist()
+        write_label_array(tmp_path / f"new_{name}", array, tmp_path / name)
+        assert read_label_array(tmp_path / f"new_{name}")[0].tolist() == array.tolist()
+    assert Pillow.MAX_IMAGE_PIXELS == 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [
+        (b"zTXt", b"Comment\0\0"),
+        (b"iTXt", b"Comment\0\1\0\0\0"),
+        (b"iCCP", b"profile\0\0"),
+    ],
+)
+def test_notes_and_profiles_of_any_size_are_not_unpacked(tmp_path, kind, start):
+    body = start + zlib.compress(bytes(2**24))
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    picture = grey_png([[0, 3]], 8)
+    (tmp_path / "a.png").write_bytes(picture[:33] + chunk + picture[33:])
+    assert read_label_array(tmp_path / "a.png")[0].tolist() == [[0, 3]]
+
+
+def test_a_jpeg_that_is_called_png_is_an_image_but_no_label(tmp_path):
+    Pillow.new("L", (16, 16), 40).save(tmp_path / "a.png", "JPEG")
+    assert read_image(tmp_path / "a.png").array.shape == (1, 16, 16)
+    with pytest.raises(UnreadableFileError, match="no PNG whatever its name says"):
+        read_label_array(tmp_path / "a.png")

@@ -1,5 +1,7 @@
 """TIFF: pages and stacks, every depth, and no page lost without a word."""
 
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -198,3 +200,81 @@ def test_a_lzw_tiff_that_is_cut_off_is_unreadable(tmp_path, rng):
         path.write_bytes(whole[:length])
         with pytest.raises(UnreadableFileError, match=r"a\.tif"):
             read_label_array(path)
+
+
+def patched(path, **tags):
+    """Set numbers in the header of a TIFF of one page, by the name of their tag."""
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        for name, value in tags.items():
+            tag = tif.pages[0].tags[name]
+            data[tag.offset + 2 : tag.offset + 4] = (4).to_bytes(2, "little")
+            data[tag.offset + 8 : tag.offset + 12] = value.to_bytes(4, "little")
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"tile": (16, 16), "compression": "zlib"}]
+)
+@pytest.mark.parametrize("read", [read_image, read_label_array])
+def test_a_tiff_is_asked_for_its_size_before_it_is_unpacked(tmp_path, options, read):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), "u1"), metadata=None, **options)
+    patched(tmp_path / "a.tif", ImageWidth=10**6, ImageLength=10**6)
+    with pytest.raises(UnreadableFileError, match=r"a\.tif: the file declares 1000000 x 1000000 pixels"):
+        read(tmp_path / "a.tif")
+
+
+def test_the_pages_of_a_stack_count_together_and_so_does_a_tile(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABELMEND_MAX_GIB", str(3000 / 2**30))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 16, 16), "u1"), photometric="minisblack")
+    with pytest.raises(UnreadableFileError, match="3 x 16 x 16 pixels"):
+        read_label_array(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((16, 16), "u1"), tile=(32, 32), metadata=None)
+    with pytest.raises(UnreadableFileError, match="32 x 32 pixels in each strip or tile"):
+        read_label_array(tmp_path / "b.tif")
+
+
+def test_tiles_that_a_tiff_does_not_name_are_not_read_as_zeros(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((16, 16), "u1"), tile=(16, 16), metadata=None)
+    patched(tmp_path / "a.tif", ImageWidth=64)
+    with pytest.raises(UnreadableFileError, match="names 1 of 4 strips or tiles"):
+        read_label_array(tmp_path / "a.tif")
+
+
+def test_a_strip_that_unpacks_to_far_more_than_declared_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((16, 16), "u1"), compression="zlib", metadata=None)
+    bomb = zlib.compress(bytes(2**27), 9)
+    patched(path, StripOffsets=path.stat().st_size, StripByteCounts=len(bomb))
+    path.write_bytes(path.read_bytes() + bomb)
+    with pytest.raises(UnreadableFileError, match="unpacks to far more"):
+        read_label_array(path)
+
+
+def test_16_bits_where_zero_means_white_are_read_as_stored_from_lzw(tmp_path):
+    array = (PAGE * 300).astype("u2")
+    Pillow.fromarray(array).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={262: 0})
+    assert read_label_array(tmp_path / "a.tif")[0].tolist() == array.tolist()
+
+
+def test_labels_in_a_tiff_that_jpeg_compressed_are_refused_and_images_are_read(tmp_path):
+    Pillow.fromarray(np.full((16, 16), 7, "u1")).save(tmp_path / "a.tif", compression="jpeg")
+    assert read_image(tmp_path / "a.tif").array.shape == (1, 16, 16)
+    with pytest.raises(LabelValueError, match="JPEG, which alters label values"):
+        read_label_array(tmp_path / "a.tif")
+
+
+def test_a_value_that_1_bit_cannot_hold_is_written_with_8(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", PAGE > 9)
+    assert read_label_array(rewrite(tmp_path / "a.tif", PAGE * 85))[0].tolist() == (PAGE * 85).tolist()
+
+
+def test_a_tag_on_the_first_page_turns_the_stack_and_tags_that_differ_are_refused(tmp_path):
+    tags = [(274, 3, 1, 6, True)]
+    tifffile.imwrite(tmp_path / "a.tif", STACK.astype("u1"), photometric="minisblack", extratags=tags)
+    assert read_label_array(tmp_path / "a.tif")[0].tolist() == np.rot90(STACK, -1, (1, 2)).tolist()
+    with tifffile.TiffWriter(tmp_path / "b.tif") as tif:
+        for tag in (6, 8):
+            tif.write(PAGE.astype("u1"), contiguous=False, metadata=None, extratags=[(274, 3, 1, tag, True)])
+    with pytest.raises(GeometryError, match="turned differently"):
+        read_label_array(tmp_path / "b.tif")

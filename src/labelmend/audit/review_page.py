@@ -25,6 +25,7 @@ from labelmend.io.audit_folder import (
     read_audit,
     spacing_of,
 )
+from labelmend.io.turned import turned_apart
 from labelmend.types import LabelMap
 
 PAGE = "report.html"
@@ -164,6 +165,9 @@ def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
     if row.image is None:
         return None
     image = read_image(row.image, spacing_of(audit))
+    turned = turned_apart(image.grid, labels.grid)
+    if turned:
+        raise GeometryError(f"case {row.case}, {row.image}: {turned}")
     if image.grid.shape != labels.grid.shape:
         raise GeometryError(
             f"case {row.case}: the image {row.image} has the shape {image.grid.shape}, its labels "

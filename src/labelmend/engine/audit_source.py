@@ -26,6 +26,7 @@ from labelmend.io.nnunet import is_nnunet, open_nnunet
 from labelmend.io.probabilities import open_probabilities
 from labelmend.io.probability_folder import ProbabilityFolder
 from labelmend.io.table_base import listed
+from labelmend.io.turned import turned_apart
 from labelmend.types import FloatArray, LabelMap, every_class
 
 Layout = Literal["folder", "nnunet", "coco"]
@@ -90,6 +91,9 @@ class Source:
             return given, probs, None, ""
         channels = [read_image(path, self.spacing_mm) for path in self.image_files[case]]
         for path, channel in zip(self.image_files[case], channels, strict=True):
+            turned = turned_apart(channel.grid, given.grid)
+            if turned:
+                raise GeometryError(f"case {case}, {path} and {self.label_files(case)[0]}: {turned}")
             if channel.grid.shape != given.grid.shape:
                 raise GeometryError(
                     f"case {case}: the image {path} has the shape {channel.grid.shape}, its labels "

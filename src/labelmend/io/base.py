@@ -22,7 +22,7 @@ from labelmend.errors import (
     OutputError,
     UnreadableFileError,
 )
-from labelmend.io.atomic import write_bytes
+from labelmend.io.atomic import whole_file
 from labelmend.types import Grid
 
 Spacing = Sequence[float] | float | None
@@ -193,9 +193,44 @@ def write_label_array(path: str | Path, array: NDArray, source: str | Path) -> N
     array = np.asarray(array)
     if array.dtype == bool:
         array = array.astype(np.uint8)
+    given = read_bytes(source)
     with _naming(source):
-        data = form.encode(array, read_bytes(source))
-    write_bytes(path, data)
+        data = form.encode(array, given)
+    write_checked(path, data, array, decode_labels(source, given)[1])
+
+
+def write_checked(path: Path, data: bytes, array: NDArray, grid: Grid) -> None:
+    """Write a label file that takes its name only once it has been read back as what it should hold.
+
+    Args:
+        path: file to write.
+        data: its bytes.
+        array: the labels that a reader must find.
+        grid: and where they lie.
+
+    Raises:
+        OutputError: it reads otherwise; disk full, or not writable.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+        try:
+            found, its_grid = decode_labels(temporary, read_bytes(temporary))
+        except DataError as error:
+            raise OutputError(f"{path} was not written, it could not be read again ({error})") from error
+        same_values = np.array_equal(found, array)
+        if not (same_values and _same_place(grid, its_grid)):
+            what = "place in space" if same_values else "values"
+            raise OutputError(
+                f"{path} was not written, it reads back with other {what}: such {format_of(path).name} files "
+                "cannot be written unchanged, convert the given labels to another"
+            )
+
+
+def _same_place(one: Grid, other: Grid) -> bool:
+    """Whether two grids have the same shape and, if both say it, the same place, up to rounding."""
+    if one.shape != other.shape or one.affine is None or other.affine is None:
+        return one.shape == other.shape
+    return np.allclose(one.affine, other.affine, rtol=1e-4, atol=1e-3 * min(one.spacing_mm))
 
 
 @contextmanager
@@ -205,7 +240,11 @@ def _naming(path: str | Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise type(error)(f"{path}: {error}") from error
-    except (LabelmendError, MemoryError):
+    except MemoryError as error:
+        raise UnreadableFileError(
+            f"{path} needs more memory than there is: check the file, or take a larger machine"
+        ) from error
+    except LabelmendError:
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -12,6 +12,7 @@ from labelmend.errors import GeometryError, LabelValueError
 from labelmend.io.base import decode_image, read_bytes
 from labelmend.io.label_folder import grid_difference
 from labelmend.io.layout import Dataset
+from labelmend.io.turned import turned_apart
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ def check_dataset(dataset: Dataset, on_case: Callable[[str], None] = lambda case
         checksums[case] = "sha256:" + hashlib.sha256(data).hexdigest()
         image = decode_image(path, data, dataset.spacing_mm)
         labels = dataset.read_labels(case)
+        source = dataset.labels.sources(case)[0]
+        turned = turned_apart(image.grid, labels.grid)
+        if turned:
+            raise GeometryError(f"case {case}, {path} and {source}: {turned}")
         problem = grid_difference(image.grid, labels.grid)
         if problem:
-            source = dataset.labels.sources(case)[0]
             raise GeometryError(
                 f"case {case}: image {path} and labels {source} differ in {problem}: bring them onto one grid"
             )

@@ -14,6 +14,7 @@ import numpy as np
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
 from labelmend.io.atomic import whole_file
 from labelmend.io.base import Spacing, read_label_array, suffix_of, write_label_array
+from labelmend.io.faded import FADED, is_faded
 from labelmend.io.values import distinct_values
 from labelmend.types import BoolArray, Grid, LabelMap, every_class
 
@@ -151,6 +152,11 @@ class LabelFolder:
         known = (self.stored_foreground,) if self.stored_foreground is not None else self.values or ()
         strange = set(distinct_values(array)) - {0, *known, self.ignore}
         if strange:
+            remedy = "name the value as a class, or as the one to ignore"
+            if is_faded(array):
+                remedy = FADED
+            elif strange == {255} and len(known) == 1:
+                remedy = f"write {known[0]} where 255 is foreground, or say that 255 is to ignore"
             pairs = [*zip(self.classes, known, strict=True)]
             pairs = pairs if self.background is None else [(self.background, 0), *pairs]
             named = ", ".join(f"{name} = {value}" for name, value in pairs)
@@ -158,7 +164,7 @@ class LabelFolder:
             raise LabelValueError(
                 f"case {case}: {path} holds {_listed(strange)}, but the classes are {named}{below}"
                 + (f" and ignore {self.ignore}" if self.ignore is not None else "")
-                + ": name the value as a class, or as the one to ignore"
+                + f": {remedy}"
             )
         if self.stored_foreground is not None:
             array[array == self.stored_foreground] = 1
@@ -168,6 +174,8 @@ class LabelFolder:
         masks, grids = zip(*(self._read_mask(path, case) for path in self.sources(case)), strict=True)
         for path, grid in zip(self.sources(case), grids, strict=True):
             problem = grid_difference(grids[0], grid)
+            if grid.orientation_tag != grids[0].orientation_tag:
+                problem = f"orientation tag, {grids[0].orientation_tag} and {grid.orientation_tag}"
             if problem:
                 raise GeometryError(f"case {case}: {self.files[case][0]} and {path} differ in {problem}")
         k = len(self.classes)
@@ -178,9 +186,10 @@ class LabelFolder:
         array, grid = read_label_array(path, self.spacing_mm)
         values = distinct_values(array)
         if len(set(values) - {0}) > 1:
+            remedy = "store one boolean map a class, or one integer map a case without sub-folders"
             raise LabelValueError(
                 f"case {case}: {path} holds {_listed(values)}, but a file of one class may hold 0 and one "
-                "other value: store one boolean map a class, or one integer map a case without sub-folders"
+                f"other value: {FADED if is_faded(array) else remedy}"
             )
         return array != 0, grid
 

@@ -1,4 +1,4 @@
-"""How much memory one file may ask for: checked against what its header declares, before anything is unpacked.
+"""How much memory one file may ask for: checked against what its header declares, before it is unpacked.
 
 A few kilobytes can declare terabytes (compressed volumes, headers of 100,000 x 100,000 pixels). Readers ask
 `check_declared` first, with the size that the header declares for the unpacked array.
@@ -17,7 +17,7 @@ MAX_GIB = "LABELMEND_MAX_GIB"
 """Environment variable that replaces the limit, in GiB for one file."""
 
 SHARE_OF_MEMORY = 0.5
-"""Share of the free memory that one unpacked file may take: labels, probabilities and image are held at once."""
+"""Share of the free memory that one unpacked file may take: labels, probabilities and image come together."""
 
 _UNKNOWN_MEMORY = 16 * 2**30
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from labelmend.errors import ConfigError, LabelValueError, UnreadableFileError
 from labelmend.io.base import read_bytes, read_label_array
+from labelmend.io.faded import FADED, is_faded
 from labelmend.io.values import distinct_values
 
 MOST_CLASSES = 255
@@ -23,6 +24,9 @@ _BACKGROUND_WORDS = (
 )
 NO_CLASS = frozenset(("", *_BACKGROUND_WORDS.split()))
 """What value 0 is called, in small letters and without signs, where it is background and no class."""
+
+MANY_VALUES = 5
+"""With more values in one file than this, it is looked at whether they are classes or faded edges."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +145,28 @@ def names_found(paths: Iterable[Path], ignore: int | None, folder: Path) -> Name
     if ignore == 0:
         raise ConfigError("0 is the background and cannot be the value to ignore")
     found: set[int] = set()
+    foregrounds: dict[frozenset[int], Path] = {}
     for path in paths:
-        found |= set(distinct_values(read_label_array(path)[0])) - {0, ignore}
+        array, _ = read_label_array(path)
+        held = frozenset(distinct_values(array)) - {0, ignore}
+        foregrounds.setdefault(held, path)
+        found |= held
         if len(found) > MOST_CLASSES or min(found, default=0) < 0:
             what = (
                 "negative values" if min(found) < 0 else f"more than {MOST_CLASSES} different values so far"
             )
             raise LabelValueError(f"{path} holds {what}, which no label map should: are these images?")
+        if len(held) > (2 if 255 in held else MANY_VALUES) and is_faded(array):
+            raise LabelValueError(f"{path} holds {len(held)} values beside 0: {FADED}")
     if not found:
         raise LabelValueError(f"every label file in {folder} is empty: there is no class to learn")
     if found == {255}:
         return Names(("1",), (1,), ignore, stored_foreground=255)
+    if found == {1, 255} and frozenset({1, 255}) not in foregrounds:
+        raise LabelValueError(
+            f"{foregrounds[frozenset({1})]} holds 1 and {foregrounds[frozenset({255})]} holds 255: write "
+            "foreground alike in all files, or say that 255 is to ignore where nobody annotated those pixels"
+        )
     if 255 in found:
         raise LabelValueError(
             f"the label files in {folder} hold 255 beside {', '.join(map(str, sorted(found - {255})))}: "

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import GeometryError, LabelValueError, OutputError
-from labelmend.io.atomic import write_bytes
-from labelmend.io.base import case_id, read_image, suffix_of
+from labelmend.io.base import case_id, read_image, suffix_of, write_checked
 
 
 def new_label_name(image: str | Path) -> str:
@@ -46,13 +45,15 @@ def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> Non
     if array.min(initial=0) < 0 or array.max(initial=0) > 65535:
         raise LabelValueError(f"{path}: label values must lie in 0..65535, got {array.min()}..{array.max()}")
     array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
-    shape = read_image(image).grid.shape
-    if array.shape != shape:
-        raise GeometryError(f"{path}: labels of shape {array.shape} for the image {image} of shape {shape}")
+    grid = read_image(image).grid
+    if array.shape != grid.shape:
+        raise GeometryError(
+            f"{path}: labels of shape {array.shape} for the image {image} of shape {grid.shape}"
+        )
     suffix = suffix_of(path)
     encode = _nifti if suffix in (".nii", ".nii.gz") else _tiff if suffix in (".tif", ".tiff") else _png
     data = encode(array, image)
-    write_bytes(path, _zipped(data) if suffix == ".nii.gz" else data)
+    write_checked(path, _zipped(data) if suffix == ".nii.gz" else data, array, grid)
 
 
 def _png(array: NDArray, image: Path) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +104,11 @@ def _of_png(path: Path) -> np.dtype:
 def _of_tiff(path: Path) -> np.dtype:
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as tif:
-            stored: np.dtype = np.dtype(tif.series[0].dtype)
-            return stored
-    except (tifffile.TiffFileError, IndexError, OSError, ValueError):
-        return np.dtype(np.float32)  # read_image says what is wrong with the file
+    data = read_bytes(path)
+    with suppress(Exception), tifffile.TiffFile(BytesIO(data)) as tif:
+        stored: np.dtype = np.dtype(tif.series[0].dtype)
+        return stored
+    return np.dtype(np.float32)  # read_image says what is wrong with the file
 
 
 def _of_nifti(path: Path) -> np.dtype:
