@@ -56,7 +56,7 @@ def check_dataset(dataset: Dataset, on_case: Callable[[str], None] = lambda case
         path = dataset.images[case]
         data = read_bytes(path)
         checksums[case] = "sha256:" + hashlib.sha256(data).hexdigest()
-        image = decode_image(path, data, dataset.spacing_mm)
+        image = dataset.turned(decode_image(path, data, dataset.spacing_mm))
         labels = dataset.read_labels(case)
         problem = grid_difference(image.grid, labels.grid)
         if problem:
