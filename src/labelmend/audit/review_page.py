@@ -163,7 +163,7 @@ def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
     """The picture of a case; it must have the shape of the labels, whatever else of the grids differs."""
     if row.image is None:
         return None
-    image = read_image(row.image, spacing_of(audit))
+    image = read_image(row.image, spacing_of(audit)).onto(labels.grid)
     if image.grid.shape != labels.grid.shape:
         raise GeometryError(
             f"case {row.case}: the image {row.image} has the shape {image.grid.shape}, its labels "
