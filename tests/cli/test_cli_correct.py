@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from drawn_correct import NAMES, generous, raw, swapped
@@ -70,3 +73,29 @@ def test_trusted_cases_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixtu
     root = generous(tmp_path)
     assert main(line(root, root / "labels")) == 2
     assert "SpatialCorrection needs trusted cases: give --clean" in capsys.readouterr().err
+
+
+def test_the_order_of_axes_that_messages_name_is_a_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("labels", "probs"):
+        (tmp_path / folder).mkdir()
+    mask = np.zeros((6, 6, 6), np.uint8)
+    mask[1:3, 2:4, 3:6] = 1
+    for case in "ab":
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "labels" / f"{case}.nii")
+        inside = np.where(mask, 0.9, 0.1).astype(np.float32).T
+        np.save(tmp_path / "probs" / f"{case}.npy", np.stack([1 - inside, inside]))
+    flags = ["--method", "adele", "--classes", "{organ: 1}"]
+    assert main(line(tmp_path, tmp_path / "labels", *flags)) == 0
+    assert "say --order sitk" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "out")
+    assert main(line(tmp_path, tmp_path / "labels", *flags, "--order", "sitk")) == 0
+    assert "0 of 2 cases corrected" in (out := capsys.readouterr().out)
+    assert "--order" not in out
+    out = ["--out", str(tmp_path / "audit"), "--page", "false", "--classes", "{organ: 1}"]
+    audit = ["audit", str(tmp_path / "labels"), "--probabilities", str(tmp_path / "probs"), *out]
+    assert main(audit) == 0
+    assert "look reversed" in capsys.readouterr().out
+    assert main([*audit, "--order=sitk"]) == 0
+    assert "look reversed" not in capsys.readouterr().out

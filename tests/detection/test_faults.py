@@ -9,7 +9,7 @@ import pytest
 
 from drawn_findings import box, exclusive, overlapping
 from labelmend.detection import Finding, faults, layout_of, usual_layout
-from labelmend.types import LabelMap
+from labelmend.types import Grid, LabelMap
 
 SHAPE = (40, 50)
 HEART, LIVER = box(SHAPE, (10, 20), (30, 42)), box(SHAPE, (24, 36), (4, 20))
@@ -143,3 +143,13 @@ def test_a_class_of_value_0_that_all_other_cases_have_is_missed():
     full = exclusive(np.ones(SHAPE), background="road")
     others = [exclusive(HEART, background="road")] * 20
     assert [f.class_name for f in told(full, others)] == ["road"]
+
+
+def test_places_are_those_in_the_patient_where_the_affine_tells_them():
+    array = (box((8, 4, 2), (1, 3), (0, 1), (0, 2)) * 1).astype(np.uint8)
+    ras, las = np.eye(4), np.diag([-1.0, 1, 1, 1])
+    one, other = (
+        layout_of(LabelMap(stored, Grid(stored.shape, (1.0,) * 3, affine), ("heart",)))
+        for stored, affine in ((array, ras), (array[::-1], las))
+    )
+    assert one.centres.tolist() == other.centres.tolist() == [[0.25, 0.125, 0.5]]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from labelmend.engine.evaluate import evaluate
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
+from labelmend.metrics import known_boundary_bias, surface_distances
 
 
 def row(text: str) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_every_case_and_class_has_a_score(folders):
     heart = evaluation.scores[0]
     assert heart.dice == pytest.approx(4 / 6)
     assert heart.iou == 0.5
-    assert heart.nsd == pytest.approx(4 / 6)  # two of six boundary pixels are 2 mm off
+    assert heart.nsd == 0  # the ends of the row, which are its boundary, are 2 mm off
     assert heart.hd95_mm == 2
     assert heart.boundary_bias_mm == -2  # too large: negative
     assert all((s.dice, s.nsd, s.hd95_mm, s.boundary_bias_mm) == (1, 1, 0, 0) for s in evaluation.scores[1:])
@@ -327,3 +328,47 @@ def test_a_class_0_that_only_one_side_names_is_told_with_the_names_of_both(tmp_p
         ConfigError, match=r"has the classes sidewalk, building, .* has road, sidewalk, building"
     ):
         evaluate(drawn, truth, ignore=255)
+
+
+def test_labels_stored_in_another_orientation_than_the_reference_are_compared_in_the_world(tmp_path):
+    truth = np.zeros((4, 5, 6), int)
+    truth[0:2, 1:3, 1:5] = 1
+    save_nifti(tmp_path / "truth" / "a.nii.gz", truth, (5, 1, 1))
+    save_nifti(tmp_path / "drawn" / "a.nii.gz", truth[::-1], (-5, 1, 1), shift=15)
+    (score,) = evaluate(tmp_path / "drawn", tmp_path / "truth").scores
+    assert (score.dice, score.hd95_mm) == (1, 0)
+
+
+def test_a_pixdim_unlike_the_affine_and_a_spacing_unlike_the_header_are_told(tmp_path):
+    for folder in ("truth", "drawn"):
+        array = np.zeros((4, 5, 6), int)
+        array[1:3, 1:3, 1 + (folder == "drawn") : 4] = 1
+        save_nifti(tmp_path / folder / "a.nii", array, (5, 1, 0.5))
+        data = bytearray((tmp_path / folder / "a.nii").read_bytes())
+        data[80:92] = np.array([1, 1, 1], "<f4").tobytes()
+        (tmp_path / folder / "a.nii").write_bytes(data)
+    found = evaluate(tmp_path / "drawn", tmp_path / "truth")
+    assert found.scores[0].hd95_mm == 0.5
+    assert (
+        "pixdim gives the voxel size 1 x 1 x 1 mm, the affine 5 x 1 x 0.5 mm" in found.as_dict()["notes"][0]
+    )
+    by_hand = evaluate(tmp_path / "drawn", tmp_path / "truth", spacing_mm=(5, 1, 2))
+    assert by_hand.scores[0].hd95_mm == 2
+    assert "given by hand, 5 x 1 x 2 mm, replaces" in by_hand.notes[1]
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 1), (1, 6, 9), (6, 1, 9)])
+def test_a_single_slice_scores_the_same_in_every_shape(tmp_path, shape):
+    truth, drawn = np.zeros((6, 9), int), np.zeros((6, 9), int)
+    truth[1:5, 1:5], drawn[1:5, 1:8] = 1, 1
+    steps = iter((1.0, 2.0))
+    spacing = [next(steps) if size > 1 else 7.0 for size in (*shape, 1)[:3]]
+    for folder, array in (("truth", truth), ("drawn", drawn)):
+        save_nifti(tmp_path / folder / "a.nii", array.reshape(shape), spacing)
+    (score,) = evaluate(tmp_path / "drawn", tmp_path / "truth", tolerance_mm=1).scores
+    flat = surface_distances(drawn == 1, truth == 1, spacing_mm=(1.0, 2.0))
+    assert (score.nsd, score.hd95_mm) == (flat.nsd(1), flat.hausdorff(95))
+    assert 0 < score.nsd < 1
+    assert score.boundary_bias_mm == pytest.approx(
+        known_boundary_bias(drawn == 1, truth == 1, spacing_mm=(1, 2))
+    )

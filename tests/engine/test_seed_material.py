@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -130,3 +131,19 @@ def test_sizes_and_tags_that_do_not_fit_are_told(folder):
         gathered(folder)
     with pytest.raises(MissingDataError, match="does not exist"):
         gather(folder / "no", folder / "tags.csv", **WAYS)
+
+
+def test_slices_stored_in_other_orientations_are_learned_from_in_one_and_mapped_back(folder):
+    values = np.arange(12, dtype=np.float32).reshape(4, 3)
+    ways = {"a": (values, np.eye(4)), "b": (values, np.eye(4)), "d": (values[::-1], np.diag([-1.0, 1, 1, 1]))}
+    ways["c"] = (values.T, np.eye(4)[:, [1, 0, 2, 3]])
+    for case, (array, affine) in ways.items():
+        (folder / f"images/{case}.png").unlink()
+        nibabel.save(nibabel.Nifti1Image(array, affine), folder / f"images/{case}.nii")
+    material = gathered(folder, resize=None)
+    batch = material.batch(np.arange(4))
+    assert all(torch.equal(one, batch[0]) for one in batch)
+    assert material.native == ((4, 3), (4, 3), (3, 4), (4, 3))
+    for row, (array, _) in enumerate(ways[case] for case in "abcd"):
+        assert material.stored(row, torch.from_numpy(values[None].copy()))[0].tolist() == array.tolist()
+    assert "2 of 4 volumes are not stored as RAS but as ARS, LAS" in material.notes[0]

@@ -1,6 +1,7 @@
 """A folder of images segmented: files like those of training, each on the grid of its image."""
 
 import dataclasses
+import gzip
 from pathlib import Path
 
 import nibabel
@@ -11,8 +12,8 @@ from torch import nn
 
 from drawn_data import AFFINE, contents, half_files, picture
 from labelmend.engine.checkpoint import save_model
-from labelmend.engine.predict import ModelCard, card_to_json
-from labelmend.engine.segment import segment
+from labelmend.engine.predict import ModelCard, card_to_json, load_predictor
+from labelmend.engine.segment import image_of, segment
 from labelmend.errors import ConfigError, GeometryError, MissingDataError, OutputError, UnreadableFileError
 from labelmend.io import read_label_array
 
@@ -95,6 +96,25 @@ def test_volumes_keep_affine_and_codes_of_their_image(tmp_path):
     np.testing.assert_allclose(heart.affine, AFFINE)
     assert int(heart.header["sform_code"]) == 2
     assert np.array_equal(np.asarray(heart.dataobj), halves((4, 6, 3)))
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
+def test_a_volume_whose_suffix_says_the_wrong_thing_of_its_compression_is_segmented(tmp_path, name):
+    data = nibabel.Nifti1Image(halves((4, 6, 3)).astype(np.float32), AFFINE).to_bytes()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / name).write_bytes(gzip.compress(data) if name == "a.nii" else data)
+    run = run_of(tmp_path / "run", dataclasses.replace(CARD, ndim=3))
+    heart = segment(run, tmp_path / "images", tmp_path / "out", network=Bright())[0]
+    assert np.array_equal(np.asarray(nibabel.load(heart).dataobj), halves((4, 6, 3)))
+
+
+def test_a_spacing_an_axis_belongs_to_the_axes_of_training(tmp_path):
+    (tmp_path / "images").mkdir()
+    turned = nibabel.Nifti1Image(halves((4, 6, 3)), np.eye(4)[:, [2, 0, 1, 3]])  # SRA
+    nibabel.save(turned, tmp_path / "images" / "a.nii")
+    card = dataclasses.replace(CARD, ndim=3, spacing_mm=(1.0, 2.0, 3.0), orientation="RAS")
+    predictor = load_predictor(run_of(tmp_path / "run", card), network=Bright())
+    assert image_of(predictor, tmp_path / "images" / "a.nii").grid.spacing_mm == (3.0, 1.0, 2.0)
 
 
 def test_a_photograph_gets_a_label_file_that_keeps_its_values(tmp_path):

@@ -24,10 +24,12 @@ from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
 from labelmend.engine.run import Tick
 from labelmend.errors import ConfigError, LabelmendError
-from labelmend.io import checksum, open_labels, read_image, read_manifest
+from labelmend.geometry.orientation import Turn
+from labelmend.io import checksum, open_labels, read_image, read_label_array, read_manifest
 from labelmend.methods.base import Needs, revision
 from labelmend.methods.forward_t import ForwardT
 from labelmend.methods.plain import Plain
+from labelmend.types import Grid
 
 DEEPER = NetworkConfig("UNet", {"channels": [4, 8, 8], "strides": [2, 2]})
 
@@ -300,6 +302,55 @@ def test_a_class_stored_as_255_is_written_and_predicted_as_255(integer_maps, tmp
 
 
 # ---- volumes
+
+
+class Graded(Pixelwise):
+    """Classes by brightness that fades along the first axis: it matters which one that is."""
+
+    def forward(self, image):
+        fading = torch.linspace(2, 0, image.shape[2]).reshape(1, 1, -1, 1, 1)
+        return self.layer(image * fading)
+
+
+def stored_otherwise(path: Path, turn: Turn) -> None:
+    """The same volume at the same place with other axes."""
+    image = nibabel.load(path)
+    old = Grid(image.shape, tuple(map(float, image.header.get_zooms())), image.affine)
+    nibabel.save(
+        nibabel.Nifti1Image(turn.apply(np.asarray(image.dataobj)), turn.grid(old).affine, dtype=np.int16)
+        if image.get_data_dtype() == np.int16
+        else nibabel.Nifti1Image(turn.apply(np.asarray(image.dataobj)), turn.grid(old).affine),
+        path,
+    )
+
+
+def test_how_volumes_are_stored_does_not_matter(scans, tmp_path):
+    """Images, labels and trusted cases in other orientations, each alone or together: the same masks."""
+    other = tmp_path / "other"
+    shutil.copytree(scans, other)
+    turn, flip = Turn((2, 0, 1), (False, True, False)), Turn((0, 1, 2), (True, False, False))
+    for folder in ("images", "given"):
+        stored_otherwise(other / folder / f"{TRAINING[0]}.nii.gz", turn)
+    stored_otherwise(other / "given" / f"{TRAINING[1]}.nii.gz", flip)
+    stored_otherwise(other / "clean" / "c0.nii.gz", turn)
+    more = {"method": ALWAYS, "resize": [16, 16, 8], **trusted(scans)}
+    one = go(scans, tmp_path / "one", network=Graded(3, 3), **more)
+    two = go(other, tmp_path / "two", network=Graded(3, 3), **more)
+    changed = 0
+    for case, undo in zip(TRAINING, [turn, flip, None, None, None], strict=False):
+        a, b = (read_label_array(result.labels / f"{case}.nii.gz")[0] for result in (one, two))
+        assert np.array_equal(a, b if undo is None else undo.undo(b))
+        changed += int((a != read_label_array(scans / "given" / f"{case}.nii.gz")[0]).sum())
+    assert changed > 0
+    assert one.summary["rounds"] == two.summary["rounds"]
+    assert any("volumes are not stored as" in note for note in two.summary["notes"])
+    assert not any("stored" in note for note in one.summary["notes"])
+    predictor = load_predictor(two.folder, network=Graded(3, 3))
+    a, b = (read_image(data / "images" / f"{TRAINING[0]}.nii.gz") for data in (scans, other))
+    assert np.array_equal(predictor.probs(a), turn.undo(predictor.probs(b)))
+    pixels = np.arange(7, 40)
+    places = turn.undo(np.arange(b.array.size).reshape(b.grid.shape)).ravel()[pixels]
+    assert np.array_equal(predictor.features(a, pixels), predictor.features(b, places))
 
 
 def check_volumes(result: RunResult, scans: Path) -> None:

@@ -40,9 +40,9 @@ def test_arrays_in_the_order_of_the_grid_stay():
 
 
 def test_flat_arrays_may_carry_an_axis_of_length_one():
-    assert Axes(PICTURE, "sitk").shapes() == ((4, 5), (1, 4, 5))
-    assert Axes(PICTURE, "array").shapes() == ((4, 5), (1, 4, 5), (4, 5, 1))
-    assert Axes(SLICE, "sitk").shapes() == ((5, 4), (1, 5, 4))
+    assert Axes(PICTURE, "sitk").shapes() == ((4, 5), (1, 4, 5), (4, 1, 5), (4, 5, 1))
+    assert Axes(PICTURE, "array").shapes() == ((4, 5), (1, 4, 5), (4, 1, 5), (4, 5, 1))
+    assert Axes(SLICE, "sitk").shapes() == ((5, 4), (1, 5, 4), (5, 1, 4), (5, 4, 1))
     np.testing.assert_array_equal(Axes(PICTURE, "sitk").on_grid(numbered((1, 4, 5))), numbered((4, 5)))
     np.testing.assert_array_equal(Axes(SLICE, "sitk").on_grid(numbered((1, 5, 4))), numbered((5, 4)).T)
 
@@ -83,8 +83,13 @@ def test_a_flat_affine_is_an_error():
 
 
 def test_what_would_fit_is_told():
-    assert what_would_fit((3, 6, 5, 4), VOLUME) == 'it would fit with the order of axes "sitk"'
-    assert what_would_fit((3, 4, 5, 6), VOLUME) == 'it would fit with the order of axes "array"'
+    assert (
+        what_would_fit((3, 6, 5, 4), VOLUME) == 'it would fit with the order of axes "sitk": say --order sitk'
+    )
+    assert (
+        what_would_fit((3, 4, 5, 6), VOLUME)
+        == 'it would fit with the order of axes "array": say --order array'
+    )
     assert what_would_fit((4, 5, 3), PICTURE).startswith("it would fit with its axes in the order (2, 0, 1)")
     assert what_would_fit((3, 5, 4), PICTURE).startswith("it would fit with its axes in the order (0, 2, 1)")
     assert what_would_fit((3, 8, 8), PICTURE).startswith("no order of its axes would fit")

@@ -140,7 +140,7 @@ AFFINE = np.diag([0.7, 0.5, 3.0, 1.0])
     [
         (np.diag([0.7, 0.5, 2.0, 1.0]), "spacing"),
         (np.diag([-0.7, 0.5, 3.0, 1.0]), "affine"),
-        (AFFINE + np.array([[0, 0, 0, 0.01]] * 3 + [[0] * 4]), "affine"),
+        (AFFINE + np.array([[0, 0, 0, 0.1]] * 3 + [[0] * 4]), "affine"),
     ],
 )
 def test_a_volume_and_labels_that_lie_differently_in_space_are_named(tmp_path, affine, word):

@@ -214,15 +214,15 @@ def test_a_disk_that_fills_leaves_no_half_mask(masks, tmp_path, monkeypatch):
     assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == []
 
 
-def test_grids_differ_in_shape_spacing_or_affine_by_more_than_a_thousandth():
+def test_grids_differ_in_shape_spacing_or_where_their_corners_lie():
     one = Grid((2, 2), (1.0, 1.0), np.eye(4))
     moved = np.eye(4)
     moved[0, 3] = 0.5
     assert grid_difference(one, one) == ""
-    assert grid_difference(one, Grid((2, 2), (1.0005, 1.0), np.eye(4) * 1.0005)) == ""
+    assert grid_difference(one, Grid((2, 2), (1.0005, 1.0), np.diag([1.0005, 1, 1, 1]))) == ""
     assert grid_difference(one, Grid((2, 3), (1.0, 1.0), np.eye(4))).startswith("shape")
     assert grid_difference(one, Grid((2, 2), (1.0, 1.1), np.eye(4))).startswith("spacing")
-    assert grid_difference(one, Grid((2, 2), (1.0, 1.0), moved)).startswith("affine, by up to 0.5")
+    assert grid_difference(one, Grid((2, 2), (1.0, 1.0), moved)).startswith("affine, by up to 0.5 voxels")
     assert grid_difference(one, Grid((2, 2), (5.0, 5.0))) == ""
 
 
@@ -298,3 +298,21 @@ def test_files_of_one_case_must_have_the_same_orientation_tag(tmp_path):
     Pillow.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "lung" / "a.png", exif=exif)
     with pytest.raises(GeometryError, match="orientation tag, 1 and 3"):
         open_labels(tmp_path).read("a")
+
+
+def test_the_rounding_of_headers_is_no_difference_and_a_turn_that_moves_corners_is():
+    side = 512
+    one = Grid((side, side), (0.5, 0.5), np.diag([0.5, 0.5, 3.0, 1.0]))
+    rounded, turned = one.affine.copy(), one.affine.copy()
+    rounded[:3, 3] = 0.0015  # mm
+    assert grid_difference(one, Grid(one.shape, one.spacing_mm, rounded)) == ""
+    angle = np.deg2rad(0.05)
+    turned[:2, :2] = 0.5 * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # the far corner lies 511 sqrt(2) voxels from the origin
+    told = grid_difference(one, Grid(one.shape, one.spacing_mm, turned))
+    assert told.startswith("affine, by up to 0.631 voxels")
+
+
+def test_voxels_below_a_micrometre_are_compared_in_relation_to_their_size():
+    small, larger = (Grid((2, 2), (s, s), np.diag([s, s, s, 1.0])) for s in (4e-4, 8e-4))
+    assert grid_difference(small, larger).startswith("spacing")

@@ -1,5 +1,8 @@
 """Images and labels are paired by case, and every gap is named."""
 
+import dataclasses
+
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -83,3 +86,47 @@ def test_a_subset_shares_everything_but_its_cases(root):
         dataset.subset(["z"])
     with pytest.raises(MissingDataError, match="case z has no image"):
         dataset.read_image("z")
+
+
+def stored(path, array, affine):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+
+
+@pytest.fixture
+def turned(tmp_path):
+    """A volume stored as RAS with labels stored as LAS, at the same place in the world."""
+    ras, las = np.diag([0.5, 1.0, 3.0, 1.0]), np.diag([-0.5, 1.0, 3.0, 1.0])
+    las[0, 3] = 1.5
+    values = np.arange(24).reshape(4, 3, 2)
+    stored(tmp_path / "images" / "a.nii", values.astype("f4"), ras)
+    stored(tmp_path / "labels" / "a.nii", (values % 3)[::-1].astype("u1"), las)
+    return tmp_path
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LAS", "SRA", "PIR"])
+def test_volumes_and_labels_are_read_in_one_orientation_and_written_back_in_their_own(
+    turned, tmp_path, codes
+):
+    dataset = dataclasses.replace(open_dataset(turned), orientation=codes)
+    image, labels = dataset.read_image("a"), dataset.read_labels("a")
+    assert "".join(nibabel.aff2axcodes(image.grid.affine)) == codes
+    assert labels.array.tolist() == (image.array[0] % 3).tolist()
+    assert labels.grid.spacing_mm == image.grid.spacing_mm
+    np.testing.assert_allclose(labels.grid.affine, image.grid.affine)
+    new = dataclasses.replace(labels, array=(labels.array + (image.array[0] > 11)).astype("u1") % 3)
+    (path,) = dataset.write_labels(tmp_path / "out", "a", new)
+    values = np.arange(24).reshape(4, 3, 2)
+    assert np.asarray(nibabel.load(path).dataobj).tolist() == ((values + (values > 11)) % 3)[::-1].tolist()
+    np.testing.assert_array_equal(nibabel.load(path).affine, nibabel.load(turned / "labels" / "a.nii").affine)
+
+
+def test_without_an_orientation_all_is_read_as_stored(turned):
+    dataset = open_dataset(turned)
+    assert dataset.read_labels("a").array.tolist() == (dataset.read_image("a").array[0] % 3)[::-1].tolist()
+
+
+def test_a_spacing_an_axis_given_by_hand_belongs_to_the_turned_axes(turned):
+    dataset = dataclasses.replace(open_dataset(turned, spacing_mm=[1, 2, 3]), orientation="SRA")
+    assert dataset.read_image("a").grid.spacing_mm == (1, 2, 3)
+    assert dataset.read_labels("a").grid.spacing_mm == (1, 2, 3)

@@ -180,3 +180,14 @@ def test_a_volume_does_not_fit_a_picture_file(tmp_path):
     source = scan(tmp_path / "scan.nii", np.zeros((4, 3, 2), np.int16))
     with pytest.raises(GeometryError, match="PNG keeps 2-D labels only"):
         write_new_labels(tmp_path / "out.png", np.zeros((4, 3, 2), np.uint8), source)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_labels_of_a_volume_whose_suffix_says_the_wrong_thing_of_its_compression(tmp_path, packed):
+    data = nibabel.Nifti1Image(np.zeros((4, 3, 2), np.float32), np.diag([1.0, 2.0, 3.0, 1.0])).to_bytes()
+    image = tmp_path / ("a.nii" if packed else "a.nii.gz")
+    image.write_bytes(gzip.compress(data) if packed else data)
+    array = np.arange(24).reshape(4, 3, 2)
+    out = tmp_path / "out" / image.name
+    write_new_labels(out, array, image)
+    assert np.asarray(nibabel.load(out).dataobj).tolist() == array.tolist()

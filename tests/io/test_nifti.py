@@ -9,7 +9,7 @@ import pytest
 
 from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
 from labelmend.io import read_image, read_label_array, write_label_array
-from labelmend.io.nifti import decode_labels, encode_labels
+from labelmend.io.nifti import decode_labels, encode_labels, stored_grid
 
 AFFINE = np.array([[0, -0.5, 0, 10], [0.7, 0, 0, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])
 LABELS = np.arange(4 * 3 * 2).reshape(4, 3, 2) % 5
@@ -102,6 +102,21 @@ def test_trailing_axes_of_length_one_are_dropped_and_come_back(tmp_path, shape):
     assert read_image(path).array.shape == (1, 4, 3)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 3), (4, 1, 3), (4, 1, 3, 1), (4, 3, 1)])
+def test_a_single_slice_is_flat_whichever_axis_has_length_one(tmp_path, shape):
+    axis, flat = shape.index(1), LABELS[..., 0]
+    path = saved(tmp_path, nifti(flat.reshape(shape).astype("u1")))
+    array, grid = read_label_array(path)
+    assert array.tolist() == flat.tolist()
+    kept = [a for a in range(3) if a != axis]
+    np.testing.assert_allclose(grid.spacing_mm, np.array([0.7, 0.5, 3.0])[kept], rtol=1e-6)
+    np.testing.assert_allclose(grid.affine[:, :2], AFFINE[:, kept], rtol=1e-6)
+    assert stored_grid(path) == grid
+    write_label_array(tmp_path / "b.nii", flat[::-1], path)
+    assert nibabel.load(tmp_path / "b.nii").shape == nibabel.load(path).shape
+    assert read_label_array(tmp_path / "b.nii")[0].tolist() == flat[::-1].tolist()
+
+
 @pytest.mark.parametrize("shape", [(4, 3, 2, 2), (4, 3, 2, 1, 2)])
 def test_the_channels_of_a_4_d_image_come_first(tmp_path, shape):
     channels = np.stack([LABELS, 10 * LABELS], axis=-1).reshape(shape)
@@ -137,6 +152,52 @@ def test_a_header_that_scales_255_to_1_gives_labels_0_and_1_and_is_kept(tmp_path
     write_label_array(tmp_path / "b.nii", 1 - mask, path)
     assert read_label_array(tmp_path / "b.nii")[0].tolist() == (1 - mask).tolist()
     assert (tmp_path / "b.nii").read_bytes() == nifti(255 * (1 - mask), slope=(1 / 255, 0))
+
+
+def scaled(values, dtype):
+    """A file of whole numbers as nibabel stores them under a float array and an integer header."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(dtype)
+    return nibabel.Nifti1Image(np.asarray(values, float), AFFINE, header).to_bytes()
+
+
+@pytest.mark.parametrize(("dtype", "top"), [("u1", 2), ("u1", 24), ("i2", 104), ("u2", 2), ("i2", 5000)])
+def test_labels_moved_by_the_rounding_of_their_scaling_are_moved_back(tmp_path, dtype, top):
+    whole = np.where(LABELS == 3, top, np.minimum(LABELS, 2))
+    data = scaled(whole, dtype)
+    assert nibabel.Nifti1Image.from_bytes(data).dataobj.slope != 1
+    path = saved(tmp_path, data)
+    assert read_label_array(path)[0].tolist() == whole.tolist()
+    write_label_array(tmp_path / "b.nii", whole[::-1], path)
+    assert read_label_array(tmp_path / "b.nii")[0].tolist() == whole[::-1].tolist()
+    assert nibabel.load(tmp_path / "b.nii").dataobj.slope == nibabel.load(path).dataobj.slope
+
+
+def test_a_value_beyond_what_the_scaling_can_hold_is_not_written(tmp_path):
+    path = saved(tmp_path, scaled(np.minimum(LABELS, 2), "u1"))
+    with pytest.raises(
+        LabelValueError, match=r"0 to 4 cannot be stored under the header's scaling \(scl_slope"
+    ):
+        write_label_array(tmp_path / "b.nii", LABELS, path)
+    assert not (tmp_path / "b.nii").exists()
+
+
+@pytest.mark.parametrize("values", [LABELS * 0.3, LABELS / 7, np.sqrt(LABELS)])
+def test_fractions_under_a_scaling_are_refused_and_the_scaling_named(tmp_path, values):
+    with pytest.raises(LabelValueError, match=r"labels must be whole numbers.*scl_slope \d"):
+        read_label_array(saved(tmp_path, scaled(values, "i2")))
+
+
+def test_two_stored_numbers_that_come_to_one_label_are_refused(tmp_path):
+    path = saved(tmp_path, nifti(LABELS.astype("u1"), slope=(0.4, 0)))  # 2 and 3 are 0.8 and 1.2
+    with pytest.raises(LabelValueError, match=r"scl_slope 0\.4"):
+        read_label_array(path)
+
+
+def test_a_spacing_below_a_micrometre_is_not_lost(tmp_path):
+    small = np.diag([5e-4, 5e-4, 1e-3, 1.0])
+    _, grid = read_label_array(saved(tmp_path, nifti(LABELS.astype("u1"), affine=small)))
+    np.testing.assert_allclose(grid.spacing_mm, (5e-4, 5e-4, 1e-3), rtol=1e-6)
 
 
 def test_an_intercept_is_undone_on_writing(tmp_path):
@@ -230,18 +291,13 @@ def test_spacing_is_told_in_mm_whatever_unit_the_header_uses(tmp_path, unit, fac
     np.testing.assert_allclose(grid.spacing_mm, np.array([0.7, 0.5, 3.0]) * factor, rtol=1e-6)
 
 
-def test_a_spacing_given_by_hand_may_repeat_the_header_but_not_contradict_it(tmp_path):
+def test_a_spacing_given_by_hand_replaces_that_of_the_header_and_leaves_the_affine(tmp_path):
     path = saved(tmp_path, nifti(LABELS.astype("u1")))
-    assert read_label_array(path, spacing_mm=(0.7, 0.5, 3.0))[1].shape == (4, 3, 2)
-    with pytest.raises(GeometryError, match=r"a\.nii: the header's spacing"):
-        read_label_array(path, spacing_mm=1.0)
-
-
-def test_a_header_with_infinite_spacing_is_an_error(tmp_path):
-    data = bytearray(nifti(LABELS.astype("u1")))
-    data[80:84] = struct.pack("<f", np.inf)
-    with pytest.raises(GeometryError, match=r"a\.nii: spacing must be positive"):
-        read_label_array(saved(tmp_path, bytes(data)))
+    _, grid = read_label_array(path, spacing_mm=(1.0, 2.0, 4.0))
+    assert grid.spacing_mm == (1.0, 2.0, 4.0)
+    np.testing.assert_allclose(grid.affine, AFFINE, rtol=1e-6)
+    with pytest.raises(GeometryError, match=r"a\.nii: expected 3 positive spacings"):
+        read_label_array(path, spacing_mm=(1.0, 2.0))
 
 
 def test_labels_of_another_shape_are_not_written(tmp_path):

@@ -1,5 +1,7 @@
 """Probabilities of one class in a picture: floats as they are, integers by their full scale."""
 
+import gzip
+
 import nibabel
 import numpy as np
 import pytest
@@ -51,6 +53,24 @@ def test_nifti_is_read_with_its_scaling_or_by_full_scale(tmp_path):
     assert read_picture(tmp_path / "b.nii", grid)[1] == 0
     with pytest.raises(GeometryError, match="differ in spacing"):
         read_picture(tmp_path / "a.nii.gz", Grid((2, 3), (1.0, 1.0), np.eye(4)))
+
+
+def test_nifti_stored_in_another_orientation_is_brought_to_the_labels(tmp_path):
+    values = np.array([[0, 0.5, 1], [0.25, 0, 0]], np.float32)
+    flipped = np.diag([-1.0, 2.0, 3.0, 1.0])
+    flipped[0, 3] = 1
+    nibabel.save(nibabel.Nifti1Image(values[::-1], flipped), tmp_path / "a.nii")
+    grid = Grid((2, 3), (1.0, 2.0), np.diag([1.0, 2.0, 3.0, 1.0]))
+    assert read_picture(tmp_path / "a.nii", grid)[0].tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_nifti_whose_suffix_says_the_wrong_thing_of_its_compression_is_read(tmp_path, packed):
+    data = nibabel.Nifti1Image(np.array(VALUES, np.uint8), np.diag([1.0, 2.0, 3.0, 1.0])).to_bytes()
+    path = tmp_path / ("a.nii" if packed else "a.nii.gz")
+    path.write_bytes(gzip.compress(data) if packed else data)
+    array, step = read_picture(path, Grid((2, 3), (1.0, 2.0)))
+    assert (array.tolist(), step) == (VALUES, 1 / 255)
 
 
 def test_another_shape_is_an_error(tmp_path):

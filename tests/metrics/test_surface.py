@@ -44,13 +44,16 @@ def test_nsd_counts_boundary_voxels_up_to_and_including_the_tolerance(tolerance_
 def test_hd95_interpolates_between_sorted_distances():
     # 8 distances 0 0 0 1 1 2 2 2: position 0.95 * 7 = 6.65 lies among the twos
     assert hd95(SQUARE, MOVED) == 2
-    # 7 distances of a single row (every pixel is boundary): mask columns 0..6, reference columns 0..4
-    # mask to reference 0 0 0 0 0 1 2: position 5.7 -> 1.7; back: all 0
-    assert hd95(bar(slice(0, 7)), bar(slice(0, 5))) == pytest.approx(1.7)
+    # the boundary of a bar in one row is its two ends: columns 0 and 6 of the mask lie 0 and 2 pixels from
+    # the ends 0 and 4 of the reference: position 0.95 -> 1.9, and so back
+    assert hd95(bar(slice(0, 7)), bar(slice(0, 5))) == pytest.approx(1.9)
 
 
 def test_hd95_is_the_larger_of_the_two_directions():
-    assert hd95(bar(slice(0, 5)), bar(slice(0, 7))) == pytest.approx(1.7)
+    # in two rows every pixel touches the border: mask to reference 0 five times, 1 and 2, all twice: position
+    # 0.95 * 13 = 12.35 among the twos; back all 0
+    one, other = bar(slice(0, 5), (2, 12)), bar(slice(0, 7), (2, 12))
+    assert hd95(one, other) == hd95(other, one) == 2
 
 
 @pytest.mark.parametrize(("spacing_mm", "tolerance_mm"), [(0.1, 0.3), (0.7, 2.1), (1.4, 4.2), (3.3, 9.9)])
@@ -83,6 +86,30 @@ def test_three_dimensions_with_thick_slices():
     assert sorted(distances.to_reference_mm) == pytest.approx([0] * 16 + [1] + [5] * 9)
     assert nsd(cube, raised, tolerance_mm=1, spacing_mm=(5.0, 1.0, 1.0)) == pytest.approx(34 / 52)
     assert hd95(cube, raised, spacing_mm=(5.0, 1.0, 1.0)) == 5
+
+
+@pytest.mark.parametrize("single", [0, 1, 2])
+@pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (2.5, 0.7)])
+@pytest.mark.parametrize("with_ignored", [False, True])
+def test_a_single_slice_scores_the_same_whichever_axis_has_length_one(rng, single, spacing_mm, with_ignored):
+    ignore = np.zeros((17, 19), bool)
+    ignore[3:5, 8:12] = with_ignored
+    mask, reference = block(slice(2, 9), slice(3, 12), shape=(17, 19)), rng.random((17, 19)) < 0.4
+    flat = {"spacing_mm": spacing_mm, "ignore": ignore}
+    thick = {
+        "spacing_mm": tuple(np.insert(spacing_mm, single, 5.0)),
+        "ignore": np.expand_dims(ignore, single),
+    }
+    masks = (np.expand_dims(mask, single), np.expand_dims(reference, single))
+    assert nsd(*masks, tolerance_mm=1, **thick) == nsd(mask, reference, tolerance_mm=1, **flat) < 1
+    assert hd95(*masks, **thick) == hd95(mask, reference, **flat) > 0
+    assert known_boundary_bias(*masks, **thick) == pytest.approx(known_boundary_bias(mask, reference, **flat))
+
+
+def test_a_single_voxel_has_a_boundary():
+    one = np.ones((1, 1, 1), bool)
+    assert nsd(one, one, tolerance_mm=0) == 1
+    assert hd95(one, ~one) == np.inf
 
 
 def test_equal_masks_have_no_distance():

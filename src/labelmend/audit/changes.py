@@ -12,6 +12,7 @@ import numpy as np
 
 from labelmend.audit.summary import CaseFacts, RunSummary, Values
 from labelmend.errors import GeometryError, LabelValueError, MissingDataError
+from labelmend.geometry.orientation import labels_onto
 from labelmend.io import LabelFolder, grid_difference, open_images, open_labels
 from labelmend.metrics import dice
 from labelmend.types import BoolArray, Grid, LabelMap
@@ -200,6 +201,7 @@ def _open(summary: RunSummary, path: Path) -> LabelFolder:
 
 
 def _partner(labels: LabelMap, given: LabelMap, classes: tuple[str, ...], case: str, which: str) -> OneByOne:
+    labels = labels_onto(labels, given.grid)
     problem = grid_difference(given.grid, labels.grid)
     if problem:
         raise GeometryError(f"case {case!r}: given and {which} labels differ in {problem}")

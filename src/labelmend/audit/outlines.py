@@ -106,6 +106,8 @@ def _world(grid: Grid) -> tuple[tuple[int, int], ...] | None:
 
 
 def _slice_axis(grid: Grid, world: tuple[tuple[int, int], ...] | None) -> int:
+    if 1 in grid.shape:
+        return grid.shape.index(1)
     order = sorted(range(3), key=lambda a: grid.spacing_mm[a])
     if grid.spacing_mm[order[2]] > CLEARLY_THICKER * grid.spacing_mm[order[1]]:
         return order[2]

@@ -194,7 +194,7 @@ def _picture(folders: RunFolders, summary: RunSummary, change: CaseChange) -> Pi
     if case not in folders.images:
         raise MissingDataError(f"case {case!r} of the summary has no image in {summary.images}")
     masks = read_masks(folders, summary, change.facts)
-    image = read_image(folders.images[case], spacing_mm=summary.spacing_mm).array
+    image = read_image(folders.images[case], spacing_mm=summary.spacing_mm).onto(masks.grid).array
     if image.shape[1:] != masks.grid.shape:
         raise GeometryError(
             f"case {case!r}: image has shape {image.shape[1:]}, its labels {masks.grid.shape}"

@@ -164,7 +164,7 @@ def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
     """The picture of a case; it must have the shape of the labels, whatever else of the grids differs."""
     if row.image is None:
         return None
-    image = read_image(row.image, spacing_of(audit))
+    image = read_image(row.image, spacing_of(audit)).onto(labels.grid)
     turned = turned_apart(image.grid, labels.grid)
     if turned:
         raise GeometryError(f"case {row.case}, {row.image}: {turned}")

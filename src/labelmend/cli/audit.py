@@ -14,6 +14,7 @@ from labelmend.engine.audit import audit_labels
 from labelmend.engine.audit_result import PAGE, AuditResult
 from labelmend.engine.audit_shards import Waiting
 from labelmend.engine.audit_words import NAMES
+from labelmend.io.array_axes import ORDER_HELP, OrderSetting
 from labelmend.io.audit_folder import AUDIT
 
 MOST_CASES = 10
@@ -55,8 +56,9 @@ def parser() -> ArgumentParser:
         "--spacing_mm",
         type=float | list[float] | None,
         default=None,
-        help="for formats that store none",
+        help="spacing of files that store none, or instead of what they store, in mm",
     )
+    add("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
     add("--proposals", type=bool, default=True, help="write labels that mend what was found")
     add("--page", type=bool, default=True, help="write the review page")
     add("--parquet", type=bool, default=False, help="write the findings as Parquet too")
@@ -75,8 +77,8 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Audit, print the worst cases, and say where the page is; of a shard, whom it waits for."""
     names = (
-        "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "annotators", "calibrate",
-        "parquet", "proposals", "jobs", "backend", "shard",
+        "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "annotators",
+        "calibrate", "parquet", "proposals", "jobs", "backend", "shard",
     )  # fmt: skip
     out, console = Path(arguments.out), Console(highlight=False, soft_wrap=True)
     was_whole = (out / AUDIT).exists()

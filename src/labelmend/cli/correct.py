@@ -10,11 +10,12 @@ from rich.console import Console
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, nnunet_command
 from labelmend.engine.correct import CorrectResult, correct
+from labelmend.io.array_axes import ORDER_HELP, OrderSetting
 from labelmend.methods.registry import METHODS
 
 SETTINGS = (
-    "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "dataset",
-    "copy_images",
+    "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "order",
+    "dataset", "copy_images",
 )  # fmt: skip
 
 
@@ -62,8 +63,9 @@ def parser() -> ChoiceParser:
     made.add_argument(
         "--spacing_mm",
         type=float | list[float] | None,
-        help="pixel spacing for formats that store none, in mm",
+        help="spacing of files that store none, or instead of what they store, in mm",
     )
+    made.add_argument("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
     made.add_argument(
         "--dataset",
         type=str | None,

@@ -179,6 +179,7 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
     )
     if unit == "px":
         yield "No spacing is known, so lengths are in pixels (px): give --spacing_mm for millimetres."
+    yield from evaluation.notes
     for c in evaluation.summary().classes:
         yield from _absences(c)
     if evaluation.not_scored:

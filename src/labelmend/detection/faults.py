@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from labelmend.detection.finding import Finding, Frame, measured
 from labelmend.geometry import class_boxes
+from labelmend.geometry.orientation import turn_to
 from labelmend.types import FloatArray, LabelMap
 
 FRAGMENT = 0.05
@@ -32,7 +33,8 @@ class Layout:
 
     Args:
         present: `(k)` booleans.
-        centres: `(k d)` mean position of each class as a share of the image, NaN where absent.
+        centres: `(k d)` mean position of each class as a share of the image, NaN where absent; along the axes
+            of the patient (RAS) where the affine tells them, else along those of the array.
         fragments: `(k)` pixels in components that are fragments, and `n_fragments` `(k)` their number.
     """
 
@@ -45,8 +47,13 @@ class Layout:
 def layout_of(given: LabelMap) -> Layout:
     """The layout of one case."""
     found = (_laid_out(given, name, box) for name, box in class_boxes(given).items())
-    present, centres, fragments = zip(*found, strict=True)
-    return Layout(np.array(present), np.array(centres), *np.array(fragments).T)
+    present, places, fragments = zip(*found, strict=True)
+    centres = np.array(places)
+    turn = turn_to(given.grid, "RAS")
+    if turn is not None:
+        centres = centres[:, turn.axes]
+        centres = np.where(turn.back, 1 - centres, centres)
+    return Layout(np.array(present), centres, *np.array(fragments).T)
 
 
 def _laid_out(

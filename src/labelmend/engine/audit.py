@@ -36,6 +36,7 @@ from labelmend.engine.parallel import check_jobs, each
 from labelmend.engine.result_folder import check_result_folder
 from labelmend.engine.shard import Shard
 from labelmend.errors import OutputError
+from labelmend.io.array_axes import OrderSetting
 from labelmend.io.audit_folder import AUDIT, PROPOSALS
 from labelmend.io.case_table import read_case_column
 
@@ -52,6 +53,7 @@ def audit_labels(
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
+    order: OrderSetting = "auto",
     annotators: str | Path | None = None,
     calibrate: bool = False,
     parquet: bool = False,
@@ -72,7 +74,9 @@ def audit_labels(
             found.
         classes: names and values of the classes, for integer maps without names.
         ignore: value of pixels nobody annotated, in integer maps.
-        spacing_mm: per array axis, or one number, for formats that store none.
+        spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
+        order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
+            reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
         annotators: CSV file with the columns `case` and `annotator`: who drew what.
         calibrate: divide logits by the temperature at which the given labels are likeliest, before the
             findings.
@@ -96,7 +100,9 @@ def audit_labels(
     """
     check_jobs(jobs, backend)
     part = Shard.parse(shard)
-    source = open_source(labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    source = open_source(
+        labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm, order=order
+    )
     who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
     settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
     out, parts = Path(out), None

@@ -14,6 +14,7 @@ from typing import Any
 from labelmend import __version__
 from labelmend.detection import Bias, CaseNumbers, Finding, Typical
 from labelmend.engine import audit_words as words
+from labelmend.engine.audit_axes import reversed_axes
 from labelmend.engine.audit_rows import Counted, Told
 from labelmend.engine.audit_source import Source
 from labelmend.io import write_csv, write_json, write_text
@@ -169,7 +170,10 @@ def _facts(found: Found) -> dict[str, Any]:
             "error": round(calibration.error, 5),
             "at_outlines": round(calibration.at_outlines / max(calibration.n_at_outlines, 1), 4),
         },
-        "warnings": words.doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
+        "warnings": [
+            *reversed_axes(source, source.cases),
+            *words.doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
+        ],
         "notes": [*source.notes],
         "assumptions": words.assumptions(with_images=source.images is not None),
     }

@@ -19,7 +19,10 @@ from labelmend.io import (
     open_images,
     open_labels,
     read_image,
+    spacing_notes,
+    stored_apart,
 )
+from labelmend.io.array_axes import OrderSetting
 from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.coco_proposals import write_proposal
 from labelmend.io.nnunet import is_nnunet, open_nnunet
@@ -89,7 +92,7 @@ class Source:
         given, probs = self.read_labels(case)
         if case not in self.image_files:
             return given, probs, None, ""
-        channels = [read_image(path, self.spacing_mm) for path in self.image_files[case]]
+        channels = [read_image(path, self.spacing_mm).onto(given.grid) for path in self.image_files[case]]
         for path, channel in zip(self.image_files[case], channels, strict=True):
             turned = turned_apart(channel.grid, given.grid)
             if turned:
@@ -137,6 +140,7 @@ class Source:
             "labels": str(self.labels.resolve()),
             "layout": self.layout,
             "probabilities": str(self.probs.path.resolve()),
+            "order": self.probs.order,
             "images": None if self.images is None else str(self.images.resolve()),
             "classes": list(self.classes),
             "values": values,
@@ -154,6 +158,7 @@ def open_source(
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
+    order: OrderSetting = "auto",
 ) -> Source:
     """Open labels of any layout with their probabilities and images; reads no case yet.
 
@@ -164,7 +169,8 @@ def open_source(
             them.
         classes: names and values, for folders of integer maps only.
         ignore: value of pixels nobody annotated, for folders of integer maps only.
-        spacing_mm: for files that store none.
+        spacing_mm: for files that store none, or instead of what they store.
+        order: of the axes of probabilities, see `open_probabilities`.
 
     Raises:
         DataError: what `open_labels`, `open_nnunet`, `open_coco` and `open_probabilities` raise.
@@ -203,5 +209,11 @@ def open_source(
                 f"cases of {labels} without an image in {home}: {listed(missing)}. Add the images, or leave "
                 "all of them out"
             )
-    probs = open_probabilities(probabilities, given)
-    return Source(labels, layout, given, probs, home, files, spacing_mm, (*notes, *probs.notes))
+    probs = open_probabilities(probabilities, given, order=order)
+    source = Source(labels, layout, given, probs, home, files, spacing_mm, (*notes, *probs.notes))
+    read = [path for case in source.cases for path in (*source.label_files(case), *files.get(case, ()))]
+    apart = stored_apart(
+        {case: paths[0] for case, paths in files.items()},
+        {case: source.label_files(case)[0] for case in source.cases},
+    )
+    return dataclasses.replace(source, notes=(*source.notes, *spacing_notes(read, spacing_mm), *apart))

@@ -77,7 +77,8 @@ class TrainConfig:
         cases: text file of the case ids to train on; default all that are not trusted.
         classes: class names and their values in integer maps, as {lung: 1, heart: 2}.
         ignore: value that marks pixels nobody annotated in integer maps.
-        spacing_mm: pixel spacing for formats that store none, in mm.
+        spacing_mm: pixel spacing for formats that store none, or instead of what they store, in mm; with one
+            number an axis, as in resize and patch, axes run as in most of the volumes.
         resize: train on a grid of this many pixels per axis; labels are still written on their own grid.
         patch: train on random patches of this many pixels per axis; prediction slides a window.
         network: the network.

@@ -22,6 +22,7 @@ from scipy.ndimage import find_objects
 from labelmend import __version__
 from labelmend.detection import Calibration, calibration_of
 from labelmend.engine import audit_words
+from labelmend.engine.audit_axes import reversed_axes
 from labelmend.engine.audit_source import Source, open_source
 from labelmend.engine.correct_methods import Known, check_able, proposals, self_confidence, with_left_out
 from labelmend.engine.correct_outputs import files_of, home_of, ignore_value, parent_of, write_labels
@@ -30,6 +31,7 @@ from labelmend.engine.labels import check_revision
 from labelmend.engine.result_folder import check_result_folder
 from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
+from labelmend.io.array_axes import OrderSetting
 from labelmend.io.whole_folder import whole_folder
 from labelmend.methods.base import Facts, Method, hyper_parameters, tasks
 from labelmend.methods.registry import method_name
@@ -74,6 +76,7 @@ def correct(
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
+    order: OrderSetting = "auto",
     dataset: str | None = None,
     copy_images: bool = False,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
@@ -95,7 +98,9 @@ def correct(
         clean_probabilities: of the trusted cases, if they lie elsewhere.
         classes: names and values of the classes, for integer maps without names.
         ignore: value of pixels nobody annotated, in integer maps; `confident` marks what it leaves out by it.
-        spacing_mm: per array axis, or one number, for formats that store none.
+        spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
+        order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
+            reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
         dataset: name of the new raw data set, DatasetXXX_Name; default: that of the given one with "_mended"
             and the next free number.
         copy_images: copy the images of a raw data set instead of linking to them.
@@ -108,7 +113,9 @@ def correct(
         OutputError: `out` holds something, lies in what is read, or cannot be written.
     """
     check_able(method, trusted=clean is not None)
-    source = open_source(labels, probabilities, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    source = open_source(
+        labels, probabilities, classes=classes, ignore=ignore, spacing_mm=spacing_mm, order=order
+    )
     out, home = Path(out), home_of(source, dataset)
     read = [
         source.given.path,
@@ -294,7 +301,8 @@ class _Work:
                 | self.notes.get(case, {"reason": "kept as given"})
                 for case in self.source.cases
             ],
-            "warnings": [IN_SAMPLE] if calibration.looks_in_sample else [],
+            "warnings": [IN_SAMPLE] * calibration.looks_in_sample
+            + reversed_axes(self.source, self.to_correct),
             "notes": [*self.source.notes, *self._remarks()],
         }
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from labelmend.engine.audit_source import Source
 from labelmend.errors import CleanCasesError, GeometryError, MissingDataError
+from labelmend.geometry.orientation import labels_onto
 from labelmend.io import LabelFolder, RegionFolder, grid_difference, is_nnunet, open_labels, open_nnunet
 from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.folders import read_case_list
@@ -52,7 +53,9 @@ class Trusted:
         """
         labels = self.labels.read(case)
         if case in self.held_out and self.labels is not self.given:
-            difference = grid_difference(labels.grid, self.given.read(case).grid)
+            grid = self.given.read(case).grid
+            labels = labels_onto(labels, grid)
+            difference = grid_difference(labels.grid, grid)
             if difference:
                 raise GeometryError(
                     f"case {case}: trusted labels in {self.labels.path} and given ones in {self.given.path} "
@@ -121,7 +124,10 @@ def open_trusted(
     cases = _listed(path, source) if listed else labels.cases
     _check_kind(path, labels, source.given)
     probs = open_probabilities(
-        source.probs.path if probabilities is None else probabilities, labels, cases=cases
+        source.probs.path if probabilities is None else probabilities,
+        labels,
+        cases=cases,
+        order=source.probs.order,
     )
     trusted = Trusted(path, labels, probs, source.given, tuple(sorted(cases)))
     if len(trusted.held_out) == len(source.cases):

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
-from labelmend.io import LabelFolder, grid_difference, open_labels
+from labelmend.geometry.orientation import labels_onto
+from labelmend.io import LabelFolder, grid_difference, open_labels, spacing_notes
 from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
 from labelmend.types import Grid
 
@@ -37,6 +38,7 @@ class Evaluation:
         tolerance_mm: tolerance of the NSD, in `unit`.
         scores: one a case and class, sorted by case.
         not_scored: cases of the reference that the evaluated labels do not have.
+        notes: sentences on what headers say.
     """
 
     labels: Path
@@ -46,6 +48,7 @@ class Evaluation:
     tolerance_mm: float
     scores: tuple[Score, ...]
     not_scored: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def n_cases(self) -> int:
@@ -72,6 +75,7 @@ class Evaluation:
             "tolerance_mm": self.tolerance_mm,
             "n_cases": self.n_cases,
             "not_scored": list(self.not_scored),
+            "notes": list(self.notes),
             "aggregation": "mean, sd, median over the n cases with a finite value; mean of class means",
             "classes": [_json(c) for c in summary.classes],
             "mean_over_classes": _json(dict(summary.mean)),
@@ -114,7 +118,8 @@ def evaluate(
     scores: list[Score] = []
     units: dict[str, str] = {}
     for case in sorted(ours.cases):
-        evaluated, truth = ours.read(case), theirs.read(case)
+        truth = theirs.read(case)
+        evaluated = labels_onto(ours.read(case), truth.grid)
         files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
         grid = common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
         units[case] = grid.unit
@@ -128,6 +133,10 @@ def evaluate(
         tolerance_mm=tolerance_mm,
         scores=tuple(scores),
         not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))),
+        notes=spacing_notes(
+            (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case)),
+            spacing_mm,
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +10,18 @@ from pathlib import Path
 
 from labelmend.engine.config import TrainConfig, read_settings
 from labelmend.errors import CleanCasesError, ConfigError, GeometryError, MissingDataError
+from labelmend.geometry.orientation import labels_onto
 from labelmend.io import (
     Dataset,
     DatasetFacts,
     check_dataset,
+    common_orientation,
     grid_difference,
     open_dataset,
     open_images,
     open_labels,
     read_case_list,
+    spacing_notes,
 )
 from labelmend.methods.base import Facts, Method
 
@@ -30,11 +34,13 @@ class Material:
         training: images and given labels.
         facts: what one reading of them told.
         clean: trusted cases, or None.
+        notes: sentences on what headers say.
     """
 
     training: Dataset
     facts: DatasetFacts
     clean: Dataset | None
+    notes: tuple[str, ...] = ()
 
     def for_method(self, seed: int) -> Facts:
         labels = self.training.labels
@@ -71,17 +77,33 @@ def gather(
         raise MissingDataError(
             f"{config.data}: no case is left to train on once the trusted ones are held out"
         )
+    files = {case: training.labels.sources(case)[0] for case in training.cases}
+    orientation, notes = common_orientation(_images(training), files)
+    training = dataclasses.replace(training, orientation=orientation)
     facts = check_dataset(training, on_case)
     _check_reference(config, training)
     if len(facts.shapes) > 1 and config.resize is None and config.patch is None:
         shapes = ", ".join(map(str, sorted(facts.shapes)[:3]))
         raise ConfigError(f"images differ in size ({shapes}, ...): give --resize or --patch")
+    sources = [path for data in filter(None, (training, clean)) for path in _sources(data)]
+    notes += spacing_notes(sources, config.spacing_mm)
     if clean is not None:
+        clean = dataclasses.replace(clean, orientation=orientation)
         clean_facts = check_dataset(clean, on_case)
         _check_clean(clean, clean_facts, training, facts)
         if config.clean_repeat and config.resize is None and config.patch is None:
             _check_one_size(clean_facts, facts)
-    return Material(training, facts, clean)
+    return Material(training, facts, clean, notes)
+
+
+def _images(dataset: Dataset) -> dict[str, Path]:
+    return {case: dataset.images[case] for case in dataset.cases}
+
+
+def _sources(dataset: Dataset) -> list[Path]:
+    """Images and label files."""
+    labels = (path for case in dataset.cases for path in dataset.labels.sources(case))
+    return [*_images(dataset).values(), *labels]
 
 
 def open_clean(config: TrainConfig) -> tuple[Dataset | None, frozenset[str]]:
@@ -159,7 +181,8 @@ def _check_reference(config: TrainConfig, training: Dataset) -> None:
             f"the given labels have {', '.join(training.labels.classes)}"
         )
     for case in training.cases:
-        problem = grid_difference(training.read_labels(case).grid, reference.read(case).grid)
+        grid = training.read_labels(case).grid
+        problem = grid_difference(grid, labels_onto(reference.read(case), grid).grid)
         if problem:
             raise GeometryError(
                 f"case {case}: given labels {training.labels.sources(case)[0]} and reference "

@@ -136,7 +136,7 @@ def _write_labels(run: Run) -> list[dict[str, Any]]:
         note = run.store.note(case, run.version)
         cases.append(_case_row(case, note, len(given.names)))
         if not _is_written(written.get(case), run.folder):
-            files = training.labels.write(target, case, run.store.read(case, run.version, given))
+            files = training.write_labels(target, case, run.store.read(case, run.version, given))
             sources = training.labels.sources(case)
             row = ManifestRow(
                 case=case,

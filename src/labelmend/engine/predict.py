@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ from labelmend.engine.grid import crop_to, normalise, pad_to_multiple, resample
 from labelmend.engine.network import PAD_MULTIPLE, build_network
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.geometry import signed_distance
+from labelmend.geometry.orientation import Turn, turn_to
 from labelmend.io import Image
 from labelmend.methods.spatial_correction import class_levels, resolve, spatial_correction
-from labelmend.types import BoolArray, FloatArray
+from labelmend.types import BoolArray, FloatArray, Grid
 
 Correction = tuple[tuple[float, float] | None, ...]
 """Per class (logit, shift in mm) or None, see `ModelCard.correction`."""
@@ -43,6 +45,8 @@ class ModelCard:
         resize: training grid, or None for the native one.
         patch: patch size, or None for whole cases.
         spacing_mm: spacing that was set for formats without one, or None.
+        orientation: where the axes of the training volumes ran, such as "RAS": others are turned by their
+            affine, and what is predicted is turned back; None turns nothing.
         correction: per class (logit, shift in mm): the level set that prediction with `correct` moves and by
             how much, or None where nothing is to be undone; None as a whole if nothing was measured.
         labelmend_version: version that wrote the model.
@@ -58,6 +62,7 @@ class ModelCard:
     resize: tuple[int, ...] | None
     patch: tuple[int, ...] | None
     spacing_mm: float | tuple[float, ...] | None = None
+    orientation: str | None = None
     correction: Correction | None = None
     labelmend_version: str = ""
     background: str | None = None
@@ -111,9 +116,11 @@ class Predictor:
     @torch.inference_mode()
     def logits(self, image: Image) -> Tensor:
         """`(k *space)` float32 logits on the grid of the image, `(k+1 *space)` for exclusive classes."""
+        turn = self.turn(image.grid)
+        image = image.turned(turn)
         padded, shape = self._prepared(image)
-        out = crop_to(self._averaged(padded), shape)
-        return resample(out, image.grid.shape).cpu()
+        out = resample(crop_to(self._averaged(padded), shape), image.grid.shape).cpu()
+        return out if turn.is_none else torch.from_numpy(turn.undo(out.numpy()))
 
     @torch.inference_mode()
     def features(self, image: Image, pixels: NDArray[np.integer]) -> FloatArray:
@@ -130,11 +137,23 @@ class Predictor:
         Returns:
             `(n f)` float32.
         """
+        turn = self.turn(image.grid)
+        image = image.turned(turn)
         padded, shape = self._prepared(image)
         found = crop_to(self._passed(padded, self._last_features), shape)
+        if not turn.is_none:
+            pixels = turn.undo(np.arange(math.prod(image.grid.shape)).reshape(image.grid.shape)).ravel()[
+                pixels
+            ]
         at = torch.as_tensor(np.ascontiguousarray(pixels), device=found.device)
         columns = [resample(channel[None], image.grid.shape).flatten()[at] for channel in found]
         return torch.stack(columns, dim=1).cpu().numpy()
+
+    def turn(self, grid: Grid) -> Turn:
+        """The turn that brings an image into the orientation of the training volumes."""
+        codes = self.card.orientation
+        found = None if codes is None else turn_to(grid, codes)
+        return found or Turn(tuple(range(grid.ndim)), (False,) * grid.ndim)
 
     def _prepared(self, image: Image) -> tuple[Tensor, tuple[int, ...]]:
         """The image as the network sees it, padded, and its size before that."""

@@ -105,6 +105,7 @@ def start(
     saved = load_checkpoint(run.checkpoint)
     if saved is None:
         run.state = method.init(material.for_method(config.seed))
+        run.notes = list(material.notes)
     else:
         run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
         run.version = saved["version"]
@@ -152,6 +153,7 @@ def _card(config: TrainConfig, material: Material, network: nn.Module | None) ->
         resize=per_axis(config.resize, ndim, "resize"),
         patch=per_axis(config.patch, ndim, "patch"),
         spacing_mm=tuple(spacing) if isinstance(spacing, list) else spacing,
+        orientation=material.training.orientation,
         labelmend_version=__version__,
         background=labels.background,
     )
@@ -180,6 +182,12 @@ def borrowed_network(run: Run) -> nn.Module:
             raise ConfigError(
                 f"--first_round {run.config.first_round} has {name} {theirs}, this run has {ours}"
             )
+    theirs = predictor.card.orientation
+    if theirs not in (None, run.card.orientation):
+        raise ConfigError(
+            f"--first_round {run.config.first_round} was trained on volumes turned to {theirs}, this run "
+            f"turns them to {run.card.orientation}, as most are stored: leave out --first_round"
+        )
     return predictor.network
 
 

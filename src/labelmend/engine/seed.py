@@ -267,7 +267,7 @@ def _summary(
         "layers": list(settings["layers"]),
         "warnings": list(doubted),
         "assumptions": list(assumed(settings, shape, n_held_out)),
-        "notes": list(table.notes),
+        "notes": [*table.notes, *material.notes],
         "settings": dict(settings),
         "cases": list(cases),
     }

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from labelmend.engine.grid import resample
 from labelmend.engine.seed_folder import MANIFEST, METHOD, NAMES, heat_file, label_file, scores_file
-from labelmend.engine.seed_material import Material, shown
+from labelmend.engine.seed_material import Material, brought, shown
 from labelmend.io import (
     ManifestRow,
     append_row,
@@ -67,12 +67,13 @@ def write_masks(
     found = []
     for row, fused, layers in _maps(model, material, settings, device):
         case, path, tags = table.cases[row], material.files[table.cases[row]], table.tags[row]
-        scores = gated(resample(fused, material.native[row]).numpy(), tags)
+        scores = gated(resample(material.stored(row, fused), material.native[row]).numpy(), tags)
         labels = mask_of(scores, tags, path, settings)
         write_new_labels(folder / label_file(path), labels, path)
         _write_arrays(folder / scores_file(case), scores=scores.astype(np.float16))
         if row in examples:
-            seen = resample(torch.from_numpy(read_image(path).array), material.images.shape).numpy()
+            pixels = brought(read_image(path), material.orientation).array
+            seen = resample(torch.from_numpy(pixels), material.images.shape).numpy()
             each = np.stack([_levels(maps) for maps in layers.values()])
             _write_arrays(folder / heat_file(case), image=seen, fused=_levels(fused), layers=each)
         append_row(folder / MANIFEST, _manifest_row(folder, case, path, table.of(case), settings))

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from labelmend.engine.grid import normalise, per_axis, resample
 from labelmend.errors import DataError, GeometryError
-from labelmend.io import Image, open_images, read_image
+from labelmend.geometry.orientation import turn_to
+from labelmend.io import Image, common_orientation, open_images, read_image
+from labelmend.io.nifti import stored_grid
 from labelmend.io.tags import TagTable, read_tags
 from labelmend.types import BoolArray
 
@@ -36,13 +38,19 @@ class TrainingImages:
         measure: "set": each channel is shifted and scaled to mean 0 and standard deviation 1 over all images
             together; "image": over each image by itself.
         budget: bytes.
+        orientation: volumes of one slice are turned to it by their affine; None reads all as stored.
     """
 
     def __init__(
-        self, files: Sequence[Path], shape: Sequence[int], measure: Measure, budget: int = CACHE_BYTES
+        self,
+        files: Sequence[Path],
+        shape: Sequence[int],
+        measure: Measure,
+        budget: int = CACHE_BYTES,
+        orientation: str | None = None,
     ) -> None:
         self.files, self.shape, self.measure = tuple(files), tuple(shape), measure
-        self._budget = budget
+        self._budget, self._orientation = budget, orientation
         self._cache: dict[int, Tensor] = {}
         self._moments: list[Tensor] = []
 
@@ -75,7 +83,7 @@ class TrainingImages:
         return torch.where(deviation > 1e-6 * (1 + self.centre.abs()), deviation, torch.ones_like(deviation))
 
     def _resampled(self, image: Image) -> Tensor:
-        return resample(torch.from_numpy(image.array), self.shape)
+        return resample(torch.from_numpy(brought(image, self._orientation).array), self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +98,8 @@ class Material:
         channels: of all images.
         training: rows that the classifier learns from.
         held_out: the others.
+        orientation: what images with an affine are turned to, or None.
+        notes: sentences on what headers say.
     """
 
     files: Mapping[str, Path]
@@ -99,6 +109,15 @@ class Material:
     channels: int
     training: Rows
     held_out: Rows
+    orientation: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def stored(self, row: int, maps: Tensor) -> Tensor:
+        """Maps `(k h w)` of an image as it was learned from, with the axes that it is stored with."""
+        path = self.files[self.table.cases[row]]
+        grid = None if self.orientation is None else stored_grid(path)
+        turn = None if grid is None else turn_to(grid, self.orientation or "")
+        return maps if turn is None else torch.from_numpy(turn.undo(maps.numpy()))
 
     def batch(self, rows: Rows) -> Tensor:
         """`(b c h w)` images on the training grid."""
@@ -138,17 +157,24 @@ def gather(
     paths = [files[case] for case in table.cases]
     grid = per_axis(resize, 2, "resize")
     first = _flat(paths[0], read_image(paths[0]))
-    made = TrainingImages(paths, grid or first.grid.shape, measure)
+    codes, notes = common_orientation({case: files[case] for case in table.cases}, {})
+    first_turned = brought(first, codes)
+    made = TrainingImages(paths, grid or first_turned.grid.shape, measure, orientation=codes)
     native = []
     for row, path in enumerate(paths):
         image = _flat(path, read_image(path)) if row else first
-        _check_like(path, image, paths[0], first, any_size=grid is not None)
+        _check_like(path, brought(image, codes), paths[0], first_turned, any_size=grid is not None)
         made.add(row, image)
         native.append((image.grid.shape[0], image.grid.shape[1]))
         on_image(row + 1, len(paths))
     held = held_out(table.tags, share, np.random.default_rng(seed))
     training = np.setdiff1d(np.arange(len(paths)), held)
-    return Material(files, table, made, tuple(native), len(first.array), training, held)
+    return Material(files, table, made, tuple(native), len(first.array), training, held, codes, notes)
+
+
+def brought(image: Image, orientation: str | None) -> Image:
+    """An image turned to an orientation by its affine, if it has one."""
+    return image if orientation is None else image.turned(turn_to(image.grid, orientation))
 
 
 def held_out(tags: BoolArray, share: float, rng: np.random.Generator) -> Rows:

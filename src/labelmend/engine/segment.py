@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 from labelmend.engine.config import Device
 from labelmend.engine.predict import Predictor, load_predictor
 from labelmend.errors import GeometryError, OutputError
-from labelmend.io import new_label_name, open_images, read_image, write_new_labels
+from labelmend.io import Image, new_label_name, open_images, read_image, write_new_labels
 from labelmend.types import BoolArray
 
 
@@ -55,16 +56,27 @@ def segment(
         _check_image(predictor, path)
     written: list[Path] = []
     for case, path in files.items():
-        masks = predictor.masks(read_image(path, predictor.card.spacing_mm), correct=correct)
+        masks = predictor.masks(image_of(predictor, path), correct=correct)
         written += write_masks(predictor, masks, out, path)
         on_case(case, len(files))
     return written
 
 
+def image_of(predictor: Predictor, path: Path) -> Image:
+    """An image as stored; a spacing per axis was given for the axes in the orientation of training."""
+    spacing = predictor.card.spacing_mm
+    image = read_image(path, spacing)
+    if not isinstance(spacing, tuple):
+        return image
+    turn = predictor.turn(image.grid)
+    given = dataclasses.replace(turn.grid(image.grid), spacing_mm=spacing)
+    return Image(image.array, turn.inverse().grid(given))
+
+
 def _check_image(predictor: Predictor, path: Path) -> None:
     """Say which file cannot be read, or is not of the kind that the network was trained on."""
     try:
-        predictor.check(read_image(path, predictor.card.spacing_mm))
+        predictor.check(image_of(predictor, path))
     except GeometryError as error:
         raise GeometryError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 

@@ -95,13 +95,18 @@ def rasterise(polygons: Iterable[ArrayLike], shape: Sequence[int]) -> BoolArray:
     return (turns.reshape(height, width + 1).cumsum(axis=1)[:, :width] & 1).astype(bool)
 
 
-def paging_axis(spacing_mm: Sequence[float]) -> int:
+def paging_axis(spacing_mm: Sequence[float], shape: Sequence[int] = ()) -> int:
     """The array axis that annotators page through: the one of the thickest slices, the first on ties.
 
-    >>> paging_axis((1.0, 1.0, 5.0)), paging_axis((1.4, 1.4, 1.4))
-    (2, 0)
+    Args:
+        spacing_mm: per axis.
+        shape: voxels per axis; the one of length one is that of a single slice, whatever its spacing.
+
+    >>> paging_axis((1.0, 1.0, 5.0)), paging_axis((1.4, 1.4, 1.4)), paging_axis((1.0, 1.0, 5.0), (64, 1, 64))
+    (2, 0, 1)
     """
-    return int(np.argmax(spacing_mm))
+    single = [axis for axis, size in enumerate(shape) if size == 1]
+    return single[0] if len(single) == 1 else int(np.argmax(spacing_mm))
 
 
 def _faces(mask: BoolArray) -> bytearray:

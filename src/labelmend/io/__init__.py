@@ -16,6 +16,7 @@ from labelmend.io.check import DatasetFacts, check_dataset
 from labelmend.io.coco import CocoImage, CocoLabels, open_coco
 from labelmend.io.coco_write import write_coco
 from labelmend.io.folders import open_images, open_labels, read_case_list
+from labelmend.io.header_notes import common_orientation, spacing_notes, stored_apart
 from labelmend.io.label_folder import LabelFolder, grid_difference
 from labelmend.io.layout import Dataset, open_dataset
 from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest, write_manifest
@@ -51,6 +52,7 @@ __all__ = [
     "case_id",
     "check_dataset",
     "checksum",
+    "common_orientation",
     "grid_difference",
     "is_nnunet",
     "new_label_name",
@@ -70,6 +72,8 @@ __all__ = [
     "read_manifest",
     "read_table",
     "read_tags",
+    "spacing_notes",
+    "stored_apart",
     "tiff",
     "whole_file",
     "write_bytes",

@@ -14,6 +14,13 @@ from labelmend.types import Grid
 
 Order = Literal["array", "sitk"]
 ORDERS: tuple[Order, ...] = get_args(Order)
+OrderSetting = Literal["auto", "array", "sitk"]
+"""What may be asked for: an order, or that the name of the array tells it."""
+
+ORDER_HELP = (
+    "order of the axes of probability arrays that belong to NIfTI labels: array, as nibabel has them; sitk, "
+    "reversed, as SimpleITK and nnU-Net have them; auto goes by the name of the array"
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,11 @@ class Axes:
     ras: bool = False
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes that the array may have; 2-D ones may carry an axis of length one."""
+        """The shapes that the array may have; 2-D ones may carry an axis of length one anywhere."""
         base = self._base()
         if self._reoriented or self.grid.ndim != 2:
             return (base,)
-        return (base, (1, *base)) if self.order == "sitk" else (base, (1, *base), (*base, 1))
+        return (base, *((*base[:place], 1, *base[place:]) for place in range(3)))
 
     def on_grid(self, array: NDArray) -> NDArray:
         """An array of one of the `shapes` as a view `(*space)` on the grid."""
@@ -96,7 +103,7 @@ def what_would_fit(shape: tuple[int, ...], grid: Grid) -> str:
     """
     for order in ORDERS:
         if shape[1:] in Axes(grid, order).shapes():
-            return f'it would fit with the order of axes "{order}"'
+            return f'it would fit with the order of axes "{order}": say --order {order}'
     if len(shape) == grid.ndim + 1:
         channels_last = (len(shape) - 1, *range(len(shape) - 1))
         for axes in (channels_last, *permutations(range(len(shape)))):

@@ -22,6 +22,7 @@ from labelmend.errors import (
     OutputError,
     UnreadableFileError,
 )
+from labelmend.geometry.orientation import Turn, turn_onto
 from labelmend.io.atomic import whole_file
 from labelmend.types import Grid
 
@@ -39,6 +40,14 @@ class Image:
 
     array: NDArray[np.float32]
     grid: Grid
+
+    def turned(self, turn: Turn | None) -> Image:
+        """The image turned, with its grid; None leaves it as it is."""
+        return self if turn is None else Image(turn.apply(self.array), turn.grid(self.grid))
+
+    def onto(self, grid: Grid) -> Image:
+        """The image with the axes of another grid, where both say how they lie in space; else as it is."""
+        return self.turned(turn_onto(self.grid, grid))
 
 
 @dataclass(frozen=True)

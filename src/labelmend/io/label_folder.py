@@ -12,13 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
+from labelmend.geometry.orientation import corner_gap_vox
 from labelmend.io.atomic import whole_file
 from labelmend.io.base import Spacing, read_label_array, suffix_of, write_label_array
 from labelmend.io.faded import FADED, is_faded
 from labelmend.io.values import distinct_values
 from labelmend.types import BoolArray, Grid, LabelMap, every_class
 
-GEOMETRY_TOLERANCE = 1e-3
+SPACING_TOLERANCE = 1e-3
+"""Share by which the spacing of two grids may differ."""
+
+CORNER_TOLERANCE_VOX = 0.1
+"""How far apart the corner voxels of two grids may lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,24 +214,25 @@ class LabelFolder:
 
 
 def grid_difference(one: Grid, other: Grid) -> str:
-    """What two grids disagree in, to a thousandth, in words.
+    """What two grids disagree in, in words; what headers lose by rounding is no disagreement.
 
     Args:
         one: a grid.
-        other: another; spacing and affine are compared only where both files store them.
+        other: another; spacing and affine are compared only where both files store them, the affine by where
+            the corner voxels lie.
 
     Returns:
-        "shape, ...", "spacing, ..." or "affine, ..." with both sides, or the empty string if they agree.
+        "shape, ...", "spacing, ..." or "affine, ...", or the empty string if they agree.
     """
     if one.shape != other.shape:
         return f"shape, {one.shape} and {other.shape}"
     if one.affine is None or other.affine is None:
         return ""
-    if not np.allclose(one.spacing_mm, other.spacing_mm, rtol=0, atol=GEOMETRY_TOLERANCE):
+    if not np.allclose(one.spacing_mm, other.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
         return f"spacing, {one.spacing_mm} and {other.spacing_mm} mm"
-    if not np.allclose(one.affine, other.affine, rtol=0, atol=GEOMETRY_TOLERANCE):
-        gap = np.abs(one.affine - other.affine).max()
-        return f"affine, by up to {gap:.4g} (position or orientation in space)"
+    gap = corner_gap_vox(one, other)
+    if not gap <= CORNER_TOLERANCE_VOX:
+        return f"affine, by up to {gap:.3g} voxels at the corners (position or orientation in space)"
     return ""
 
 

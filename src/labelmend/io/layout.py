@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labelmend.errors import MissingDataError
+from labelmend.geometry import check_spacing
+from labelmend.geometry.orientation import Turn, turn_onto, turn_to
 from labelmend.io.base import Image, Spacing, read_image
 from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.label_folder import LabelFolder
-from labelmend.types import LabelMap
+from labelmend.io.nifti import stored_grid
+from labelmend.types import Grid, LabelMap
 
 __all__ = ["Dataset", "LabelFolder", "open_dataset", "open_images", "open_labels", "read_case_list"]
 
@@ -30,7 +33,9 @@ class Dataset:
         images: per case its image file.
         labels: the label folder.
         cases: sorted ids of the cases that have both (or of those asked for).
-        spacing_mm: spacing for files that store none.
+        spacing_mm: spacing given by hand; one per axis means the axes after volumes are turned.
+        orientation: three letters, such as "RAS", for where the axes of volumes run once read: images are
+            turned by their affine, labels with their image; None reads all as stored.
     """
 
     root: Path
@@ -38,16 +43,54 @@ class Dataset:
     labels: LabelFolder
     cases: tuple[str, ...]
     spacing_mm: Spacing = None
+    orientation: str | None = None
 
     def read_image(self, case: str) -> Image:
         """The image of one case."""
         if case not in self.images:
             raise MissingDataError(f"case {case} has no image in {self.root}: check the case id")
-        return read_image(self.images[case], self.spacing_mm)
+        return self.turned(read_image(self.images[case], self.spacing_mm))
+
+    def turned(self, image: Image) -> Image:
+        """An image as stored, brought into the orientation of the data set."""
+        if self.orientation is None:
+            return image
+        image = image.turned(turn_to(image.grid, self.orientation))
+        return Image(image.array, self._spaced(image.grid))
 
     def read_labels(self, case: str) -> LabelMap:
         """The labels of one case."""
-        return self.labels.read(case)
+        labels = self.labels.read(case)
+        turn = self._turn_of_labels(case, labels.grid)
+        if turn is None:
+            return labels
+        labels = turn.labels(labels)
+        return dataclasses.replace(labels, grid=self._spaced(labels.grid))
+
+    def write_labels(self, folder: str | Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
+        """Write labels that lie as read here below another folder, each file lying like its source."""
+        turn = None
+        if self.orientation is not None and (stored := stored_grid(self.labels.sources(case)[0])) is not None:
+            turn = self._turn_of_labels(case, stored)
+        if turn is not None:
+            labels = turn.inverse().labels(labels)
+        return self.labels.write(folder, case, labels)
+
+    def _turn_of_labels(self, case: str, grid: Grid) -> Turn | None:
+        """What turns labels as stored to the axes of their turned image."""
+        if self.orientation is None or grid.affine is None:
+            return None
+        image = stored_grid(self.images[case])
+        turn = None if image is None else turn_to(image, self.orientation)
+        if image is None or turn is None:
+            return turn_to(grid, self.orientation)
+        return turn_onto(grid, turn.grid(image))
+
+    def _spaced(self, grid: Grid) -> Grid:
+        """A spacing per axis given by hand belongs to the axes after the turn."""
+        if grid.affine is None or self.spacing_mm is None:
+            return grid
+        return dataclasses.replace(grid, spacing_mm=check_spacing(self.spacing_mm, grid.ndim))
 
     def subset(self, cases: Iterable[str]) -> Dataset:
         """The same data set, restricted to some of its cases."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import GeometryError, LabelValueError, OutputError
-from labelmend.io.base import case_id, read_image, suffix_of, write_checked
+from labelmend.io.base import case_id, read_bytes, read_image, suffix_of, write_checked
+from labelmend.io.nifti import encode_new_labels
 
 
 def new_label_name(image: str | Path) -> str:
@@ -75,18 +76,7 @@ def _tiff(array: NDArray, image: Path) -> bytes:
 
 
 def _nifti(array: NDArray, image: Path) -> bytes:
-    import nibabel
-
-    source = nibabel.load(image)
-    kind = nibabel.Nifti2Image if isinstance(source, nibabel.Nifti2Image) else nibabel.Nifti1Image
-    header = source.header.copy()
-    header.set_data_dtype(array.dtype)
-    header.set_slope_inter(1, 0)
-    header["cal_min"] = header["cal_max"] = 0
-    made = kind(array.reshape(source.shape[:3]), None, header)
-    made.header.set_qform(*source.header.get_qform(coded=True))
-    made.header.set_sform(*source.header.get_sform(coded=True))
-    return made.to_bytes()
+    return encode_new_labels(array, read_bytes(image))
 
 
 def _zipped(data: bytes) -> bytes:

@@ -96,6 +96,13 @@ class ProbabilityFolder:
         """The same folder with one case, small enough to send to a worker."""
         return dataclasses.replace(self, files={case: self.checksum_files(case)})
 
+    def order_of(self, case: str) -> Order:
+        """The order of axes that the array of a case is taken to have."""
+        return self._order(open_array(self.checksum_files(case)[0]))
+
+    def _order(self, found: ArrayFile) -> Order:
+        return self.order if self.order != "auto" else "sitk" if found.from_nnunet else "array"
+
     def read(self, case: str, labels: LabelMap) -> NDArray[np.float32]:
         """The probabilities of one case on the grid of its labels.
 
@@ -125,8 +132,7 @@ class ProbabilityFolder:
         """Probabilities from one array, read once its shape is known to fit."""
         found = open_array(path)
         step = integer_step(found.dtype)
-        order: Order = self.order if self.order != "auto" else "sitk" if found.from_nnunet else "array"
-        axes = Axes(grid, order, ras=self.ras and found.from_nnunet)
+        axes = Axes(grid, self._order(found), ras=self.ras and found.from_nnunet)
         channels = self._check_shape(found, axes)
         stored = found.read()
         probs = np.empty((channels, *grid.shape), np.float32)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from labelmend.errors import DataError, GeometryError, LabelValueError
 from labelmend.io.base import format_of, read_bytes, read_image
 from labelmend.io.label_folder import grid_difference
+from labelmend.io.nifti import stored_dtype
 from labelmend.types import Grid
 
 MOST_LOOKED_AT = 8
@@ -61,6 +62,7 @@ def read_picture(path: str | Path, grid: Grid) -> tuple[NDArray[np.float32], flo
     image = read_image(path)
     if len(image.array) != 1:
         raise GeometryError(f"{path} has {len(image.array)} channels: expected one file a class, in grey")
+    image = image.onto(grid)
     problem = grid_difference(image.grid, grid)
     if problem:
         raise GeometryError(f"{path} and the labels differ in {problem}: predict on the grid of the labels")
@@ -90,7 +92,9 @@ def _stored_dtype(path: Path) -> np.dtype:
     name = format_of(path).name
     if name == "TIFF":
         return _of_tiff(path)
-    return _of_nifti(path) if name == "NIfTI" else _of_png(path)
+    if name == "NIfTI":
+        return stored_dtype(path) or np.dtype(np.float32)  # read_image says what is wrong with the file
+    return _of_png(path)
 
 
 def _of_png(path: Path) -> np.dtype:
@@ -109,15 +113,3 @@ def _of_tiff(path: Path) -> np.dtype:
         stored: np.dtype = np.dtype(tif.series[0].dtype)
         return stored
     return np.dtype(np.float32)  # read_image says what is wrong with the file
-
-
-def _of_nifti(path: Path) -> np.dtype:
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
-
-    try:
-        image = nibabel.load(path)
-        scaled = (image.dataobj.slope, image.dataobj.inter) != (1.0, 0.0)
-    except (ImageFileError, OSError, EOFError):
-        return np.dtype(np.float32)  # read_image says what is wrong with the file
-    return np.dtype(np.float64) if scaled else np.dtype(image.get_data_dtype())

@@ -4,6 +4,7 @@ The boundary voxels and the distances between them are MONAI's; this file adds t
 
 * A boundary voxel is a voxel of the mask that touches a known background voxel across a face. The image
   border counts as background: a full mask has a boundary for NSD and HD95, though none for the signed bias.
+* An axis of length one is no direction in which a boundary can be crossed: (1, h, w) is measured like (h, w).
 * A face with an ignored voxel on either side is no boundary: nobody knows where the structure ends there.
 * Neither mask has a boundary: NaN, nothing was measured. Exactly one has: NSD 0 and HD95 infinite.
   Infinite distances are to be counted, never averaged and never replaced by a large number.
@@ -79,8 +80,7 @@ def surface_distances(
     """
     from monai.metrics.utils import get_mask_edges, get_surface_distance
 
-    mask, reference, unknown = _cropped(mask, reference, ignore)
-    spacing = check_spacing(spacing_mm, mask.ndim)
+    mask, reference, unknown, spacing = _cropped(mask, reference, ignore, spacing_mm)
     # Ignored voxels join both masks before the edges are taken and leave afterwards: none arises beside them.
     edges = get_mask_edges(mask | unknown, reference | unknown, crop=False)
     ours, theirs = (edge & ~unknown for edge in edges)
@@ -157,24 +157,28 @@ def known_boundary_bias(
     Returns:
         The bias in mm; NaN where either mask is empty or full, or no face of the reference is known.
     """
-    mask, reference, unknown = _cropped(mask, reference, ignore)
+    mask, reference, unknown, spacing = _cropped(mask, reference, ignore, spacing_mm)
     if not unknown.any():
-        return boundary_bias(mask, reference, spacing_mm)
+        return boundary_bias(mask, reference, spacing)
     known = ~unknown
     if any(m[known].all() or not m[known].any() for m in (mask, reference)):
         return float("nan")
-    distance = signed_distance(mask, spacing_mm)
-    values, areas = boundary_displacements(distance, mask, reference, spacing_mm)
-    ignored_sides, _ = face_values(unknown.astype(float), reference, spacing_mm)
+    distance = signed_distance(mask, spacing)
+    values, areas = boundary_displacements(distance, mask, reference, spacing)
+    ignored_sides, _ = face_values(unknown.astype(float), reference, spacing)
     measured = ignored_sides == 0
     return float(np.average(values[measured], weights=areas[measured])) if measured.any() else float("nan")
 
 
 def _cropped(
-    mask: BoolArray, reference: BoolArray, ignore: BoolArray | None
-) -> tuple[BoolArray, BoolArray, BoolArray]:
-    """Both masks and the ignored voxels in the box of the union plus one voxel.
+    mask: BoolArray,
+    reference: BoolArray,
+    ignore: BoolArray | None,
+    spacing_mm: Sequence[float] | float | None,
+) -> tuple[BoolArray, BoolArray, BoolArray, tuple[float, ...]]:
+    """Both masks and the ignored voxels in the box of the union plus one voxel, and the spacing.
 
+    Axes of length one go, with their spacing: no boundary can be crossed along them.
     Every boundary voxel of either mask and its neighbours lie in that box, so distances between boundaries
     and signed distances read on them are the same as on the whole grid.
     """
@@ -185,8 +189,12 @@ def _cropped(
             f"mask has shape {mask.shape}, reference {reference.shape}, ignored pixels {unknown.shape}; "
             "they must be equal"
         )
+    spacing = check_spacing(spacing_mm, mask.ndim)
+    axes = [axis for axis, size in enumerate(mask.shape) if size > 1] or [0]
+    shape = [mask.shape[axis] for axis in axes]
+    mask, reference, unknown = (array.reshape(shape) for array in (mask, reference, unknown))
     box = _box(mask | reference)
-    return mask[box], reference[box], unknown[box]
+    return mask[box], reference[box], unknown[box], tuple(spacing[axis] for axis in axes)
 
 
 def _box(mask: BoolArray) -> tuple[slice, ...]:

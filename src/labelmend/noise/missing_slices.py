@@ -68,7 +68,7 @@ class MissingSlicesNoise(Noise):
             raise ConfigError(
                 f"missing_slices noise is for volumes, got labels of shape {labels.grid.shape}: leave it out"
             )
-        axis = paging_axis(labels.grid.spacing_mm) if self.axis is None else self.axis
+        axis = paging_axis(labels.grid.spacing_mm, labels.grid.shape) if self.axis is None else self.axis
         left_out = np.flatnonzero(rng.random(labels.grid.shape[axis]) < self.probability)
         base = int(rng.integers(SEED_LIMIT))
         ends = {}

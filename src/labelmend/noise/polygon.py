@@ -79,7 +79,7 @@ class PolygonNoise(MaskNoise):
         settings = (params["vertices"], params["jitter_mm"], params["offset_mm"])
         if mask.ndim == 2:
             return _clicked(mask, rng, spacing_mm, *settings)
-        axis = paging_axis(spacing_mm) if params["axis"] is None else params["axis"]
+        axis = paging_axis(spacing_mm, mask.shape) if params["axis"] is None else params["axis"]
         in_plane = (*spacing_mm[:axis], *spacing_mm[axis + 1 :])
         slices = [_clicked(plane, rng, in_plane, *settings) for plane in np.moveaxis(mask, axis, 0)]
         return np.stack(slices, axis=axis)

@@ -136,7 +136,7 @@ class SegthorNoise(Noise):
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:
         """Under or over and the iterations of each slice, and the axis across which slices lie."""
-        axis = paging_axis(labels.grid.spacing_mm) if labels.grid.ndim == 3 else None
+        axis = paging_axis(labels.grid.spacing_mm, labels.grid.shape) if labels.grid.ndim == 3 else None
         n_slices = 1 if axis is None else labels.grid.shape[axis]
         return {
             "noise": self.name,

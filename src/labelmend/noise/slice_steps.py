@@ -63,7 +63,7 @@ class SliceStepsNoise(MaskNoise):
             raise ConfigError(
                 f"slice_steps noise is for volumes, got labels of shape {mask.shape}: leave it out"
             )
-        axis = paging_axis(spacing_mm) if self.axis is None else self.axis
+        axis = paging_axis(spacing_mm, mask.shape) if self.axis is None else self.axis
         return {
             "first": int(rng.integers(self.every)),
             "seed": int(rng.integers(SEED_LIMIT)),
