@@ -169,7 +169,19 @@ def test_the_saved_network_knows_what_undoes_the_bias_of_the_last_round(result):
     card = load_predictor(result.folder, network=Pixelwise()).card
     last = result.summary["rounds"][-1]["bias"]
     assert [row["moved"] for row in last] == [True, True]
-    assert card.correction == tuple((row["level"], row["shift_mm"]) for row in last)
+    assert card.correction["settings"] == {"undo": [[row["level"], row["shift_mm"]] for row in last]}
+    assert card.correction["method"] == "spatial_correction"
+    assert type(ALWAYS)(**card.correction["parameters"]) == ALWAYS
+
+
+def test_a_run_whose_summary_was_deleted_writes_its_model_anew_and_trains_nothing(result, pictures, tmp_path):
+    shutil.copytree(result.folder, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "model.json").write_text("{}")
+    ticks = []
+    go(pictures, tmp_path / "run", **whole(pictures), on_tick=ticks.append)
+    assert (tmp_path / "run" / "model.json").read_text() == (result.folder / "model.json").read_text()
+    assert {tick.stage for tick in ticks} <= {"checking data", "writing labels"}
 
 
 def test_the_saved_network_predicts_on_the_grid_of_an_image(result, pictures):

@@ -7,6 +7,7 @@ from labelmend.geometry.boundary import (
     frontier,
     trimmed_mean,
 )
+from labelmend.geometry.levels import class_levels, resolve
 from labelmend.geometry.outlines import outlines, paging_axis, rasterise
 from labelmend.geometry.sdf import check_spacing, signed_distance, signed_distance_at
 
@@ -14,11 +15,13 @@ __all__ = [
     "boundary_bias",
     "boundary_displacements",
     "check_spacing",
+    "class_levels",
     "face_values",
     "frontier",
     "outlines",
     "paging_axis",
     "rasterise",
+    "resolve",
     "signed_distance",
     "signed_distance_at",
     "trimmed_mean",

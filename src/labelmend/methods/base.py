@@ -14,13 +14,14 @@ what it means.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelmend.errors import ConfigError
 from labelmend.geometry import boundary_bias
 from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
 
@@ -136,6 +137,28 @@ class Method:
     def findings(self, state: State) -> list[dict[str, Any]]:
         """What the last `revise` measured: rows with at least `class` and `why`. Default: none."""
         return []
+
+    def correction(self, state: State) -> dict[str, Any] | None:
+        """What undoes the bias that `revise` measured, as JSON values; None: nothing was. Default: None."""
+        return None
+
+    def correct_prediction(
+        self,
+        correction: Mapping[str, Any],
+        probs: FloatArray,
+        *,
+        overlapping: bool,
+        spacing_mm: Sequence[float],
+    ) -> BoolArray:
+        """`(k *space)` masks: what the network predicts, its bias undone. Default: ConfigError.
+
+        Args:
+            correction: what `correction` gave out.
+            probs: see `Predicted`.
+            overlapping: whether classes may overlap.
+            spacing_mm: per axis.
+        """
+        raise ConfigError(f"{type(self).__name__} knows no way to correct predictions")
 
 
 def revision(
