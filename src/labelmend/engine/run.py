@@ -39,7 +39,10 @@ class Tick:
 
 @dataclass
 class Run:
-    """A run in progress: what does not change, and where it stands."""
+    """A run in progress: what does not change, and where it stands.
+
+    `trained` counts the epochs of the round that went into its networks; 0 if they are another run's.
+    """
 
     config: TrainConfig
     method: Method
@@ -52,6 +55,7 @@ class Run:
     state: State = field(default_factory=dict)
     round: int = 0
     version: int = 0
+    trained: int = 0
     loss: float | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -73,6 +77,11 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint" / "state.pt"
+
+    def note(self, text: str) -> None:
+        """A sentence for the report, said once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def tick(self, stage: str, done: int, total: int, text: str = "") -> None:
         if self.accelerator.is_main_process:

@@ -14,7 +14,7 @@ gather at outlines and differ from case to case: the labels are left alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,6 +93,12 @@ class Auto(Method):
                 for name, share in inside.items()
             ]
         return [{**row, "why": f"{state['chosen']}: {row['why']}"} for row in rows]
+
+    def lead_in(self, state: State) -> int:
+        return self._method(state).lead_in(state)
+
+    def held_back(self, state: State, classes: Collection[str]) -> State:
+        return self._method(state).held_back(state, classes)
 
     def correction(self, state: State) -> dict[str, Any] | None:
         return self._method(state).correction(state)

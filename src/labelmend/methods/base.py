@@ -14,7 +14,7 @@ what it means.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -42,12 +42,14 @@ class Needs:
         rounds: trainings from scratch, each followed by one `revise`, that the method asks for by default.
         counts: entries of the state that `step` adds to; where several processes train, the engine adds up
             theirs before every `epoch_end`, which takes them out again.
+        lead_in: the field that counts the epochs of a round before the method does what it is made for.
     """
 
     networks: int = 1
     clean: Literal["required", "optional", "unused"] = "unused"
     rounds: int = 1
     counts: tuple[str, ...] = ()
+    lead_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,14 @@ class Method:
         """Whether a further round would change nothing, asked after `revise`. Default: no."""
         return False
 
+    def lead_in(self, state: State) -> int:
+        """Epochs of a round after which the method begins; no label is revised before. Default: its field."""
+        return int(getattr(self, self.needs.lead_in)) if self.needs.lead_in else 0
+
+    def held_back(self, state: State, classes: Collection[str]) -> State:
+        """The state after a revision that was not taken over for some classes. Default: as it was."""
+        return state
+
     def findings(self, state: State) -> list[dict[str, Any]]:
         """What the last `revise` measured: rows with at least `class` and `why`. Default: none."""
         return []
@@ -172,20 +182,21 @@ def revision(
         reason: one sentence for the person who reviews it.
         confidence: in [0, 1]; None takes the mean probability that the network gives to what changed.
     """
-    given = predicted.given
-    labels = given.with_masks(masks)
+    given, labels = predicted.given, predicted.given.with_masks(masks)
+    if confidence is None:
+        confidence = _agreement(predicted.probs, given, labels.masks())
+    return Revision(predicted.case, labels, reason, **changes(given, labels), confidence=confidence)
+
+
+def changes(given: LabelMap, labels: LabelMap) -> dict[str, Any]:
+    """What a Revision counts of the way from the given labels to revised ones: voxels and displacements."""
     before, after = given.masks(), labels.masks()
-    return Revision(
-        case=predicted.case,
-        labels=labels,
-        reason=reason,
-        added_vox=tuple(int((a & ~b).sum()) for a, b in zip(after, before, strict=True)),
-        removed_vox=tuple(int((b & ~a).sum()) for a, b in zip(after, before, strict=True)),
-        displacement_mm=tuple(
-            boundary_bias(b, a, given.grid.spacing_mm) for a, b in zip(after, before, strict=True)
-        ),
-        confidence=_agreement(predicted.probs, given, after) if confidence is None else confidence,
-    )
+    pairs = list(zip(before, after, strict=True))
+    return {
+        "added_vox": tuple(int((new & ~old).sum()) for old, new in pairs),
+        "removed_vox": tuple(int((old & ~new).sum()) for old, new in pairs),
+        "displacement_mm": tuple(boundary_bias(old, new, given.grid.spacing_mm) for old, new in pairs),
+    }
 
 
 def foreground_probs(probs: FloatArray, labels: LabelMap) -> FloatArray:

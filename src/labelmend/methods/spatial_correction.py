@@ -8,7 +8,7 @@ displacement is one number a class; a handful of trusted cases, even one, is eno
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -213,6 +213,12 @@ class SpatialCorrection(Method):
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         return [dict(row) for row in state.get("bias", [])]
+
+    def held_back(self, state: State, classes: Collection[str]) -> State:
+        rows = [
+            {**row, "moved": row["moved"] and row["class"] not in classes} for row in state.get("bias", [])
+        ]
+        return {**state, "bias": rows}
 
     def correction(self, state: State) -> dict[str, Any] | None:
         rows = state.get("bias")
