@@ -23,6 +23,9 @@ SAMPLED = 16
 LEAST_CASES = 4
 """Fewer trusted cases say too little: one alone gives 0.15 to a network that was never trained."""
 
+SURE_ERRORS = 2.0
+"""Standard errors over cases by which the mean must lie above chance."""
+
 MOST_POINTS = {1: 4096, 2: 128, 3: 40}
 """Points along each axis at which masks are compared, by number of axes."""
 
@@ -62,7 +65,7 @@ def seen(labels: LabelMap, predicted: BoolArray) -> Seen:
 def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[float]:
     """Per class, how much better predictions agree with the labels of their own case; NaN: none holds it.
 
-    0: no better than predictions of other cases; 1: perfectly. With a single case, 0 is a prediction that
+    0: no better than predictions of other cases, or not surely; 1: perfectly. With a single case, 0 is a prediction that
     lies anywhere.
 
     Args:
@@ -72,16 +75,17 @@ def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[flo
     found = []
     for index in range(len(cases[0].labels)):
         predicted = np.stack([case.predicted[index] for case in (*cases, *others)]).astype(float)
-        gained = possible = 0.0
+        gained, possible = [], 0.0
         for row, case in enumerate(cases):
             agreement = phi(predicted[:, case.counted], case.labels[index, case.counted])
-            if np.isnan(agreement).all():
+            if np.isnan(agreement[row]):
                 continue
-            rest = np.delete(np.nan_to_num(agreement), row)
+            rest = np.delete(agreement, row)
             usual = rest.mean() if rest.size else 0.0
-            gained += np.nan_to_num(agreement[row]) - usual
+            gained.append(float(agreement[row] - usual))
             possible += 1 - usual
-        found.append(gained / possible if possible > 0 else float("nan"))
+        sure = len(gained) < 3 or np.mean(gained) > SURE_ERRORS * np.std(gained, ddof=1) / len(gained) ** 0.5
+        found.append(sure * sum(gained) / possible if possible > 0 else float("nan"))
     return found
 
 
