@@ -84,9 +84,15 @@ def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[flo
             usual = rest.mean() if rest.size else 0.0
             gained.append(float(agreement[row] - usual))
             possible += 1 - usual
-        sure = len(gained) < 3 or np.mean(gained) > SURE_ERRORS * np.std(gained, ddof=1) / len(gained) ** 0.5
-        found.append(sure * sum(gained) / possible if possible > 0 else float("nan"))
+        found.append(_surely(gained) * sum(gained) / possible if possible > 0 else float("nan"))
     return found
+
+
+def _surely(gained: Sequence[float]) -> bool:
+    """Whether the mean of what cases gained lies above zero for certain; two of them or one cannot tell."""
+    if len(gained) < 3:
+        return True
+    return bool(np.mean(gained) > SURE_ERRORS * np.std(gained, ddof=1) / len(gained) ** 0.5)
 
 
 def phi(predicted: FloatArray, labels: BoolArray) -> FloatArray:

@@ -30,8 +30,11 @@ from labelmend.methods.registry import method_name
 if TYPE_CHECKING:
     from labelmend.engine.run import Run
 
-MACHINE_SETTINGS = ("out", "device", "threads", "workers", "cache_gib")
-"""Settings that may change between an interrupted start and the next: they do not change what is computed."""
+MACHINE_SETTINGS = ("out", "workers", "cache_gib")
+"""Settings that may change between an interrupted start and the next: not a bit of the result depends on them.
+
+It does on `device` and `threads`: sums are taken in another order, and labels differ by single pixels.
+"""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from labelmend.engine.material import Material, check_first_round, gather
 from labelmend.engine.network import padded_size, try_out
 from labelmend.engine.outputs import check_out, open_run, trim_metrics
 from labelmend.engine.predict import ModelCard, load_predictor
-from labelmend.errors import ConfigError
+from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.base import Method, State
 
 
@@ -118,11 +118,41 @@ def start(
         run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
         run.version = saved["version"]
         run.rows, run.notes = saved["rows"], saved["notes"]
+        _check_machine(run, saved.get("machine") or {})
         if saved["epoch"] is None:
             run.networks = new_networks(run)
             for net, weights in zip(run.networks, saved["networks"], strict=True):
                 net.load_state_dict(weights)
     return run
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    """What decides on the last bits of a result beside the settings."""
+    device, accelerator = run.accelerator.device, run.accelerator
+    return {
+        "processes": accelerator.num_processes,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+
+
+def _check_machine(run: Run, before: dict[str, Any]) -> None:
+    """Refuse to go on with another number of processes; a note where the rest of the machine differs."""
+    now = _machine(run)
+    if run.over or not before:
+        return
+    if before["processes"] != now["processes"]:
+        raise OutputError(
+            f"{run.folder} holds a run on {before['processes']} processes, and this start has "
+            f"{now['processes']}: start it as before, or choose another --out"
+        )
+    changed = [f"{key} {old} -> {now[key]}" for key, old in before.items() if now.get(key, old) != old]
+    if changed:
+        run.note(
+            f"This run was interrupted and went on elsewhere ({', '.join(changed)}): single pixels may differ "
+            "from those of a run that was not interrupted."
+        )
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -241,6 +271,7 @@ def save_run(
             "rows": run.rows,
             "loss": run.loss,
             "notes": run.notes,
+            "machine": _machine(run),
         },
     )
 
