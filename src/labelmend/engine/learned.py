@@ -65,8 +65,8 @@ def seen(labels: LabelMap, predicted: BoolArray) -> Seen:
 def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[float]:
     """Per class, how much better predictions agree with the labels of their own case; NaN: none holds it.
 
-    0: no better than predictions of other cases, or not surely; 1: perfectly. With a single case, 0 is a prediction that
-    lies anywhere.
+    0: no better than predictions of other cases, or not surely; 1: perfectly. With a single case, 0 is a
+    prediction that lies anywhere.
 
     Args:
         cases: that are asked.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from labelmend.engine.run import Run
 
 MACHINE_SETTINGS = ("out", "workers", "cache_gib")
-"""Settings that may change between an interrupted start and the next: not a bit of the result depends on them.
+"""Settings that may change between an interrupted start and the next: no bit of the result depends on them.
 
 It does on `device` and `threads`: sums are taken in another order, and labels differ by single pixels.
 """

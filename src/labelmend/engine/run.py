@@ -150,8 +150,8 @@ def _check_machine(run: Run, before: dict[str, Any]) -> None:
     changed = [f"{key} {old} -> {now[key]}" for key, old in before.items() if now.get(key, old) != old]
     if changed:
         run.note(
-            f"This run was interrupted and went on elsewhere ({', '.join(changed)}): single pixels may differ "
-            "from those of a run that was not interrupted."
+            f"This run was interrupted and went on elsewhere ({', '.join(changed)}): single pixels may "
+            "differ from those of a run that was not interrupted."
         )
 
 
