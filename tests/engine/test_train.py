@@ -674,3 +674,26 @@ def test_a_run_stopped_after_such_a_revision_ends_with_the_same_labels(pictures,
     assert (halves.folder / "model.safetensors").read_bytes() == (
         whole_run.folder / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_class_that_no_trusted_case_shows_stays_as_given_and_the_report_says_so(pictures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(data / "clean" / "heart" / "c0.png")
+    result = go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))
+    for case in TRAINING:
+        name = f"heart/{case}.png"
+        assert (result.labels / name).read_bytes() == (data / "given" / name).read_bytes()
+    assert result.summary["notes"] == ["No trusted case shows heart, so nothing of it is measured on them."]
+    heart = result.summary["rounds"][0]["bias"][0]
+    assert heart["why"] == "no trusted case shows it, so its labels are left as given"
+    assert heart["why"] in (result.folder / "report.html").read_text()
+
+
+def test_trusted_cases_that_show_no_class_at_all_are_refused(pictures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    for name in ("heart", "lung"):
+        Image.fromarray(np.zeros((32, 32), np.uint8)).save(data / "clean" / name / "c0.png")
+    with pytest.raises(LabelmendError, match="class heart is empty in all 1 cases"):
+        go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))

@@ -304,3 +304,16 @@ def test_without_clean_cases_the_method_says_that_it_needs_them():
 def test_settings_that_cannot_be_used_are_refused(wrong):
     with pytest.raises(ConfigError):
         dataclasses.replace(SpatialCorrection(), **wrong)
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_a_class_that_no_trusted_case_shows_is_left_as_given_and_said_so(official):
+    more = {"move": "logit", "level": 0.0, "trim": 0.0, "variant": "official"} if official else {}
+    nothing = disc(10) & False
+    clean = [predicted(f"c{r}", nothing, disc(r)) for r in (9, 10)]
+    method = SpatialCorrection(**more)
+    state, revisions = method.revise({}, [predicted("t", disc(12), disc(15))], clean)
+    assert list(revisions) == []
+    (row,) = method.findings(state)
+    assert row["why"] == "no trusted case shows it, so its labels are left as given"
+    assert method.correction(state) == {"undo": [None]}

@@ -30,11 +30,13 @@ class Material:
         training: images and given labels.
         facts: what one reading of them told.
         clean: trusted cases, or None.
+        unseen: classes that no trusted case shows.
     """
 
     training: Dataset
     facts: DatasetFacts
     clean: Dataset | None
+    unseen: tuple[str, ...] = ()
 
     def for_method(self, seed: int) -> Facts:
         labels = self.training.labels
@@ -77,10 +79,12 @@ def gather(
         shapes = ", ".join(map(str, sorted(facts.shapes)[:3]))
         raise ConfigError(f"images differ in size ({shapes}, ...): give --resize or --patch")
     if clean is not None:
-        clean_facts = check_dataset(clean, on_case)
+        clean_facts = check_dataset(clean, on_case, every_class=False)
         _check_clean(clean, clean_facts, training, facts)
         if config.clean_repeat and config.resize is None and config.patch is None:
             _check_one_size(clean_facts, facts)
+        shown = zip(clean.labels.classes, clean_facts.class_frequency, strict=True)
+        return Material(training, facts, clean, tuple(name for name, share in shown if not share))
     return Material(training, facts, clean)
 
 

@@ -238,12 +238,14 @@ class SpatialCorrection(Method):
     def _measure(self, clean: Iterable[Predicted]) -> list[dict[str, Any]]:
         """Per class: the bias of the predicted boundary, the level to move, by how much, whether and why."""
         measured: dict[str, dict[float, list[_Measured]]] = {}
+        shown: set[str] = set()
         finest_mm, unit = math.inf, "mm"
         for predicted in clean:
             truth = predicted.given
             finest_mm, unit = min(finest_mm, *truth.grid.spacing_mm), truth.grid.unit
             levels = class_levels(predicted.probs, overlapping=truth.overlapping)
             for name, level, mask in zip(truth.classes, levels, truth.masks(), strict=True):
+                shown |= {name} if mask.any() else set()
                 for logit in LEVELS if self.level is None else {0.0, self.level}:
                     found = self._case(level - logit, mask, truth.grid.spacing_mm)
                     measured.setdefault(name, {}).setdefault(logit, []).append(found)
@@ -251,7 +253,9 @@ class SpatialCorrection(Method):
             raise CleanCasesError("Spatial Correction measures its bias on clean cases, and none came")
         # the official sum is per class, its divisor counts images times classes
         divisor = len(measured) if self.variant == "official" else 1
-        return [self._row(name, by_level, divisor, finest_mm, unit) for name, by_level in measured.items()]
+        rows = [self._row(name, by_level, divisor, finest_mm, unit) for name, by_level in measured.items()]
+        absent = {"moved": False, "why": "no trusted case shows it, so its labels are left as given"}
+        return [row | ({} if row["class"] in shown else absent) for row in rows]
 
     def _case(self, level: FloatArray, clean: BoolArray, spacing_mm: Sequence[float]) -> _Measured:
         inside = level > 0
@@ -340,12 +344,9 @@ class SpatialCorrection(Method):
             if name in acting
         ]
         # Not the network's agreement: the network shares the bias that is being undone.
-        trust = (
-            None
-            if self.variant == "official"
-            else float(np.mean([row["clean_dice"] for row in acting.values()]))
-        )
-        return revision(predicted, masks, "; ".join(reasons), trust) if reasons else None
+        trust = [row["clean_dice"] for row in acting.values() if self.variant != "official"]
+        mean = float(np.mean(trust)) if trust else None
+        return revision(predicted, masks, "; ".join(reasons), mean) if reasons else None
 
     def _moved(
         self,
