@@ -370,7 +370,7 @@ class SpatialCorrection(Method):
         for level, mask, move in zip(levels, masks, undo, strict=True):
             found.append(move is not None and bool((level > move[0]).any()))
             if move is not None and found[-1]:
-                made.append(self.corrected(level, *move, spacing_mm))
+                made.append(self.corrected(level, move[0], move[1], spacing_mm))
             else:
                 made.append(np.where(mask, np.inf, -np.inf))  # keeps its pixels against classes that move
         return resolve(np.stack(made), overlapping=overlapping), found
