@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelmend.engine.correct_spatial import Compared, assembled, decide, decisions
-from labelmend.methods.spatial_correction import Bias, SpatialCorrection
+from labelmend.engine.correct_spatial import Compared, decide, decisions
+from labelmend.methods.spatial_correction import SpatialCorrection
+from labelmend.metrics import Bias
 from labelmend.types import Grid, LabelMap, Predicted
 
 METHOD = SpatialCorrection(upsample=1)
@@ -111,7 +112,7 @@ def test_acting_classes_are_moved_or_replaced_and_others_keep_their_pixels(overl
     """a is moved in by 2 mm, a pixel at each end; b is not corrected, and keeps what a would take."""
     given = line("..aaaaaabb..", overlapping=overlapping)
     predicted = Predicted("x", given, given, probs_of("aaaaaaaaaaa.", overlapping=overlapping))
-    revised = assembled(METHOD, predicted, {"a": MOVED | {"class": "a"}})
+    revised = METHOD.revised(predicted, {"a": MOVED | {"class": "a"}})
     expected = line("aaaaaaaaaa.." if overlapping else "aaaaaaaabb..").masks()[0]
     np.testing.assert_array_equal(revised.labels.masks()[0], expected)
     np.testing.assert_array_equal(revised.labels.masks()[1], given.masks()[1])
@@ -120,7 +121,7 @@ def test_acting_classes_are_moved_or_replaced_and_others_keep_their_pixels(overl
 
 def test_a_class_that_is_never_predicted_is_kept() -> None:
     given = line("..aaaa......")
-    revised = assembled(METHOD, Predicted("x", given, given, probs_of("............")), {"a": MOVED})
+    revised = METHOD.revised(Predicted("x", given, given, probs_of("............")), {"a": MOVED})
     np.testing.assert_array_equal(revised.labels.masks(), given.masks())
     assert revised.reason == "a: kept, the network finds none"
 
@@ -132,6 +133,6 @@ def test_a_volume_of_unequal_spacing_takes_the_prediction() -> None:
     labels = LabelMap(given, grid, ("lung",))
     row = STILL | {"moved": True}
     probs = np.where(found, 0.99, 0.01).astype(np.float32)
-    revised = assembled(METHOD, Predicted("x", labels, labels, probs), {"lung": row})
+    revised = METHOD.revised(Predicted("x", labels, labels, probs), {"lung": row})
     np.testing.assert_array_equal(revised.labels.array, found)
     assert (revised.added_vox, revised.removed_vox) == ((0,), (64,))

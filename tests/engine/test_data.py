@@ -436,3 +436,17 @@ def test_patches_of_one_batch_are_cut_in_different_places():
 def test_a_batch_knows_the_spacing_of_each_case_on_its_grid():
     first, _ = run_batches(Reader(overlapping=True))
     assert first.spacing_mm == ((1.0, 1.0), (1.0, 1.0))
+
+
+def test_where_classes_share_a_pixel_alike_the_first_wins_as_with_argmax():
+    masks = (torch.rand(2, 3, 9, 10, 11, generator=torch.Generator().manual_seed(0)) * 3).round() / 9
+    shares = torch.cat([1 - masks.sum(1, keepdim=True), masks], dim=1)
+    assert (shares.topk(2, dim=1).values.diff(dim=1) == 0).any()  # there are ties
+    assert torch.equal(exclusive_target(masks), shares.argmax(1))
+
+
+def test_a_patch_holds_no_more_memory_than_its_own():
+    masks = torch.zeros(1, 40, 40)
+    sample = Sample("x", torch.zeros(1, 40, 40), masks, torch.ones(40, 40, dtype=torch.bool), (1.0, 1.0))
+    cut = crop(sample, (8, 8), np.random.default_rng(0))
+    assert cut.image.untyped_storage().nbytes() == 8 * 8 * 4

@@ -45,10 +45,18 @@ def test_the_same_run_is_taken_again_and_its_settings_stay_as_written(tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("setting", [{"device": "cpu"}, {"threads": 3}, {"workers": 1}, {"cache_gib": 0.5}])
-def test_settings_of_the_machine_may_change_between_two_starts(tmp_path, setting):
+@pytest.mark.parametrize("setting", [{"workers": 1}, {"cache_gib": 0.5}])
+def test_settings_that_change_no_bit_may_change_between_two_starts(tmp_path, setting):
     open_run(config(tmp_path), Plain())
     check_out(config(tmp_path, **setting), Plain())
+
+
+@pytest.mark.parametrize("setting", [{"device": "cpu"}, {"threads": 3}, {"channels_last": False}])
+def test_settings_that_change_single_pixels_may_not(tmp_path, setting):
+    open_run(config(tmp_path), Plain())
+    (name,) = setting
+    with pytest.raises(OutputError, match=f"{name}: "):
+        check_out(config(tmp_path, **setting), Plain())
 
 
 def test_a_run_that_was_moved_goes_on_where_it_lies_now(tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from labelmend.engine.checkpoint import save_model
@@ -12,7 +13,8 @@ from labelmend.engine.config import NetworkConfig
 from labelmend.engine.predict import ModelCard, Predictor, card_to_json, load_predictor
 from labelmend.errors import ConfigError, GeometryError, UnreadableFileError
 from labelmend.io import Image
-from labelmend.types import Grid
+from labelmend.methods.spatial_correction import SpatialCorrection
+from labelmend.types import Grid, LabelMap, Predicted
 
 CPU = torch.device("cpu")
 CARD = ModelCard(
@@ -48,6 +50,12 @@ class Counted(nn.Module):
     def forward(self, image):
         self.calls += 1
         return image
+
+
+def undoing(*moves, **parameters) -> ModelCard:
+    """A card of `CARD` whose run measured per class (logit, shift in mm), or None."""
+    found = {"method": "spatial_correction", "parameters": parameters, "settings": {"undo": list(moves)}}
+    return dataclasses.replace(CARD, correction=found)
 
 
 def image_of(*shape: int, seed: int = 0, spacing: tuple[float, ...] | None = None) -> Image:
@@ -148,13 +156,13 @@ def test_the_network_predicts_in_evaluation_mode_and_without_gradients():
 
 
 def test_a_prediction_that_was_too_large_is_moved_inward_by_its_bias():
-    card = dataclasses.replace(CARD, correction=((0.0, -2.0),))
+    card = undoing([0.0, -2.0])
     masks = Predictor(card, nn.Identity(), CPU).masks(square(3, 13), correct=True)
     assert np.array_equal(masks, square(5, 11).array > 0)
 
 
 def test_the_level_set_that_was_measured_is_the_one_that_moves():
-    card = dataclasses.replace(CARD, correction=((2.0, 1.0),))
+    card = undoing([2.0, 1.0])
 
     class Ridge(nn.Module):
         """Logits along a row: above 0 in columns 4..11, above 2 in columns 6..9."""
@@ -166,11 +174,70 @@ def test_the_level_set_that_was_measured_is_the_one_that_moves():
     assert np.flatnonzero(masks[0, 8]).tolist() == [5, 6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize("move", [(0.0, 0.0), None])
+@pytest.mark.parametrize("move", [[0.0, 0.0], None])
 def test_a_class_without_measured_bias_stays_as_predicted(move):
-    card = dataclasses.replace(CARD, correction=(move,))
+    card = undoing(move)
     masks = Predictor(card, nn.Identity(), CPU).masks(square(3, 13), correct=True)
     assert np.array_equal(masks, square(3, 13).array > 0)
+
+
+MOVES = {
+    "by distance": {"upsample": 1},
+    "by distance, on a finer grid": {"upsample": 3},
+    "as published": {"move": "logit", "level": 0.0, "trim": 0.0},
+    "as the official code": {"move": "logit", "level": 0.0, "trim": 0.0, "variant": "official"},
+}
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.5, 0.6, 0.8)], ids=["2-D", "3-D, anisotropic"])
+@pytest.mark.parametrize("overlapping", [True, False])
+@pytest.mark.parametrize("parameters", MOVES.values(), ids=MOVES)
+def test_a_prediction_is_corrected_exactly_as_the_method_of_the_run_would(parameters, overlapping, spacing):
+    """What the method makes of a case with the same probabilities whose labels are what is predicted."""
+    shape = (24, 30) if len(spacing) == 2 else (8, 20, 18)
+    rng, grid = np.random.default_rng(3), Grid(shape, spacing)
+    smooth = np.stack([gaussian_filter(rng.normal(size=shape), 3) for _ in range(3 + (not overlapping))])
+    logits = torch.from_numpy((smooth * 60).astype(np.float32))
+    undo, method = [[1.0, -1.3], None, [0.0, 1.7]], SpatialCorrection(**parameters)
+    card = dataclasses.replace(
+        undoing(*undo, **parameters), ndim=len(shape), classes=tuple("abc"), overlapping=overlapping
+    )
+
+    class Given(nn.Module):
+        def forward(self, image):
+            return logits[None]
+
+    predictor = Predictor(dataclasses.replace(card, resize=shape), Given(), CPU)
+    image = Image(rng.normal(size=(1, *shape)).astype(np.float32), grid)
+    probs, predicted = predictor.probs(image), predictor.masks(image)
+    array = (
+        predicted if overlapping else sum(j * mask.astype(np.uint8) for j, mask in enumerate(predicted, 1))
+    )
+    labels = LabelMap(array, grid, tuple("abc"))
+    rows = {
+        name: {"level": move[0], "shift_mm": move[1], "clean_dice": 1.0, "moved": True, "why": ""}
+        for name, move in zip("abc", undo)
+        if move is not None
+    }
+    expected = method.revised(Predicted("x", labels, labels, probs), rows).labels.masks()
+    found = predictor.masks(image, correct=True)
+    np.testing.assert_array_equal(found, expected)
+    assert (found != predicted).any()
+
+
+def test_settings_of_the_method_change_what_is_corrected():
+    moved = [{"upsample": 2}, {"move": "logit", "level": 0.0, "trim": 0.0}]
+    one, two = (
+        Predictor(undoing([0.0, -2.0], **more), nn.Identity(), CPU).masks(square(3, 13), correct=True)
+        for more in moved
+    )
+    assert (one != two).any()
+
+
+def test_a_run_of_a_version_that_saved_no_settings_says_what_to_do():
+    card = dataclasses.replace(CARD, correction=((0.0, -2.0),), labelmend_version="0.1")
+    with pytest.raises(ConfigError, match=r"finished by labelmend 0\.1, .* delete its summary\.json"):
+        Predictor(card, nn.Identity(), CPU).masks(square(3, 13), correct=True)
 
 
 def test_a_run_that_measured_no_bias_corrects_nothing_and_says_so():
@@ -267,7 +334,13 @@ def test_a_saved_network_predicts_as_before(tmp_path):
     assert torch.equal(loaded.logits(image), Predictor(card, network, CPU).logits(image))
 
 
-@pytest.mark.parametrize("correction", [((1.0, -1.5),), (None,), None])
+@pytest.mark.parametrize(
+    "correction",
+    [
+        {"method": "spatial_correction", "parameters": {"upsample": 3}, "settings": {"undo": [[1.0, -1.5]]}},
+        None,
+    ],
+)
 def test_what_a_run_measured_is_saved_with_its_network(tmp_path, correction):
     save(tmp_path, CARD, Fixed(0.0), correction)
     assert load_predictor(tmp_path, network=Fixed(1.0)).card.correction == correction

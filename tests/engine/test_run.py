@@ -7,14 +7,30 @@ from torch import nn
 
 from labelmend.engine.checkpoint import load_checkpoint
 from labelmend.engine.config import TrainConfig
-from labelmend.engine.run import Run, Tick, restore_round, save_run, seed_of, split_cases, weights_of
-from labelmend.errors import ConfigError
+from labelmend.engine.run import (
+    Run,
+    Tick,
+    _check_machine,
+    _machine,
+    restore_round,
+    save_run,
+    seed_of,
+    split_cases,
+    weights_of,
+)
+from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.plain import Plain
 
 
 def run_at(tmp_path, *, round_index=0, process=0, clean=None, told=None, **settings) -> Run:
     """A run that stands somewhere, without data: only what the functions under test look at."""
-    accelerator = SimpleNamespace(process_index=process, is_main_process=process == 0, scaler=None)
+    accelerator = SimpleNamespace(
+        process_index=process,
+        is_main_process=process == 0,
+        scaler=None,
+        num_processes=1,
+        device=torch.device("cpu"),
+    )
     training = SimpleNamespace(cases=tuple(f"c{i}" for i in range(20)))
     material = SimpleNamespace(training=training, clean=clean)
     config = TrainConfig(out=str(tmp_path), **settings)
@@ -107,3 +123,26 @@ def test_saved_weights_are_a_copy(tmp_path):
     with torch.no_grad():
         net.weight += 1
     assert not torch.equal(kept["weight"], net.weight)
+
+
+def test_a_run_that_goes_on_with_other_threads_says_so_once(tmp_path):
+    run = run_at(tmp_path)
+    before = _machine(run) | {"threads": torch.get_num_threads() + 3}
+    for _ in range(2):
+        _check_machine(run, before)
+    (note,) = run.notes
+    assert f"went on elsewhere (threads {before['threads']} -> {torch.get_num_threads()})" in note
+
+
+def test_a_run_does_not_go_on_with_another_number_of_processes(tmp_path):
+    run = run_at(tmp_path)
+    with pytest.raises(OutputError, match="a run on 2 processes, and this start has 1"):
+        _check_machine(run, _machine(run) | {"processes": 2})
+    run.round = 1  # of one: nothing is left to train
+    _check_machine(run, _machine(run) | {"processes": 2})
+
+
+def test_the_same_machine_says_nothing(tmp_path):
+    run = run_at(tmp_path)
+    _check_machine(run, _machine(run))
+    assert run.notes == []

@@ -126,7 +126,8 @@ def test_a_photograph_gets_a_label_file_that_keeps_its_values(tmp_path):
 
 
 def test_a_measured_bias_is_undone_when_asked(tmp_path, images):
-    run = run_of(tmp_path / "run", CARD, correction=((0.0, -1.0), None))
+    found = {"method": "spatial_correction", "parameters": {}, "settings": {"undo": [[0.0, -1.0], None]}}
+    run = run_of(tmp_path / "run", CARD, correction=found)
     segment(run, images, tmp_path / "plain", network=Bright())
     heart, lung, *_ = segment(run, images, tmp_path / "out", correct=True, network=Bright())
     assert read_label_array(heart)[0].tolist() == [[255] * 6] + [[0] * 6] * 3

@@ -171,7 +171,19 @@ def test_the_saved_network_knows_what_undoes_the_bias_of_the_last_round(result):
     card = load_predictor(result.folder, network=Pixelwise()).card
     last = result.summary["rounds"][-1]["bias"]
     assert [row["moved"] for row in last] == [True, True]
-    assert card.correction == tuple((row["level"], row["shift_mm"]) for row in last)
+    assert card.correction["settings"] == {"undo": [[row["level"], row["shift_mm"]] for row in last]}
+    assert card.correction["method"] == "spatial_correction"
+    assert type(ALWAYS)(**card.correction["parameters"]) == ALWAYS
+
+
+def test_a_run_whose_summary_was_deleted_writes_its_model_anew_and_trains_nothing(result, pictures, tmp_path):
+    shutil.copytree(result.folder, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "model.json").write_text("{}")
+    ticks = []
+    go(pictures, tmp_path / "run", **whole(pictures), on_tick=ticks.append)
+    assert (tmp_path / "run" / "model.json").read_text() == (result.folder / "model.json").read_text()
+    assert {tick.stage for tick in ticks} <= {"checking data", "writing labels"}
 
 
 def test_the_saved_network_predicts_on_the_grid_of_an_image(result, pictures):
@@ -733,3 +745,26 @@ def test_a_class_of_value_0_is_in_all_that_a_run_reports(integer_maps, tmp_path)
     assert ">tissue<" in (out / "report.html").read_text().replace("\n", "")
     card = load_predictor(out, network=Pixelwise(out_channels=3)).card
     assert (card.background, card.classes, card.out_channels) == ("tissue", ("heart", "lung"), 3)
+
+
+def test_a_class_that_no_trusted_case_shows_stays_as_given_and_the_report_says_so(pictures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(data / "clean" / "heart" / "c0.png")
+    result = go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))
+    for case in TRAINING:
+        name = f"heart/{case}.png"
+        assert (result.labels / name).read_bytes() == (data / "given" / name).read_bytes()
+    assert result.summary["notes"] == ["No trusted case shows heart, so nothing of it is measured on them."]
+    heart = result.summary["rounds"][0]["bias"][0]
+    assert heart["why"] == "no trusted case shows it, so its labels are left as given"
+    assert heart["why"] in (result.folder / "report.html").read_text()
+
+
+def test_trusted_cases_that_show_no_class_at_all_are_refused(pictures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    for name in ("heart", "lung"):
+        Image.fromarray(np.zeros((32, 32), np.uint8)).save(data / "clean" / name / "c0.png")
+    with pytest.raises(LabelmendError, match="class heart is empty in all 1 cases"):
+        go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))

@@ -33,11 +33,12 @@ still = AugmentConfig(rotate_deg=0.0, scale=0.0, shift=0.0, intensity=0.0)
 for name in METHODS:
     fields = {"sieve_from": 3, "warm_up": 1, "ramp_to": 3} if name == "cores" else {}
     fields |= {"warm_up": 1} if name == "robust_loss" else {}
+    fields |= {"ramp_epochs": 3} if name == "co_teaching" else {}
     method = METHODS[name](**fields)
     trusted = {"clean": str(data / "trusted.txt"), "clean_labels": "clean"}
     labelmend.train(
         data, out=out / name, labels="given", method=method, network=network, augment=still, epochs=8,
-        batch_size=batch_size, steps_per_epoch=2, device="cpu", threads=1, average_shift=0,
+        batch_size=batch_size, steps_per_epoch=2, device="cpu", threads=1, average_shift=0, min_learned=0.0,
         **(trusted if method.needs.clean == "required" else {}),
     )
 """

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from labelmend.errors import ConfigError
 from labelmend.methods.base import Batch, Facts, Method
 from labelmend.methods.registry import METHODS, method_name
 from labelmend.types import Grid, LabelMap, Predicted
@@ -245,3 +246,18 @@ def test_findings_can_be_written_as_json(name):
     for row in method.findings(state):
         assert {"class", "why"} <= set(row)
         json.dumps(row)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_undoes_a_bias_can_be_saved_and_makes_masks_or_is_refused(name, kind):
+    method, (ndim, k, overlapping) = METHODS[name](), kind
+    cases, _, state = revised(method, method.init(facts(*kind)), kind)
+    found, settings = method.correction(state), {"overlapping": overlapping, "spacing_mm": (1.0,) * ndim}
+    if found is None:
+        with pytest.raises(ConfigError, match=f"{type(method).__name__} knows no way"):
+            method.correct_prediction({}, cases[0].probs, **settings)
+    else:
+        masks = method.correct_prediction(json.loads(json.dumps(found)), cases[0].probs, **settings)
+        assert masks.shape == (k, *shape_of(ndim))
+        assert masks.dtype == bool
+        assert overlapping or masks.sum(axis=0).max() <= 1

@@ -9,12 +9,10 @@ from labelmend.errors import CleanCasesError, ConfigError
 from labelmend.geometry import boundary_bias, signed_distance
 from labelmend.methods.spatial_correction import (
     SpatialCorrection,
-    class_levels,
-    estimate_bias,
     official_bias_vox,
-    resolve,
     spatial_correction,
 )
+from labelmend.metrics import estimate_bias
 from labelmend.noise import markov_noise
 from labelmend.types import Grid, LabelMap, Predicted
 
@@ -153,21 +151,6 @@ def test_a_finer_grid_finds_the_boundary_below_the_voxel():
     assert fine == pytest.approx(0.25, abs=0.15)
 
 
-def test_levels_are_positive_where_a_class_is_predicted(rng):
-    probs = rng.dirichlet(np.ones(4), size=(5, 6)).transpose(2, 0, 1)
-    masks = resolve(class_levels(probs, overlapping=False), overlapping=False)
-    np.testing.assert_array_equal(masks, [probs.argmax(0) == j for j in (1, 2, 3)])
-    np.testing.assert_array_equal(class_levels(probs, overlapping=True) > 0, probs > 0.5)
-
-
-def test_the_interval_is_students_t():
-    bias = estimate_bias([-5.0, -6.0, -7.0, float("nan")], "lung")
-    # sd 1, n 3, t(0.975, 2) = 4.3027
-    assert (bias.mean_mm, bias.n_cases) == (-6.0, 3)
-    assert bias.low_mm == pytest.approx(-6 - 4.3027 / np.sqrt(3), abs=1e-3)
-    assert bias.high_mm == pytest.approx(-6 + 4.3027 / np.sqrt(3), abs=1e-3)
-
-
 def test_two_clean_cases_that_agree_are_enough_to_correct():
     """Their t interval, 12.7 standard errors wide, holds zero; a bias of three voxels is corrected still."""
     clean = [predicted("a", disc(9), disc(11)), predicted("b", disc(11), disc(14))]
@@ -175,13 +158,6 @@ def test_two_clean_cases_that_agree_are_enough_to_correct():
     (found,) = SpatialCorrection().findings(state)
     assert found["low_mm"] < 0 < found["high_mm"]
     assert len(list(revisions)) == 1
-
-
-def test_one_clean_case_gives_a_bias_without_an_interval():
-    bias = estimate_bias([-5.0])
-    assert bias.mean_mm == -5
-    assert np.isnan(bias.low_mm)
-    assert np.isnan(bias.high_mm)
 
 
 # ---- the official behaviour, as the named option ----
@@ -328,3 +304,16 @@ def test_without_clean_cases_the_method_says_that_it_needs_them():
 def test_settings_that_cannot_be_used_are_refused(wrong):
     with pytest.raises(ConfigError):
         dataclasses.replace(SpatialCorrection(), **wrong)
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_a_class_that_no_trusted_case_shows_is_left_as_given_and_said_so(official):
+    more = {"move": "logit", "level": 0.0, "trim": 0.0, "variant": "official"} if official else {}
+    nothing = disc(10) & False
+    clean = [predicted(f"c{r}", nothing, disc(r)) for r in (9, 10)]
+    method = SpatialCorrection(**more)
+    state, revisions = method.revise({}, [predicted("t", disc(12), disc(15))], clean)
+    assert list(revisions) == []
+    (row,) = method.findings(state)
+    assert row["why"] == "no trusted case shows it, so its labels are left as given"
+    assert method.correction(state) == {"undo": [None]}

@@ -86,6 +86,8 @@ class TrainConfig:
         rounds: trainings from scratch, each followed by one revision of the labels; default what the method
             asks for.
         clean_repeat: times each trusted case joins an epoch from the second round on; 0 keeps them out.
+        min_learned: labels of a class are revised only if predictions agree this much better with the labels
+            of their own case than predictions of other cases do; 0 does not ask, 1 would be perfect.
         average_shift: predictions that labels are revised from are averaged over shifts of the image by this
             many pixels of the training grid, nine in all; 0 predicts once.
         epochs: passes of a round.
@@ -123,6 +125,7 @@ class TrainConfig:
     first_round: str | None = None
     rounds: int | None = None
     clean_repeat: int = 0
+    min_learned: float = 0.05
     average_shift: int = 3
     epochs: int = 50
     steps_per_epoch: int | None = None
@@ -165,6 +168,8 @@ class TrainConfig:
         ):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.min_learned < 1:
+            raise ConfigError(f"min_learned must be in [0, 1), got {self.min_learned}")
         if not 0 < self.validation_share < 1:
             raise ConfigError(f"validation_share must lie between 0 and 1, got {self.validation_share}")
         if self.resize is not None and self.patch is not None:

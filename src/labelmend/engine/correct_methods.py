@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.engine.correct_spatial import assembled, decisions
+from labelmend.engine.correct_spatial import decisions
 from labelmend.engine.correct_trusted import Trusted
 from labelmend.errors import CleanCasesError, ConfigError
 from labelmend.methods.adele import Adele
@@ -131,7 +131,8 @@ def _spatial(method: SpatialCorrection, known: Known, cases: Cases) -> tuple[Row
     if [row["moved"] for row in decided] == [row["moved"] for row in rows]:
         return decided, revisions
     acting = {row["class"]: row for row in decided if row["moved"]}
-    return decided, (assembled(method, predicted, acting) for predicted in (cases() if acting else ()))
+    proposals = (method.revised(predicted, acting) for predicted in (cases() if acting else ()))
+    return decided, (revised for revised in proposals if revised is not None)
 
 
 def with_left_out(proposal: Revision, value: int) -> LabelMap:

@@ -18,18 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.geometry import boundary_bias
-from labelmend.methods.base import revision
+from labelmend.geometry import boundary_bias, class_levels
 from labelmend.methods.spatial_correction import (
     SURE_ERRORS,
-    Bias,
     SpatialCorrection,
-    class_levels,
-    estimate_bias,
-    resolve,
 )
-from labelmend.metrics import dice
-from labelmend.types import FloatArray, LabelMap, Predicted, Revision
+from labelmend.metrics import Bias, dice, estimate_bias
+from labelmend.types import FloatArray, LabelMap
 
 
 @dataclass(frozen=True)
@@ -131,29 +126,3 @@ def decide(method: SpatialCorrection, row: Mapping[str, Any], compared: Compared
         "clean_dice": compared.predicted_dice,
         "why": why,
     }
-
-
-def assembled(
-    method: SpatialCorrection, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]
-) -> Revision:
-    """Labels with the outlines of acting classes predicted and moved; a class never predicted is kept.
-
-    Args:
-        method: for how outlines are moved.
-        predicted: the case.
-        acting: rows of `decide` of the classes to correct.
-    """
-    labels = predicted.current
-    levels = class_levels(predicted.probs, overlapping=labels.overlapping)
-    made, reasons = [], []
-    for name, level, mask in zip(labels.classes, levels, labels.masks(), strict=True):
-        row = acting.get(name)
-        if row is not None and (level > row["level"]).any():
-            made.append(method.corrected(level, row["level"], row["shift_mm"], labels.grid.spacing_mm))
-            reasons.append(f"{name}: {row['why']}")
-        else:
-            made.append(np.where(mask, np.inf, -np.inf))  # keeps its pixels against classes that move
-            reasons += [] if row is None else [f"{name}: kept, the network finds none"]
-    masks = resolve(np.stack(made), overlapping=labels.overlapping)
-    trust = float(np.mean([row["clean_dice"] for row in acting.values()]))
-    return revision(predicted, masks, "; ".join(reasons), trust)

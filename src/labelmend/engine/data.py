@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,6 +42,11 @@ class Sample:
     masks: Tensor
     valid: Tensor
     spacing_mm: tuple[float, ...]
+
+    @cached_property
+    def present(self) -> Tensor:
+        """Numbers of the classes that the case holds; found once, since patches are cut many times."""
+        return (self.masks.flatten(1) > 0.5).any(1).nonzero().flatten()
 
 
 @dataclass(frozen=True)
@@ -112,22 +118,23 @@ def to_sample(
 def crop(sample: Sample, size: tuple[int, ...], rng: np.random.Generator) -> Sample:
     """A random patch, two times in three around a random foreground voxel: small structures are seen too."""
     missing = [max(0, want - have) for want, have in zip(size, sample.valid.shape, strict=True)]
-    pads = [n for m in reversed(missing) for n in (0, m)]
-    image, masks, valid = (F.pad(t, pads) for t in (sample.image, sample.masks, sample.valid))
+    image, masks, valid = sample.image, sample.masks, sample.valid
+    if any(missing):  # padding by nothing would copy the whole case
+        pads = [n for m in reversed(missing) for n in (0, m)]
+        image, masks, valid = (F.pad(t, pads) for t in (image, masks, valid))
     room = np.array(valid.shape, int) - np.array(size, int)
     start: NDArray = rng.integers(0, room + 1)
-    present = (masks.flatten(1) > 0.5).any(1).nonzero().flatten()
-    if rng.random() < 2 / 3 and len(present):
-        mask = masks[int(present[rng.integers(len(present))])]
+    if rng.random() < 2 / 3 and len(sample.present):
+        mask = masks[int(sample.present[rng.integers(len(sample.present))])]
         voxels = (mask > 0.5).nonzero()
         centre = voxels[int(rng.integers(len(voxels)))].numpy()
         start = np.clip(centre - np.array(size) // 2, 0, room)
     window = tuple(slice(int(a), int(a) + n) for a, n in zip(start, size, strict=True))
     return Sample(
         sample.case,
-        image[(slice(None), *window)],
-        masks[(slice(None), *window)],
-        valid[window],
+        image[(slice(None), *window)].clone(),
+        masks[(slice(None), *window)].clone(),
+        valid[window].clone(),
         sample.spacing_mm,
     )
 
@@ -239,4 +246,5 @@ def _affine(
 
 def exclusive_target(masks: Tensor) -> Tensor:
     """`(b *space)` integers from `(b k *space)` shares of exclusive classes: 0 background, j the j-th."""
-    return torch.cat([1 - masks.sum(1, keepdim=True), masks], dim=1).argmax(1)
+    shares = torch.cat([1 - masks.sum(1, keepdim=True), masks], dim=1)
+    return shares.max(1).indices  # what argmax gives, but several times as fast across channels

@@ -35,12 +35,14 @@ class Material:
         facts: what one reading of them told.
         clean: trusted cases, or None.
         notes: sentences on what headers say.
+        unseen: classes that no trusted case shows.
     """
 
     training: Dataset
     facts: DatasetFacts
     clean: Dataset | None
     notes: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     def for_method(self, seed: int) -> Facts:
         labels = self.training.labels
@@ -87,13 +89,16 @@ def gather(
         raise ConfigError(f"images differ in size ({shapes}, ...): give --resize or --patch")
     sources = [path for data in filter(None, (training, clean)) for path in _sources(data)]
     notes += spacing_notes(sources, config.spacing_mm)
+    unseen: tuple[str, ...] = ()
     if clean is not None:
         clean = dataclasses.replace(clean, orientation=orientation)
-        clean_facts = check_dataset(clean, on_case)
+        clean_facts = check_dataset(clean, on_case, every_class=False)
         _check_clean(clean, clean_facts, training, facts)
         if config.clean_repeat and config.resize is None and config.patch is None:
             _check_one_size(clean_facts, facts)
-    return Material(training, facts, clean, notes)
+        shown = zip(clean.labels.classes, clean_facts.class_frequency, strict=True)
+        unseen = tuple(name for name, share in shown if not share)
+    return Material(training, facts, clean, notes, unseen)
 
 
 def _images(dataset: Dataset) -> dict[str, Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from labelmend import __version__
 from labelmend.engine.checkpoint import save_model
 from labelmend.engine.config import TrainConfig, differing, read_settings, to_yaml
-from labelmend.engine.predict import Correction, card_to_json
+from labelmend.engine.predict import card_to_json
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import (
     ManifestRow,
@@ -30,8 +30,11 @@ from labelmend.methods.registry import method_name
 if TYPE_CHECKING:
     from labelmend.engine.run import Run
 
-MACHINE_SETTINGS = ("out", "device", "threads", "workers", "cache_gib")
-"""Settings that may change between an interrupted start and the next: they do not change what is computed."""
+MACHINE_SETTINGS = ("out", "workers", "cache_gib")
+"""Settings that may change between an interrupted start and the next: no bit of the result depends on them.
+
+It does on `device` and `threads`: sums are taken in another order, and labels differ by single pixels.
+"""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,18 @@ def write_outputs(run: Run) -> RunResult:
     return RunResult(folder, folder / "labels", summary, run.accelerator.is_main_process)
 
 
-def _final_correction(run: Run) -> Correction | None:
-    """Per class, what undoes the bias of the last network; None if it was not measured on cases new to it."""
-    if not run.rows or run.rows[-1]["round"] != run.round or not run.rows[-1]["bias"]:
+def _final_correction(run: Run) -> dict[str, Any] | None:
+    """What undoes the bias of the last network; None if it was not measured on cases new to it."""
+    if not run.rows or run.rows[-1]["round"] != run.round:
         return None
-    measured = (row for row in run.rows[-1]["bias"] if row.get("moved") and "shift_mm" in row)
-    found = {row["class"]: (row.get("level", 0.0), row["shift_mm"]) for row in measured}
-    return tuple(found.get(name) for name in run.card.classes)
+    settings = run.method.correction(run.state)
+    if settings is None:
+        return None
+    return {
+        "method": method_name(run.method),
+        "parameters": hyper_parameters(run.method),
+        "settings": settings,
+    }
 
 
 def _write_labels(run: Run) -> list[dict[str, Any]]:

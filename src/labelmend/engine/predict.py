@@ -21,14 +21,12 @@ from labelmend.engine.config import NetworkConfig
 from labelmend.engine.grid import crop_to, normalise, pad_to_multiple, resample
 from labelmend.engine.network import PAD_MULTIPLE, build_network
 from labelmend.errors import ConfigError, GeometryError
-from labelmend.geometry import signed_distance
+from labelmend.geometry import class_levels, resolve
 from labelmend.geometry.orientation import Turn, turn_to
 from labelmend.io import Image
-from labelmend.methods.spatial_correction import class_levels, resolve, spatial_correction
+from labelmend.methods.base import Method
+from labelmend.methods.registry import METHODS
 from labelmend.types import BoolArray, FloatArray, Grid
-
-Correction = tuple[tuple[float, float] | None, ...]
-"""Per class (logit, shift in mm) or None, see `ModelCard.correction`."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class ModelCard:
         spacing_mm: spacing that was set for formats without one, or None.
         orientation: where the axes of the training volumes ran, such as "RAS": others are turned by their
             affine, and what is predicted is turned back; None turns nothing.
-        correction: per class (logit, shift in mm): the level set that prediction with `correct` moves and by
-            how much, or None where nothing is to be undone; None as a whole if nothing was measured.
+        correction: what undoes the bias of the network: the "method" that measured it, its "parameters", and
+            its "settings", see `Method.correction`; None if nothing was measured.
         labelmend_version: version that wrote the model.
         background: name of the class that channel 0 and value 0 stand for, None where they are background.
     """
@@ -63,7 +61,7 @@ class ModelCard:
     patch: tuple[int, ...] | None
     spacing_mm: float | tuple[float, ...] | None = None
     orientation: str | None = None
-    correction: Correction | None = None
+    correction: dict[str, Any] | None = None
     labelmend_version: str = ""
     background: str | None = None
 
@@ -211,13 +209,20 @@ class Predictor:
                 f"channel(s), this one has shape {image.array.shape} (channels first)"
             )
 
-    def correction(self) -> Correction:
-        """Per class, what undoes the bias that the run measured, or an error that says why not."""
-        if self.card.correction is None:
+    def correction(self) -> tuple[Method, dict[str, Any]]:
+        """The method that measured the bias of the network, and what undoes it; else a ConfigError."""
+        found = self.card.correction
+        if found is None:
             raise ConfigError(
                 "this run knows no bias to correct: it measured none on trusted cases new to its network"
             )
-        return self.card.correction
+        if not isinstance(found, dict):
+            raise ConfigError(
+                f"this run was finished by labelmend {self.card.labelmend_version or 'of another version'}, "
+                "which did not save how its method corrects predictions: delete its summary.json and start "
+                "its labelmend train command again, which trains nothing anew; or predict without --correct"
+            )
+        return METHODS[found["method"]](**found["parameters"]), found["settings"]
 
     def probs(self, image: Image) -> FloatArray:
         """`(k *space)` sigmoid, or `(k+1 *space)` softmax probabilities with background first, float32."""
@@ -231,16 +236,13 @@ class Predictor:
             image: the image.
             correct: undo the boundary bias that was measured on the trusted cases of the run.
         """
-        levels = class_levels(self.probs(image), overlapping=self.card.overlapping)
-        if correct:
-            spacing = image.grid.spacing_mm
-            for index, move in enumerate(self.correction()):
-                if move is None:  # in mm like the moved ones, so that exclusive classes compare
-                    levels[index] = -signed_distance(levels[index] > 0, spacing)
-                    continue
-                logit, shift_mm = move
-                levels[index] = spatial_correction(levels[index] - logit, shift_mm, spacing, upsample=2)
-        return resolve(levels, overlapping=self.card.overlapping)
+        probs, overlapping = self.probs(image), self.card.overlapping
+        if not correct:
+            return resolve(class_levels(probs, overlapping=overlapping), overlapping=overlapping)
+        method, settings = self.correction()
+        return method.correct_prediction(
+            settings, probs, overlapping=overlapping, spacing_mm=image.grid.spacing_mm
+        )
 
 
 def load_predictor(
@@ -266,6 +268,6 @@ def load_predictor(
     return Predictor(card, module.to(device), torch.device(device))
 
 
-def card_to_json(card: ModelCard, correction: Correction | None) -> dict[str, Any]:
+def card_to_json(card: ModelCard, correction: dict[str, Any] | None) -> dict[str, Any]:
     """The card with what the finished network's bias asks for, as JSON values."""
     return dataclasses.asdict(dataclasses.replace(card, correction=correction))

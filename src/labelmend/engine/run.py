@@ -23,7 +23,7 @@ from labelmend.engine.material import Material, check_first_round, gather
 from labelmend.engine.network import padded_size, try_out
 from labelmend.engine.outputs import check_out, open_run, trim_metrics
 from labelmend.engine.predict import ModelCard, load_predictor
-from labelmend.errors import ConfigError
+from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.base import Method, State
 
 
@@ -39,7 +39,10 @@ class Tick:
 
 @dataclass
 class Run:
-    """A run in progress: what does not change, and where it stands."""
+    """A run in progress: what does not change, and where it stands.
+
+    `trained` counts the epochs of the round that went into its networks; 0 if they are another run's.
+    """
 
     config: TrainConfig
     method: Method
@@ -52,6 +55,7 @@ class Run:
     state: State = field(default_factory=dict)
     round: int = 0
     version: int = 0
+    trained: int = 0
     loss: float | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -73,6 +77,11 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint" / "state.pt"
+
+    def note(self, text: str) -> None:
+        """A sentence for the report, said once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def tick(self, stage: str, done: int, total: int, text: str = "") -> None:
         if self.accelerator.is_main_process:
@@ -103,6 +112,8 @@ def start(
         open_run(config, method)
     accelerator.wait_for_everyone()
     saved = load_checkpoint(run.checkpoint)
+    for name in material.unseen if method.needs.clean != "unused" else ():
+        run.note(f"No trusted case shows {name}, so nothing of it is measured on them.")
     if saved is None:
         run.state = method.init(material.for_method(config.seed))
         run.notes = list(material.notes)
@@ -110,11 +121,41 @@ def start(
         run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
         run.version = saved["version"]
         run.rows, run.notes = saved["rows"], saved["notes"]
+        _check_machine(run, saved.get("machine") or {})
         if saved["epoch"] is None:
             run.networks = new_networks(run)
             for net, weights in zip(run.networks, saved["networks"], strict=True):
                 net.load_state_dict(weights)
     return run
+
+
+def _machine(run: Run) -> dict[str, Any]:
+    """What decides on the last bits of a result beside the settings."""
+    device, accelerator = run.accelerator.device, run.accelerator
+    return {
+        "processes": accelerator.num_processes,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+
+
+def _check_machine(run: Run, before: dict[str, Any]) -> None:
+    """Refuse to go on with another number of processes; a note where the rest of the machine differs."""
+    now = _machine(run)
+    if run.over or not before:
+        return
+    if before["processes"] != now["processes"]:
+        raise OutputError(
+            f"{run.folder} holds a run on {before['processes']} processes, and this start has "
+            f"{now['processes']}: start it as before, or choose another --out"
+        )
+    changed = [f"{key} {old} -> {now[key]}" for key, old in before.items() if now.get(key, old) != old]
+    if changed:
+        run.note(
+            f"This run was interrupted and went on elsewhere ({', '.join(changed)}): single pixels may "
+            "differ from those of a run that was not interrupted."
+        )
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -241,6 +282,7 @@ def save_run(
             "rows": run.rows,
             "loss": run.loss,
             "notes": run.notes,
+            "machine": _machine(run),
         },
     )
 

@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from labelmend.engine.config import TrainConfig
 from labelmend.engine.data import CaseDataset, Source, batches, epoch_order
 from labelmend.engine.labels import LabelStore
 from labelmend.engine.outputs import RunResult, append_metrics, write_outputs
-from labelmend.engine.predict import Predictor
+from labelmend.engine.revising import new_version
 from labelmend.engine.run import (
     Run,
     Tick,
@@ -43,7 +42,7 @@ from labelmend.engine.run import (
 from labelmend.errors import LabelmendError
 from labelmend.io import Dataset, Image
 from labelmend.methods.base import Method, State
-from labelmend.types import BoolArray, LabelMap, Predicted
+from labelmend.types import BoolArray, LabelMap
 
 CHECKPOINT_EVERY_S = 30.0
 """Seconds of training that a killed run may lose."""
@@ -86,7 +85,7 @@ def fit(run: Run) -> None:
     """One round: networks from scratch on the newest labels, or on from the last checkpoint."""
     config, accelerator = run.config, run.accelerator
     if run.round == 0 and config.first_round is not None:
-        run.networks = [borrowed_network(run)]
+        run.networks, run.trained = [borrowed_network(run)], 0
         return
     modules = new_networks(run)
     prepared = [accelerator.prepare_model(net) for net in modules]
@@ -94,6 +93,7 @@ def fit(run: Run) -> None:
     cases, held_out = split_cases(run)
     dataset, validation = _dataset(run, cases), _dataset(run, held_out)
     first, best = restore_round(run, modules, optimizer)
+    run.trained = first
     saved_at = time.monotonic()
     for epoch in range(first, config.epochs):
         torch.manual_seed(seed_of(run, epoch))
@@ -121,10 +121,10 @@ def fit(run: Run) -> None:
         _synchronise(run, modules)
         if held_out:
             best = _validate(run, modules, validation, epoch, row, best)
-        run.loss = row["loss"]
+        run.loss, run.trained = row["loss"], epoch + 1
         run.state, wanted = run.method.epoch_end(_counted(run), epoch)
         if wanted and epoch + 1 < config.epochs:
-            row["n_revised"] = new_version(run, modules[0], f"revising after epoch {epoch + 1}")
+            row["n_revised"], _ = new_version(run, modules[0], f"revising after epoch {epoch + 1}")
             dataset = _dataset(run, cases)
         append_metrics(run.folder, row, accelerator.is_main_process)
         stop = bool(config.early_stop and epoch - best["epoch"] >= config.early_stop)
@@ -136,6 +136,7 @@ def fit(run: Run) -> None:
     if best["networks"]:
         for net, weights in zip(modules, best["networks"], strict=True):
             net.load_state_dict(weights)
+        run.trained = best["epoch"] + 1
     run.networks = modules
     save_run(run, modules, optimizer, config.epochs, best)
 
@@ -144,32 +145,15 @@ def revise(run: Run) -> None:
     """End of a round: let the method revise the labels with the networks of this round."""
     # A bias measured on cases that were trained on is too small.
     if not (run.config.clean_repeat and run.round > 0):
-        n_revised = new_version(
-            run, run.networks[0], f"revising, round {run.round + 1}", run.config.average_shift
-        )
-        found = run.method.findings(run.state)
+        stage = f"revising, round {run.round + 1}"
+        n_revised, held = new_version(run, run.networks[0], stage, run.config.average_shift)
+        found = [
+            row | ({"why": f"labels stay as they are: {held[row['class']]}"} if row["class"] in held else {})
+            for row in run.method.findings(run.state)
+        ]
         run.rows.append({"round": run.round + 1, "loss": run.loss, "bias": found, "n_revised": n_revised})
     run.round += 1
     save_run(run, run.networks, None, None, {})
-
-
-def new_version(run: Run, network: nn.Module, stage: str, average_shift: int = 0) -> int:
-    """Labels as the method revises them become the next version; every process takes its share of the cases.
-
-    Returns:
-        how many cases were revised, over all processes.
-    """
-    accelerator, training, clean = run.accelerator, run.material.training, run.material.clean
-    mine = training.cases[accelerator.process_index :: accelerator.num_processes]
-    predictor = Predictor(run.card, network, accelerator.device, average_shift)
-    cases = _predictions(run, predictor, training.subset(mine), stage)
-    trusted = iter(()) if clean is None else _predictions(run, predictor, clean, "measuring on trusted cases")
-    run.state, revisions = run.method.revise(run.state, cases, trusted)
-    for revision in revisions:
-        run.store.commit(revision, run.version + 1, training.read_labels(revision.case))
-    accelerator.wait_for_everyone()
-    run.version += 1
-    return sum(run.store.version_of(case, run.version) == run.version for case in training.cases)
 
 
 def _counted(run: Run) -> State:
@@ -183,17 +167,6 @@ def _counted(run: Run) -> State:
         return run.accelerator.reduce(torch.as_tensor(array, device=device), "sum").cpu().numpy()
 
     return run.state | {name: total(run.state[name]) for name in names if name in run.state}
-
-
-def _predictions(run: Run, predictor: Predictor, dataset: Dataset, stage: str) -> Iterator[Predicted]:
-    """Whole cases with given and current labels and probabilities, one at a time."""
-    trusted = dataset.labels.path != run.material.training.labels.path
-    for done, case in enumerate(dataset.cases, start=1):
-        given = dataset.read_labels(case)
-        current = given if trusted else run.store.read(case, run.version, given)
-        image = dataset.read_image(case)
-        yield Predicted(case, given, current, predictor.probs(image), partial(predictor.features, image))
-        run.tick(stage, done, len(dataset.cases), case)
 
 
 def _optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.optim.Optimizer:

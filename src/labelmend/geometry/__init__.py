@@ -8,6 +8,7 @@ from labelmend.geometry.boundary import (
     trimmed_mean,
 )
 from labelmend.geometry.boxes import class_boxes, joint_box, mask_box
+from labelmend.geometry.levels import class_levels, resolve
 from labelmend.geometry.outlines import outlines, paging_axis, rasterise
 from labelmend.geometry.sdf import check_spacing, signed_distance, signed_distance_at
 
@@ -16,6 +17,7 @@ __all__ = [
     "boundary_displacements",
     "check_spacing",
     "class_boxes",
+    "class_levels",
     "face_values",
     "frontier",
     "joint_box",
@@ -23,6 +25,7 @@ __all__ = [
     "outlines",
     "paging_axis",
     "rasterise",
+    "resolve",
     "signed_distance",
     "signed_distance_at",
     "trimmed_mean",

@@ -36,12 +36,15 @@ class DatasetFacts:
     shapes: frozenset[tuple[int, ...]]
 
 
-def check_dataset(dataset: Dataset, on_case: Callable[[str], None] = lambda case: None) -> DatasetFacts:
+def check_dataset(
+    dataset: Dataset, on_case: Callable[[str], None] = lambda case: None, *, every_class: bool = True
+) -> DatasetFacts:
     """Read every image and every label file once and check that they can be trained on.
 
     Args:
         dataset: what `open_dataset` found.
         on_case: called with each case id when it has passed, for progress.
+        every_class: whether each class must be in some case; else one class is enough.
 
     Raises:
         UnreadableFileError: a file is truncated or damaged.
@@ -83,7 +86,7 @@ def check_dataset(dataset: Dataset, on_case: Callable[[str], None] = lambda case
     if first is None:
         raise LabelValueError(f"{dataset.root}: no case was selected, so there is nothing to check")
     for name, count in zip(dataset.labels.classes, counts, strict=True):
-        if count == 0:
+        if count == 0 and (every_class or not counts.any()):
             raise LabelValueError(
                 f"class {name} is empty in all {len(dataset.cases)} cases of {dataset.labels.path}: "
                 "correct the class names and values, or leave the class out"

@@ -14,7 +14,7 @@ gather at outlines and differ from case to case: the labels are left alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,7 +25,7 @@ from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State
 from labelmend.methods.forward_t import ForwardT
 from labelmend.methods.robust_loss import RobustLoss
 from labelmend.methods.spatial_correction import SpatialCorrection
-from labelmend.types import FloatArray, Predicted, Revision
+from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,6 +93,26 @@ class Auto(Method):
                 for name, share in inside.items()
             ]
         return [{**row, "why": f"{state['chosen']}: {row['why']}"} for row in rows]
+
+    def lead_in(self, state: State) -> int:
+        return self._method(state).lead_in(state)
+
+    def held_back(self, state: State, classes: Collection[str]) -> State:
+        return self._method(state).held_back(state, classes)
+
+    def correction(self, state: State) -> dict[str, Any] | None:
+        return self._method(state).correction(state)
+
+    def correct_prediction(
+        self,
+        correction: Mapping[str, Any],
+        probs: FloatArray,
+        *,
+        overlapping: bool,
+        spacing_mm: Sequence[float],
+    ) -> BoolArray:
+        settings: dict[str, Any] = {"overlapping": overlapping, "spacing_mm": spacing_mm}
+        return SpatialCorrection().correct_prediction(correction, probs, **settings)
 
     def _choose(
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]

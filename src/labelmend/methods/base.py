@@ -14,13 +14,14 @@ what it means.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelmend.errors import ConfigError
 from labelmend.geometry import boundary_bias
 from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
 
@@ -41,12 +42,14 @@ class Needs:
         rounds: trainings from scratch, each followed by one `revise`, that the method asks for by default.
         counts: entries of the state that `step` adds to; where several processes train, the engine adds up
             theirs before every `epoch_end`, which takes them out again.
+        lead_in: the field that counts the epochs of a round before the method does what it is made for.
     """
 
     networks: int = 1
     clean: Literal["required", "optional", "unused"] = "unused"
     rounds: int = 1
     counts: tuple[str, ...] = ()
+    lead_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,9 +136,39 @@ class Method:
         """Whether a further round would change nothing, asked after `revise`. Default: no."""
         return False
 
+    def lead_in(self, state: State) -> int:
+        """Epochs of a round after which the method begins; no label is revised before. Default: its field."""
+        return int(getattr(self, self.needs.lead_in)) if self.needs.lead_in else 0
+
+    def held_back(self, state: State, classes: Collection[str]) -> State:
+        """The state after a revision that was not taken over for some classes. Default: as it was."""
+        return state
+
     def findings(self, state: State) -> list[dict[str, Any]]:
         """What the last `revise` measured: rows with at least `class` and `why`. Default: none."""
         return []
+
+    def correction(self, state: State) -> dict[str, Any] | None:
+        """What undoes the bias that `revise` measured, as JSON values; None: nothing was. Default: None."""
+        return None
+
+    def correct_prediction(
+        self,
+        correction: Mapping[str, Any],
+        probs: FloatArray,
+        *,
+        overlapping: bool,
+        spacing_mm: Sequence[float],
+    ) -> BoolArray:
+        """`(k *space)` masks: what the network predicts, its bias undone. Default: ConfigError.
+
+        Args:
+            correction: what `correction` gave out.
+            probs: see `Predicted`.
+            overlapping: whether classes may overlap.
+            spacing_mm: per axis.
+        """
+        raise ConfigError(f"{type(self).__name__} knows no way to correct predictions")
 
 
 def revision(
@@ -149,23 +182,25 @@ def revision(
         reason: one sentence for the person who reviews it.
         confidence: in [0, 1]; None takes the mean probability that the network gives to what changed.
     """
-    given = predicted.given
-    labels = given.with_masks(masks)
+    given, labels = predicted.given, predicted.given.with_masks(masks)
+    if confidence is None:
+        confidence = _agreement(predicted.probs, given, labels)
+    return Revision(predicted.case, labels, reason, **changes(given, labels), confidence=confidence)
+
+
+def changes(given: LabelMap, labels: LabelMap) -> dict[str, Any]:
+    """What a Revision counts of the way from the given labels to revised ones: voxels and displacements."""
     added, removed, displacement = [], [], []
     for name in given.names:
         before, after = given.mask(name), labels.mask(name)
         added.append(int(np.count_nonzero(after & ~before)))
         removed.append(int(np.count_nonzero(before & ~after)))
         displacement.append(boundary_bias(before, after, given.grid.spacing_mm))
-    return Revision(
-        case=predicted.case,
-        labels=labels,
-        reason=reason,
-        added_vox=tuple(added),
-        removed_vox=tuple(removed),
-        displacement_mm=tuple(displacement),
-        confidence=_agreement(predicted.probs, given, labels) if confidence is None else confidence,
-    )
+    return {
+        "added_vox": tuple(added),
+        "removed_vox": tuple(removed),
+        "displacement_mm": tuple(displacement),
+    }
 
 
 def foreground_probs(probs: FloatArray, labels: LabelMap) -> FloatArray:

@@ -163,7 +163,7 @@ class CoTeaching(Method):
     forget_rate: float = 0.1
     ramp_epochs: int = 10
 
-    needs: ClassVar[Needs] = Needs(networks=2)
+    needs: ClassVar[Needs] = Needs(networks=2, lead_in="ramp_epochs")
 
     def __post_init__(self) -> None:
         if not 0 <= self.forget_rate < 1:

@@ -99,7 +99,7 @@ class Cores(Method):
     flip_axes: tuple[int, ...] = ()
     base: Literal["dice_ce", "ce"] = "dice_ce"
 
-    needs: ClassVar[Needs] = Needs(counts=("n_given", "n_removed"))
+    needs: ClassVar[Needs] = Needs(counts=("n_given", "n_removed"), lead_in="sieve_from")
 
     def __post_init__(self) -> None:
         for name, known in (

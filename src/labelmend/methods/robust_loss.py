@@ -64,7 +64,7 @@ class RobustLoss(Method):
     dice: float | None = None
     warm_up: int = 10
 
-    needs: ClassVar[Needs] = Needs(counts=("nu_moves",))
+    needs: ClassVar[Needs] = Needs(counts=("nu_moves",), lead_in="warm_up")
 
     def __post_init__(self) -> None:
         from labelmend.losses.gce import check_q

@@ -8,23 +8,25 @@ displacement is one number a class; a handful of trusted cases, even one, is eno
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, zoom
-from scipy.stats import t as student_t
 
 from labelmend.errors import CleanCasesError, ConfigError
 from labelmend.geometry import (
     boundary_displacements,
     check_spacing,
+    class_levels,
     frontier,
+    resolve,
     signed_distance,
     trimmed_mean,
 )
 from labelmend.methods.base import Method, Needs, State, revision
+from labelmend.metrics import Bias, estimate_bias
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 LEVELS = tuple(float(logit) for logit in range(-5, 6))
@@ -39,52 +41,6 @@ LEVEL_MARGIN = 0.001
 
 Move = Literal["distance", "logit"]
 Variant = Literal["repaired", "official"]
-
-
-@dataclass(frozen=True)
-class Bias:
-    """The boundary bias of one class over the clean cases.
-
-    Args:
-        class_name: the class.
-        mean_mm: mean signed distance from clean to predicted boundary; negative: predictions are too large.
-        low_mm: lower end of the interval of the mean; NaN with fewer than two cases.
-        high_mm: upper end.
-        error_mm: standard error of the mean; NaN with fewer than two cases.
-        n_cases: clean cases in which both boundaries exist.
-    """
-
-    class_name: str
-    mean_mm: float
-    low_mm: float
-    high_mm: float
-    error_mm: float
-    n_cases: int
-
-
-def estimate_bias(per_case_mm: Sequence[float], class_name: str = "", confidence: float = 0.95) -> Bias:
-    """Mean bias over clean cases, with Student's t interval.
-
-    A t interval rather than a bootstrap: two to five cases are the usual number here, and the percentile
-    bootstrap of two values covers the mean half of the time at best.
-
-    Args:
-        per_case_mm: `boundary_bias` of each clean case; NaN where there was nothing to measure.
-        class_name: for messages and reports.
-        confidence: coverage of the interval, in (0, 1).
-
-    >>> estimate_bias([-5.0, -5.2, -4.8]).mean_mm
-    -5.0
-    """
-    values = np.asarray([value for value in per_case_mm if np.isfinite(value)], float)
-    if values.size == 0:
-        return Bias(class_name, math.nan, math.nan, math.nan, math.nan, 0)
-    mean = float(values.mean())
-    if values.size == 1:
-        return Bias(class_name, mean, math.nan, math.nan, math.nan, 1)
-    error = float(values.std(ddof=1) / math.sqrt(values.size))
-    half = float(student_t.ppf((1 + confidence) / 2, values.size - 1)) * error
-    return Bias(class_name, mean, mean - half, mean + half, error, int(values.size))
 
 
 def spatial_correction(
@@ -158,36 +114,6 @@ def _level_distance(levels: FloatArray, spacing: tuple[float, ...], upsample: in
     distance = signed_distance(fine > 0, [s / upsample for s in spacing])
     blocks = [n for size in levels.shape for n in (size, upsample)]
     return distance.reshape(blocks).mean(axis=tuple(range(1, 2 * levels.ndim, 2)))
-
-
-def class_levels(probs: FloatArray, *, overlapping: bool) -> FloatArray:
-    """`(k *space)` levels of the foreground classes: positive exactly where the class is predicted.
-
-    Overlapping: the logit of each class. Exclusive: log p_c - max over the other classes (background
-    included), so that the largest probability wins.
-
-    Args:
-        probs: `(k *space)` sigmoid outputs, or `(k+1 *space)` softmax outputs with background first.
-        overlapping: which of the two.
-    """
-    tiny = np.finfo(np.float32).tiny
-    logs = np.log(np.maximum(probs, tiny))
-    if overlapping:
-        return logs - np.log(np.maximum(1 - probs, tiny))
-    levels = []
-    for index in range(1, len(probs)):
-        others = np.delete(logs, index, axis=0)
-        levels.append(logs[index] - others.max(axis=0))
-    return np.stack(levels)
-
-
-def resolve(levels: FloatArray, *, overlapping: bool) -> BoolArray:
-    """Masks from levels: every positive level for overlapping classes, else the highest positive one."""
-    masks = levels > 0
-    if overlapping or len(levels) == 1:
-        return masks
-    winner = levels.argmax(axis=0)
-    return masks & (winner == np.arange(len(levels)).reshape(-1, *[1] * winner.ndim))
 
 
 def official_distance_vox(mask: BoolArray) -> FloatArray:
@@ -282,21 +208,44 @@ class SpatialCorrection(Method):
     ) -> tuple[State, Iterator[Revision]]:
         rows = self._measure(clean)
         acting = {row["class"]: row for row in rows if row["moved"]}
-        proposals = (self._revised(predicted, acting) for predicted in cases) if acting else ()
+        proposals = (self.revised(predicted, acting) for predicted in cases) if acting else ()
         return {**state, "bias": rows}, (revised for revised in proposals if revised is not None)
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         return [dict(row) for row in state.get("bias", [])]
 
+    def held_back(self, state: State, classes: Collection[str]) -> State:
+        rows = [
+            {**row, "moved": row["moved"] and row["class"] not in classes} for row in state.get("bias", [])
+        ]
+        return {**state, "bias": rows}
+
+    def correction(self, state: State) -> dict[str, Any] | None:
+        rows = state.get("bias")
+        return {"undo": [_undo(row) for row in rows]} if rows else None
+
+    def correct_prediction(
+        self,
+        correction: Mapping[str, Any],
+        probs: FloatArray,
+        *,
+        overlapping: bool,
+        spacing_mm: Sequence[float],
+    ) -> BoolArray:
+        masks = resolve(class_levels(probs, overlapping=overlapping), overlapping=overlapping)
+        return self._moved(masks, probs, correction["undo"], overlapping, spacing_mm)[0]
+
     def _measure(self, clean: Iterable[Predicted]) -> list[dict[str, Any]]:
         """Per class: the bias of the predicted boundary, the level to move, by how much, whether and why."""
         measured: dict[str, dict[float, list[_Measured]]] = {}
+        shown: set[str] = set()
         finest_mm, unit = math.inf, "mm"
         for predicted in clean:
             truth = predicted.given
             finest_mm, unit = min(finest_mm, *truth.grid.spacing_mm), truth.grid.unit
             levels = class_levels(predicted.probs, overlapping=truth.overlapping)
             for name, level, mask in zip(truth.classes, levels, truth.masks(), strict=True):
+                shown |= {name} if mask.any() else set()
                 for logit in LEVELS if self.level is None else {0.0, self.level}:
                     found = self._case(level - logit, mask, truth.grid.spacing_mm)
                     measured.setdefault(name, {}).setdefault(logit, []).append(found)
@@ -304,7 +253,9 @@ class SpatialCorrection(Method):
             raise CleanCasesError("Spatial Correction measures its bias on clean cases, and none came")
         # the official sum is per class, its divisor counts images times classes
         divisor = len(measured) if self.variant == "official" else 1
-        return [self._row(name, by_level, divisor, finest_mm, unit) for name, by_level in measured.items()]
+        rows = [self._row(name, by_level, divisor, finest_mm, unit) for name, by_level in measured.items()]
+        absent = {"moved": False, "why": "no trusted case shows it, so its labels are left as given"}
+        return [row | ({} if row["class"] in shown else absent) for row in rows]
 
     def _case(self, level: FloatArray, clean: BoolArray, spacing_mm: Sequence[float]) -> _Measured:
         inside = level > 0
@@ -362,7 +313,7 @@ class SpatialCorrection(Method):
         if self.variant == "official":
             small = abs(shift) < finest_mm
             replaced = "replaced by the prediction, as the official code does"
-            return True, replaced if small else _moved(shift, unit)
+            return True, replaced if small else _in_words(shift, unit)
         if clean_dice < self.min_dice:
             return (
                 False,
@@ -373,31 +324,56 @@ class SpatialCorrection(Method):
         if abs(shift) < self.min_shift_vox * finest_mm:
             return False, f"the bias is under {self.min_shift_vox:g} voxel"
         alone = "; one clean case gives no interval" if bias.n_cases == 1 else ""
-        return True, _moved(shift, unit) + alone
+        return True, _in_words(shift, unit) + alone
 
-    def _revised(self, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]) -> Revision | None:
-        """Labels with predicted boundaries moved, class by class; a class never predicted is kept."""
+    def revised(self, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]) -> Revision | None:
+        """Labels with predicted boundaries moved, class by class; a class never predicted is kept.
+
+        Args:
+            predicted: the case.
+            acting: rows of the classes to correct, see `findings`.
+        """
         labels = predicted.current
-        levels = class_levels(predicted.probs, overlapping=labels.overlapping)
-        moved, reasons = [], []
-        for name, level, mask in zip(labels.classes, levels, labels.masks(), strict=True):
-            row = acting.get(name)
-            if row is not None and (level > row["level"]).any():
-                level = self.corrected(level, row["level"], row["shift_mm"], labels.grid.spacing_mm)
-                reasons.append(f"{name}: {_moved(self.gamma * row['mean_mm'], labels.grid.unit)}")
-            else:
-                level = np.where(mask, np.inf, -np.inf)  # keeps its pixels against classes that move
-                if row is not None:
-                    reasons.append(f"{name}: kept, the network finds none")
-            moved.append(level)
-        masks = resolve(np.stack(moved), overlapping=labels.overlapping)
-        # Not the network's agreement: the network shares the bias that is being undone.
-        trust = (
-            None
-            if self.variant == "official"
-            else float(np.mean([row["clean_dice"] for row in acting.values()]))
+        undo = [_undo(acting.get(name)) for name in labels.classes]
+        masks, found = self._moved(
+            labels.masks(), predicted.probs, undo, labels.overlapping, labels.grid.spacing_mm
         )
-        return revision(predicted, masks, "; ".join(reasons), trust) if reasons else None
+        reasons = [
+            f"{name}: {acting[name]['why'] if there else 'kept, the network finds none'}"
+            for name, there in zip(labels.classes, found, strict=True)
+            if name in acting
+        ]
+        # Not the network's agreement: the network shares the bias that is being undone.
+        trust = [row["clean_dice"] for row in acting.values() if self.variant != "official"]
+        mean = float(np.mean(trust)) if trust else None
+        return revision(predicted, masks, "; ".join(reasons), mean) if reasons else None
+
+    def _moved(
+        self,
+        masks: BoolArray,
+        probs: FloatArray,
+        undo: Sequence[Sequence[float] | None],
+        overlapping: bool,
+        spacing_mm: Sequence[float],
+    ) -> tuple[BoolArray, list[bool]]:
+        """Masks with predicted boundaries moved where there is something to undo; and where one was found.
+
+        Args:
+            masks: `(k *space)`, what stays of the classes that do not move.
+            probs: see `Predicted`.
+            undo: per class (logit, shift in mm), or None.
+            overlapping: whether classes may.
+            spacing_mm: per axis.
+        """
+        made, found = [], []
+        levels = class_levels(probs, overlapping=overlapping)
+        for level, mask, move in zip(levels, masks, undo, strict=True):
+            found.append(move is not None and bool((level > move[0]).any()))
+            if move is not None and found[-1]:
+                made.append(self.corrected(level, move[0], move[1], spacing_mm))
+            else:
+                made.append(np.where(mask, np.inf, -np.inf))  # keeps its pixels against classes that move
+        return resolve(np.stack(made), overlapping=overlapping), found
 
     def corrected(
         self, levels: FloatArray, logit: float, shift_mm: float, spacing_mm: Sequence[float]
@@ -413,5 +389,10 @@ class SpatialCorrection(Method):
         )
 
 
-def _moved(shift_mm: float, unit: str) -> str:
+def _undo(row: Mapping[str, Any] | None) -> list[float] | None:
+    """(logit, shift in mm) of a row whose class is corrected."""
+    return [row["level"], row["shift_mm"]] if row is not None and row["moved"] else None
+
+
+def _in_words(shift_mm: float, unit: str) -> str:
     return f"predicted boundary moved {'in' if shift_mm < 0 else 'out'}ward by {abs(shift_mm):.2f} {unit}"

@@ -1,5 +1,6 @@
 """How well one mask agrees with another: arrays in, numbers out; torch loads when a surface is measured."""
 
+from labelmend.metrics.bias import Bias, estimate_bias
 from labelmend.metrics.coverage import CoverageCurve, coverage_curve
 from labelmend.metrics.overlap import dice, iou
 from labelmend.metrics.scores import MEASURES, ClassSummary, Score, Spread, score_case, spread, summarise
@@ -7,6 +8,7 @@ from labelmend.metrics.surface import SurfaceDistances, hd95, known_boundary_bia
 
 __all__ = [
     "MEASURES",
+    "Bias",
     "ClassSummary",
     "CoverageCurve",
     "Score",
@@ -14,6 +16,7 @@ __all__ = [
     "SurfaceDistances",
     "coverage_curve",
     "dice",
+    "estimate_bias",
     "hd95",
     "iou",
     "known_boundary_bias",

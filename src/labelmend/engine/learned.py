@@ -1,0 +1,145 @@
+"""Whether a network has learned a class at all, asked before its predictions may change a label.
+
+A network that predicts nothing, everything, or one mean shape whatever the picture can agree well with
+labels. What gives it away: predictions of other cases agree as well with them. The two are compared by the
+phi coefficient, the correlation of two masks. Single wrong pixels and outlines drawn too wide lower both and
+leave a difference; predictions that do not depend on the picture leave none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labelmend.methods.base import changes
+from labelmend.types import BoolArray, FloatArray, LabelMap, Revision
+
+SAMPLED = 16
+"""Cases that are looked at."""
+
+LEAST_CASES = 4
+"""Fewer trusted cases say too little: one alone gives 0.15 to a network that was never trained."""
+
+SURE_ERRORS = 2.0
+"""Standard errors over cases by which the mean must lie above chance."""
+
+MOST_POINTS = {1: 4096, 2: 128, 3: 40}
+"""Points along each axis at which masks are compared, by number of axes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One case at points that lie at the same places of every case.
+
+    Args:
+        labels: `(k n)` booleans, given or trusted.
+        predicted: `(k n)` booleans.
+        counted: `(n)` booleans, False where labels are to be ignored.
+    """
+
+    labels: BoolArray
+    predicted: BoolArray
+    counted: BoolArray
+
+
+def seen(labels: LabelMap, predicted: BoolArray) -> Seen:
+    """A case at no more than `MOST_POINTS` along each axis.
+
+    Args:
+        labels: given or trusted ones.
+        predicted: `(k *space)` booleans.
+    """
+    most = MOST_POINTS.get(labels.grid.ndim, 8)
+    at = np.ix_(*[((np.arange(most) + 0.5) / most * n).astype(int) for n in labels.grid.shape])
+    masks = labels.masks()
+    return Seen(
+        np.stack([mask[at].ravel() for mask in masks]),
+        np.stack([mask[at].ravel() for mask in predicted]),
+        ~labels.ignored()[at].ravel(),
+    )
+
+
+def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[float]:
+    """Per class, how much better predictions agree with the labels of their own case; NaN: none holds it.
+
+    0: no better than predictions of other cases, or not surely; 1: perfectly. With a single case, 0 is a
+    prediction that lies anywhere.
+
+    Args:
+        cases: that are asked.
+        others: further cases, whose predictions serve for comparison only.
+    """
+    found = []
+    for index in range(len(cases[0].labels)):
+        predicted = np.stack([case.predicted[index] for case in (*cases, *others)]).astype(float)
+        gained, possible = [], 0.0
+        for row, case in enumerate(cases):
+            agreement = phi(predicted[:, case.counted], case.labels[index, case.counted])
+            if np.isnan(agreement[row]):
+                continue
+            rest = np.delete(agreement, row)
+            usual = rest.mean() if rest.size else 0.0
+            gained.append(float(agreement[row] - usual))
+            possible += 1 - usual
+        found.append(_surely(gained) * sum(gained) / possible if possible > 0 else float("nan"))
+    return found
+
+
+def _surely(gained: Sequence[float]) -> bool:
+    """Whether the mean of what cases gained lies above zero for certain; two of them or one cannot tell."""
+    if len(gained) < 3:
+        return True
+    return bool(np.mean(gained) > SURE_ERRORS * np.std(gained, ddof=1) / len(gained) ** 0.5)
+
+
+def phi(predicted: FloatArray, labels: BoolArray) -> FloatArray:
+    """The correlation of several masks with one: 0 for an empty or full mask, NaN if that one is such.
+
+    Args:
+        predicted: `(m n)`, 0 or 1.
+        labels: `(n)` booleans.
+
+    >>> phi(np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1.0]]), np.array([True, True, False, False]))
+    array([ 1., -1.,  0.])
+    """
+    n, inside = labels.size, labels.sum()
+    if inside in (0, n):
+        return np.full(len(predicted), np.nan)
+    both, size = predicted @ labels.astype(float), predicted.sum(axis=1)
+    spread = np.sqrt(size * (n - size) * float(inside) * float(n - inside))
+    return np.where(spread > 0, (n * both - size * inside) / np.where(spread > 0, spread, 1), 0.0)
+
+
+def without(revision: Revision, current: LabelMap, given: LabelMap, held: Collection[str]) -> Revision | None:
+    """A revision that leaves the classes `held` as they are; None if nothing is left of it.
+
+    Where classes exclude each other, a pixel that would go to such a class, or be taken from it, stays.
+
+    Args:
+        revision: what the method proposes.
+        current: the labels before it.
+        given: the labels as delivered.
+        held: names of classes.
+    """
+    old, new = current.masks(), revision.labels.masks()
+    rows = [index for index, name in enumerate(given.classes) if name in held]
+    differs = (new != old)[rows]
+    if not differs.any():
+        return revision
+    masks = new.copy()
+    if given.overlapping:
+        masks[rows] = old[rows]
+    else:
+        masks = np.where(differs.any(axis=0), old, new)
+    left_out = None
+    if revision.left_out is not None:
+        left_out = revision.left_out & (masks != given.masks()).any(axis=0)
+    if np.array_equal(masks, old) and (left_out is None or not left_out.any()):
+        return None
+    labels = given.with_masks(masks)
+    reason = f"{revision.reason}; {', '.join(sorted(held))} kept, not learned"
+    more = changes(given, labels)
+    return dataclasses.replace(revision, labels=labels, left_out=left_out, reason=reason, **more)
