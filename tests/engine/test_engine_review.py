@@ -303,8 +303,6 @@ def spoil(kind: str, proposal: Path) -> str:
     if kind == "another size":
         return "differs from the given"
     return "7" if kind == "another value" else "nobody annotated"
-        kind
-    ]
 
 
 @pytest.mark.parametrize(

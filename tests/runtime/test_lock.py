@@ -87,13 +87,24 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not say how it is")
+def test_a_killed_process_that_its_parent_has_not_taken_note_of_is_dead(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock-x"
+    other = hold(lock)
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    with locked(lock, "OUT"):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+    end(other)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not say when it started")
 def test_a_recycled_number_is_another_process(tmp_path: Path) -> None:
     lock = tmp_path / ".lock-x"
-    with pytest.raises(OutputError, match="was removed while it was written"), locked(lock, "OUT"):
-        edit(lock, started="1")
-        with locked(lock, "OUT"):
-            pass
+    end(hold(lock))
+    edit(lock, pid=os.getpid(), started="1")
+    with locked(lock, "OUT"):
+        assert json.loads(lock.read_text())["started"] != "1"
 
 
 def test_a_lock_of_another_machine_counts_until_it_has_been_silent(tmp_path: Path) -> None:

@@ -45,11 +45,25 @@ def each(
         return
     deaths = _deaths(backend)
     waiting = iter(items)
-    while chunk := list(itertools.islice(waiting, CHUNK * (jobs if jobs > 0 else os.cpu_count() or 1))):
-        for outcome in _survived(function, chunk, jobs, backend, deaths):
-            if isinstance(outcome, LabelmendError):
-                raise outcome
-            yield outcome
+    try:
+        while chunk := list(itertools.islice(waiting, CHUNK * (jobs if jobs > 0 else os.cpu_count() or 1))):
+            for outcome in _survived(function, chunk, jobs, backend, deaths):
+                if isinstance(outcome, LabelmendError):
+                    raise outcome
+                yield outcome
+    except BaseException:
+        if backend == "loky":
+            _end_workers()
+        raise
+
+
+def _end_workers() -> None:
+    """End the processes of this machine's pool now; the next call begins new ones."""
+    from joblib.externals.loky import reusable_executor
+
+    pool = reusable_executor._executor
+    if pool is not None:
+        pool.shutdown(wait=True, kill_workers=True)
 
 
 def check_jobs(jobs: int, backend: str) -> None:

@@ -198,13 +198,13 @@ def _rows(out: Path, pattern: str = "*manifest*.jsonl") -> dict[tuple[str, str],
 
 
 def _join_manifests(out: Path, shard: Shard) -> None:
-    """Put the rows that the workers of a shard wrote into its manifest, sorted."""
+    """Put the rows that the workers of a shard wrote into its manifest, sorted, one a mask."""
     name = shard.named(MANIFEST)
-    parts = sorted(out.glob(f".*-{name}"))
-    if parts:
-        write_manifest(out / name, list(_rows(out, f"*{name}").values()))
-        for path in parts:
-            path.unlink()
+    rows = list(_rows(out, f"*{name}").values())
+    if rows != list(read_manifest(out / name)):
+        write_manifest(out / name, rows)
+    for path in sorted(out.glob(f".*-{name}")):
+        path.unlink()
 
 
 def _choose(preset: str | None, noise: Noise | None, severity: str) -> Noise:

@@ -115,8 +115,8 @@ def check_verdicts(found: Verdicts, audit: Audit, path: str | Path) -> None:
         named = ", ".join(other[:MOST_NAMED]) + ", ..." * (len(other) > MOST_NAMED)
         raise DataError(
             f"{path} decides {len(other)} cases on other given or proposed labels than {audit.folder} has "
-            f"({named}): load it in the page of this audit, which keeps all other verdicts, decide these cases "
-            "there, and download it again"
+            f"({named}): load it in the page of this audit, which keeps all other verdicts, decide these "
+            "cases there, and download it again"
         )
     for verdict in found.verdicts:
         if verdict.case not in cases:

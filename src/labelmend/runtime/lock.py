@@ -145,7 +145,8 @@ def _myself() -> dict[str, Any]:
 def _started(pid: int) -> str:
     """When a process started, in ticks since the machine did; empty where the system does not say."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "ended, and nobody took note" if told[0] in "ZX" else told[19]
     except (OSError, IndexError):
         return ""
 
