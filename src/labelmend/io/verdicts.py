@@ -105,7 +105,8 @@ def check_verdicts(found: Verdicts, audit: Audit, path: str | Path) -> None:
             that it does not have, or take a proposal that there is not.
     """
     cases = {row.case: row for row in audit.cases}
-    if found.audit != audit.id and not all(verdict.given for verdict in found.verdicts):
+    says_on_what = bool(found.verdicts) and all(verdict.given for verdict in found.verdicts)
+    if found.audit != audit.id and not says_on_what:
         raise DataError(
             f"{path} holds verdicts of the audit {found.audit!r}, but {audit.folder} is {audit.id!r}: "
             "name the folder whose page was reviewed"
