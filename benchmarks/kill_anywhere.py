@@ -171,9 +171,21 @@ def undisturbed(argv: list[str], home: Path) -> tuple[float, float]:
     return took, took if first is None else first
 
 
-def one_kill(verb: str, argv: list[str], home: Path, moment: float, expected: dict[str, str]) -> dict | None:
-    """Kill a verb at a moment and give the command again; None if it had ended before."""
+def one_kill(
+    verb: str, argv: list[str], home: Path, *, moment: float, at_work: bool, expected: dict[str, str]
+) -> dict | None:
+    """Kill a verb at a moment and give the command again; None if it had ended before.
+
+    Args:
+        verb, argv: the verb, and its command.
+        home: the folder around the one that it writes to.
+        moment: seconds since the start, or since the first file.
+        at_work: count from the first file.
+        expected: files of the undisturbed run.
+    """
     process = begin(argv)
+    while at_work and process.poll() is None and not any(home.iterdir()):
+        time.sleep(0.002)
     time.sleep(moment)
     alive = process.poll() is None
     if alive:
@@ -190,8 +202,8 @@ def one_kill(verb: str, argv: list[str], home: Path, moment: float, expected: di
     )
     leftovers = sorted(path.name for path in home.rglob("*") if path.name.startswith(HIDDEN))
     return {
-        "verb": verb, "moment_s": round(moment, 3), "left": left[:5], "whole": whole, "after": after,
-        "identical": not differing, "differing": differing[:5], "leftovers": leftovers[:5],
+        "verb": verb, "moment_s": round(moment, 3), "at_work": at_work, "left": left[:5], "whole": whole,
+        "after": after, "identical": not differing, "differing": differing[:5], "leftovers": leftovers[:5],
     }  # fmt: skip
 
 
@@ -243,8 +255,9 @@ def main() -> None:
                 known[verb] = (took, first, contents(home / "out"))
                 continue
             took, first, expected = known[verb]
-            moment = rng.uniform(0 if rng.random() < 0.25 else first, took)
-            row = one_kill(verb, argv, home, moment, expected)
+            at_work = rng.random() > 0.25
+            moment = rng.uniform(0, took - first if at_work else took)
+            row = one_kill(verb, argv, home, moment=moment, at_work=at_work, expected=expected)
             if row is None:
                 continue
             rows.append(row)

@@ -144,6 +144,17 @@ def test_a_kill_between_the_two_renames_loses_neither(
     assert tree(place) == {"final/a": "2"}
 
 
+def test_a_mount_point_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == tmp_path)
+    with (
+        pytest.raises(OutputError, match=r"is a mount point.*: name a new folder in it"),
+        whole_folder(tmp_path),
+    ):
+        pytest.fail("work was begun")
+    with whole_folder(tmp_path / "inside"):
+        pass
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="disk full"), whole_folder(tmp_path / "final"):
         raise OSError(errno.ENOSPC, "No space left on device")

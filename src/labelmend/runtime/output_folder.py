@@ -85,11 +85,13 @@ def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = 
         overwrite: whether it may.
 
     Raises:
-        OutputError: see `check_output`; another process writes to the folder; the disk is full, or the place
-            cannot be written.
+        OutputError: see `check_output`; another process writes to the folder, or it is a mount point; the
+            disk is full, or the place cannot be written.
     """
     out = Path(out)
     home = Path(os.path.realpath(out))
+    if os.path.ismount(home):
+        raise OutputError(f"{out} is a mount point, which cannot be renamed: name a new folder in it")
     part, old = home.with_name(PART + home.name), home.with_name(OLD + home.name)
     with locked(home.with_name(PREFIX + home.name), out):
         try:
