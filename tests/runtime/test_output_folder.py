@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labelmend.errors import OutputError
+from labelmend.errors import OutputError, UnreadableFileError
 from labelmend.runtime.output_folder import check_output, kept_folder, names_in, whole_folder
 
 OWN = ("found.json", "page.html")
@@ -142,6 +142,17 @@ def test_a_kill_between_the_two_renames_loses_neither(
         assert tree(place / "final") == {"a": "1" if n_moves < 2 else "2"}
         (folder / "a").write_text("2")
     assert tree(place) == {"final/a": "2"}
+
+
+def test_an_input_that_cannot_be_read_is_not_taken_for_the_output(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match=r"b\.png cannot be read"), whole_folder(tmp_path / "final"):
+        (tmp_path / "b.png").read_bytes()
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*final"),
+        whole_folder(tmp_path / "final") as folder,
+    ):
+        (folder / "none" / "a").write_text("")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mount_point_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,9 @@ def _main(argv: list[str]) -> int:
         print(f"labelmend {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, StoppedError) as stopped:
+        parallel = sys.modules.get("labelmend.engine.parallel")
+        if parallel is not None:
+            parallel.end_workers()
         advice = "goes on from here" if goes_on else "begins anew"
         print(f"labelmend {verb}: stopped; the same command {advice}", file=sys.stderr)
         return 128 + (stopped.number if isinstance(stopped, StoppedError) else signal.SIGINT)

@@ -57,12 +57,12 @@ def each(
                 yield outcome
     except BaseException:
         if backend == "loky":
-            _end_workers()
+            end_workers()
         raise
 
 
-def _end_workers() -> None:
-    """End the processes of this machine's pool now; the next call begins new ones."""
+def end_workers() -> None:
+    """End the processes of this machine's pool now, if there are any; the next call begins new ones."""
     from joblib.externals.loky import reusable_executor
 
     pool = reusable_executor._executor

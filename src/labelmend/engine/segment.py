@@ -45,7 +45,7 @@ def segment(
         The files written.
     """
     out = Path(out)
-    check_output(out, folders=[Path(run), Path(images)])
+    check_output(out, folders=[Path(images)])
     files = open_images(images)
     found = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
     predictor = load_predictor(run, network=network, device=found)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from labelmend.errors import OutputError
+from labelmend.errors import OutputError, UnreadableFileError
 from labelmend.runtime.disk import is_disk_full, output_error
 from labelmend.runtime.lock import PREFIX, locked
 
@@ -86,7 +86,7 @@ def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = 
 
     Raises:
         OutputError: see `check_output`; another process writes to the folder, or it is a mount point; the
-            disk is full, or the place cannot be written.
+            disk is full, or the place cannot be written. UnreadableFileError: an input cannot be read.
     """
     out = Path(out)
     home = Path(os.path.realpath(out))
@@ -103,6 +103,8 @@ def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = 
                 yield part
             _swap(part, home, old)
         except Exception as error:
+            if isinstance(error, OSError) and not is_disk_full(error) and _is_elsewhere(error, home):
+                raise UnreadableFileError(f"{error.filename} cannot be read ({error.strerror})") from error
             if is_disk_full(error) or isinstance(error, OSError):
                 raise output_error(out, error) from error
             raise
@@ -126,6 +128,14 @@ def kept_folder(out: str | Path, part: str = "run") -> Iterator[None]:
         raise OutputError(f"{out} is a file: name a folder to write to")
     with locked(out / f"{PREFIX}{part}", out):
         yield
+
+
+def _is_elsewhere(error: OSError, home: Path) -> bool:
+    """Whether an error names a file that is not part of what is written."""
+    if not isinstance(error.filename, str):
+        return False
+    own = (home, *(home.with_name(prefix + home.name) for prefix in (PART, OLD, PREFIX)))
+    return not any(place in (Path(error.filename), *Path(error.filename).parents) for place in own)
 
 
 def _recover(home: Path, old: Path) -> None:
