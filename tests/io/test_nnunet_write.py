@@ -162,7 +162,7 @@ def test_given_data_are_never_written_to(source, tmp_path):
     full = tmp_path / "raw" / "Dataset501_Mended"
     full.mkdir()
     (full / "mine").touch()
-    with pytest.raises(OutputError, match="is not an empty folder"):
+    with pytest.raises(OutputError, match="already holds mine"):
         write_nnunet(source, full, {})
     assert files(source) == before
 
