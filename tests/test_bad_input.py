@@ -474,7 +474,7 @@ def test_an_output_folder_that_is_not_empty(refused, pictures):
     out = pictures.parent / "run"
     out.mkdir()
     (out / "thesis.txt").write_text("do not lose")
-    refused(arguments(pictures), str(out), "not empty", untouched=True)
+    refused(arguments(pictures), str(out), "already holds thesis.txt", untouched=True)
 
 
 def test_an_output_folder_that_is_a_file(refused, pictures):
@@ -493,7 +493,7 @@ def test_an_output_folder_with_a_run_of_other_settings(refused, pictures, capsys
 def test_an_output_folder_among_the_given_labels(refused, pictures):
     argv = arguments(pictures)
     argv[argv.index("--out") + 1] = str(pictures / "given")
-    refused(argv, str(pictures / "given"), "not empty")
+    refused(argv, str(pictures / "given"), "already holds")
 
 
 def test_a_checkpoint_that_cannot_be_read(refused, pictures, capsys):
@@ -558,7 +558,7 @@ def test_a_full_disk_ends_in_one_sentence_and_the_same_command_goes_on(
     assert error.count("\n") == 1
     assert "disk full while writing" in error
     assert word.rpartition("/")[2].removeprefix(".part-") in error
-    assert {path.name for path in run.iterdir()} == left
+    assert {path.name for path in run.parent.glob("run/*")} == left
     assert half_files(run) == []
     assert main(argv) == 0
     assert len(contents(run / "labels")) == 2 * 5
@@ -608,7 +608,7 @@ def test_predicting_an_image_in_colour_with_a_network_for_grey_ones(refused, pic
 
 def test_predicting_into_a_folder_that_holds_something(refused, pictures, finished):
     images = str(pictures / "images")
-    refused(["predict", str(finished), images, images], images, "not an empty folder")
+    refused(["predict", str(finished), images, images], images, "which is read")
 
 
 def test_correcting_a_bias_that_was_never_measured(refused, pictures, finished, tmp_path):

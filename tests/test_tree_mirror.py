@@ -18,6 +18,7 @@ TESTED_ELSEWHERE = {
 
 NO_MODULE_OF_THEIR_OWN = {
     "cli/test_cli.py": "the dispatch in cli/__init__.py and __main__.py",
+    "cli/test_two_starts.py": "every verb that writes, twice at once",
     "engine/test_resume.py": "runs that are killed and started again",
     "engine/test_two_processes.py": "every method on two processes",
     "methods/test_contract.py": "every method",

@@ -283,6 +283,34 @@ def test_a_file_of_verdicts_is_taken_up_again(page: Any, tmp_path: Path) -> None
     assert page.input_value("#note") == "old"
 
 
+def test_verdicts_of_another_audit_are_taken_where_the_labels_are_the_same(
+    opened: Opener, tmp_path: Path
+) -> None:
+    out = flat(tmp_path)
+    rows = [json.loads(line) for line in (out / "cases.jsonl").read_text().splitlines()]
+    for row in rows:
+        row |= {"checksum": f"given {row['case']}", "proposal_checksum": f"proposed {row['case']}"}
+    (out / "cases.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = opened(write_review(out))
+    content = {"kind": "labelmend verdicts", "version": 1, "audit": "earlier", "reviewer": "Ada", "saved": ""}
+    at = {"at": "2020-01-01T00:00:00.000Z", "note": ""}
+    same = {name: {"given": f"given {name}", "proposed": f"proposed {name}"} for name in "abcd"}
+    told = [
+        {"case": "a", "verdict": "take"} | same["a"],
+        {"case": "b", "verdict": "take"} | same["b"] | {"proposed": "another"},
+        {"case": "c", "verdict": "keep"} | same["c"] | {"given": "another"},
+        {"case": "d", "verdict": "skip"},
+    ]
+    (tmp_path / "v.json").write_text(json.dumps(content | {"verdicts": [at | row for row in told]}))
+    page.set_input_files("#file", tmp_path / "v.json")
+    page.wait_for_function(
+        "() => document.getElementById('said').textContent.includes('3 are on other labels')"
+    )
+    assert chips(page) == ["S", "", "", ""]
+    (saved,) = downloaded(page, tmp_path / "again.json")["verdicts"]
+    assert (saved["case"], saved["given"], saved["proposed"]) == ("a", "given a", "proposed a")
+
+
 @pytest.mark.parametrize(
     "text", ["{", '{"kind": "other"}', '{"kind": "labelmend verdicts", "version": 1, "audit": "x"}']
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import types
@@ -57,17 +58,35 @@ def test_any_other_error_is_a_defect_and_shows_whole(verb: types.SimpleNamespace
 
 
 def test_a_stopped_run_is_told_how_to_go_on(
-    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop() -> int:
         raise KeyboardInterrupt
 
     verb.act = stop
     assert cli.main(["train"]) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "labelmend.cli.audit", verb)  # type: ignore[arg-type]
-    assert cli.main(["audit"]) == 130
     assert "the same command begins anew" in capsys.readouterr().err
+    verb.GOES_ON = True
+    assert cli.main(["train"]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
+def test_verbs_that_keep_what_is_done_say_so() -> None:
+    assert [verb for verb in cli.VERBS if getattr(cli.cli_module(verb), "GOES_ON", False)] == [
+        "train",
+        "simulate",
+        "demo",
+    ]
+
+
+def test_the_signal_that_stopped_a_verb_is_in_its_exit_code(
+    verb: types.SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    verb.act = lambda: signal.raise_signal(signal.SIGTERM)
+    assert cli.main(["train"]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "labelmend train: stopped; the same command begins anew\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_unknown_verb_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from labelmend.cli import main
 from labelmend.cli.seed import POSITIONAL, parser, show
 from labelmend.engine.seed import seed
 
-NOT_A_FLAG = {"backbone", "on_tick"}
+NOT_A_FLAG = {"page", "backbone", "on_tick"}
 QUICK = ["--resize", "16", "--epochs", "1", "--device", "cpu", "--threads", "1"]
 
 

@@ -19,6 +19,15 @@ def test_numbers_strings_lists_and_tensors_come_back(tmp_path):
     assert loaded == {"epoch": 3, "none": None, "rows": [{"loss": 0.5, "name": "x"}]}
 
 
+def test_equal_values_leave_equal_bytes_whichever_objects_they_are(tmp_path):
+    name, other = ("".join(["a long", " name"]) for _ in range(2))
+    assert name is not other
+    save_checkpoint(tmp_path / "one" / "state.pt", {"rows": [{name: name}, {name: name}]})
+    save_checkpoint(tmp_path / "two" / "state.pt", {"rows": [{name: other}, {other: name}]})
+    one, two = ((tmp_path / folder / "state.pt").read_bytes() for folder in ("one", "two"))
+    assert one == two
+
+
 @pytest.mark.parametrize(
     "array",
     [

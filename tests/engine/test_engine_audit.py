@@ -36,6 +36,7 @@ from labelmend.engine.audit import audit_labels
 from labelmend.engine.audit_result import AuditResult
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.geometry import signed_distance
+from labelmend.io import checksum
 from labelmend.io.audit_folder import open_given, read_audit
 
 FILES = {"audit.json", "cases.jsonl", "findings.jsonl", "findings.csv", "summary.md", "proposals"}
@@ -149,7 +150,7 @@ def test_originals_stay_and_a_second_audit_gives_the_same_id_and_files(data, res
     assert again.facts["id"] == result.facts["id"]
     assert checksums(again.folder) == checksums(result.folder)
     assert checksums(data) == before
-    run(data, tmp_path / "again")  # over the first one
+    run(data, tmp_path / "again", overwrite=True)
     assert checksums(again.folder) == checksums(result.folder)
 
 
@@ -166,7 +167,7 @@ def test_without_proposals_all_else_is_told_as_with_them(data, result, tmp_path)
     assert {path.name for path in without.folder.iterdir()} == FILES - {"proposals"}
     for name in ("findings.jsonl", "findings.csv", "summary.md"):
         assert (without.folder / name).read_bytes() == (result.folder / name).read_bytes()
-    assert list(without.cases) == [row | {"proposal": []} for row in result.cases]
+    assert list(without.cases) == [row | {"proposal": [], "proposal_checksum": ""} for row in result.cases]
     assert {**without.facts, "id": None} == {**result.facts, "id": None}
 
 
@@ -178,7 +179,7 @@ def test_what_an_earlier_audit_proposed_is_cleared(data, tmp_path):
             (file,) = (data / name).glob(f"{case}.*")
             (only / name).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, only / name)
-    result = run(only, tmp_path / "out")
+    result = run(only, tmp_path / "out", overwrite=True)
     assert not list((result.folder / "proposals").iterdir() if (result.folder / "proposals").exists() else [])
     assert read_audit(result.folder).id == result.facts["id"]
     assert {row["n_findings"] for row in result.cases} == {0}
@@ -403,33 +404,46 @@ def test_a_folder_with_something_else_in_it_is_left_alone(data, tmp_path):
 def test_proposals_of_an_audit_are_not_cleared_while_they_are_audited(data, tmp_path):
     out = run(data, tmp_path / "out").folder
     before = checksums(out)
-    with pytest.raises(OutputError, match="is read and lies in"):
+    with pytest.raises(OutputError, match="is read and would be replaced"):
         audit_labels(out / "proposals", probabilities=data / "probabilities", classes=CLASSES, out=out)
     assert checksums(out) == before
 
 
 def test_a_file_that_is_read_is_not_replaced_by_one_of_the_same_name(data, tmp_path):
     (tmp_path / "findings.csv").write_text("case,annotator\nc00,ann\n")
-    with pytest.raises(OutputError, match=r"findings\.csv would be replaced"):
+    with pytest.raises(OutputError, match=r"findings\.csv is read and would be replaced"):
         run(data, tmp_path, annotators=tmp_path / "findings.csv")
     assert (tmp_path / "findings.csv").read_text() == "case,annotator\nc00,ann\n"
 
 
-def test_proposals_of_an_audit_that_did_not_finish_are_left_alone(data, tmp_path):
-    picture(tmp_path / "proposals" / "c00.png", np.zeros((4, 4)))
-    with pytest.raises(OutputError, match="is not of a finished audit"):
-        run(data, tmp_path)
-    assert (tmp_path / "proposals" / "c00.png").is_file()
+def test_an_audit_is_not_replaced_unless_that_is_asked_for(data, tmp_path):
+    out = run(data, tmp_path / "out").folder
+    before = checksums(out)
+    with pytest.raises(OutputError, match=r"already holds results \(audit\.json\): .* --overwrite true"):
+        run(data, out)
+    assert checksums(out) == before
 
 
-def test_what_a_killed_audit_left_is_cleared_by_the_next(data, tmp_path):
-    unfinished = tmp_path / ".part-proposals"
-    unfinished.mkdir()
-    (unfinished / "old.png").write_bytes(b"half a file")
-    found = run(data, tmp_path)
-    assert not unfinished.exists()
-    assert (found.folder / "proposals").is_dir()
+def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path):
+    def fail(folder):
+        assert (folder / "audit.json").is_file()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        run(data, tmp_path / "out", page=fail)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".part-out" / "proposals").mkdir(parents=True)
+    (tmp_path / ".part-out" / "proposals" / "old.png").write_bytes(b"half a file")
+    found = run(data, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not (found.folder / "proposals" / "old.png").exists()
+
+
+def test_each_proposal_has_a_checksum(result):
+    rows = [row for row in result.cases if row["proposal"]]
+    assert rows
+    for row in rows:
+        assert row["proposal_checksum"] == checksum(*(result.folder / name for name in row["proposal"]))
 
 
 def test_labels_that_lie_elsewhere_than_their_image_are_a_fault(tmp_path):

@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drawn_audit import ID, flat, overlapping, regions, volumetric
 from drawn_coco import CAT, DOG, MISSED, WIDER, coco_audit, true_masks
 from drawn_data import contents
 from labelmend.engine.review import apply_review
-from labelmend.errors import ConfigError, DataError, LabelmendError, MissingDataError, OutputError
+from labelmend.errors import (
+    ConfigError,
+    DataError,
+    LabelmendError,
+    MissingDataError,
+    OutputError,
+    UnreadableFileError,
+)
 from labelmend.io import checksum, open_coco, open_labels, read_manifest
 
 AT = "2026-10-01T08:00:00.000Z"
@@ -137,7 +145,7 @@ def test_a_name_for_a_raw_data_set_needs_one(tmp_path: Path) -> None:
     out = regions(tmp_path / "other")
     with pytest.raises(ConfigError, match="'Mine' is no name that nnU-Net finds"):
         apply_review(out, verdicts, tmp_path / "final", dataset="Mine")
-    with pytest.raises(OutputError, match="lies in the label folder"):
+    with pytest.raises(OutputError, match="which is read"):
         apply_review(out, verdicts, tmp_path / "other" / "data" / "Dataset007_Drawn" / "final")
 
 
@@ -272,6 +280,66 @@ def test_a_proposal_that_is_gone_leaves_nothing_half_written(tmp_path: Path) -> 
     with pytest.raises(MissingDataError, match=r"b\.png"):
         apply_review(out, decide(tmp_path, {"b": "take"}), tmp_path / "final")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["audit", "data", "verdicts.json"]
+
+
+def spoil(kind: str, proposal: Path) -> str:
+    """Put something else in the place of a proposal; what the refusal says of it."""
+    pixels = np.asarray(Image.open(proposal)).copy()
+    if kind == "garbage":
+        proposal.write_bytes(b"not a picture")
+        return "a.png"
+    if kind == "another size":
+        pixels = pixels[:-1]
+    elif kind == "another value":
+        pixels[5, 5] = 7
+    elif kind == "annotated":
+        pixels[0, 0] = 1
+    elif kind in ("a link out", "a link to the given labels"):
+        target = Path("/etc/passwd") if kind == "a link out" else proposal.parents[2] / "data/labels/a.png"
+        proposal.unlink()
+        proposal.symlink_to(target)
+        return "link out of the folder"
+    Image.fromarray(pixels).save(proposal)
+    if kind == "another size":
+        return "differs from the given"
+    return "7" if kind == "another value" else "nobody annotated"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["garbage", "another size", "another value", "annotated", "a link out", "a link to the given labels"],
+)
+def test_only_a_proposal_that_fits_the_given_labels_is_taken(tmp_path: Path, kind: str) -> None:
+    out = flat(tmp_path)
+    words = spoil(kind, out / "proposals" / "a.png")
+    with pytest.raises(DataError, match=words):
+        apply_review(out, decide(tmp_path, {"a": "take"}), tmp_path / "final")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit", "data", "verdicts.json"]
+
+
+def test_a_proposal_that_changed_since_the_audit_is_not_taken(tmp_path: Path) -> None:
+    out = flat(tmp_path)
+    proposal, path = out / "proposals" / "a.png", out / "cases.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[0]["proposal_checksum"] = checksum(proposal)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    verdicts = decide(tmp_path, {"a": "take"})
+    apply_review(out, verdicts, tmp_path / "final")
+    pixels = np.asarray(Image.open(proposal)).copy()
+    pixels[5, 5] = 0
+    Image.fromarray(pixels).save(proposal)
+    with pytest.raises(DataError, match=r"a\.png has changed since the audit"):
+        apply_review(out, verdicts, tmp_path / "again")
+
+
+@pytest.mark.parametrize("image", ["/etc/hostname", "../../secret.png"])
+def test_images_outside_the_folder_of_images_are_refused(tmp_path: Path, image: str) -> None:
+    out = flat(tmp_path)
+    path = out / "cases.jsonl"
+    rows = [json.loads(line) | {"image": image} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UnreadableFileError, match="outside the folder"):
+        apply_review(out, decide(tmp_path, {"a": "redraw"}), tmp_path / "final")
 
 
 def test_given_labels_that_are_gone_are_told(tmp_path: Path) -> None:

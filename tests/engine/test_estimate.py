@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import labelmend
+from drawn_data import contents
 from labelmend.engine.estimate import Share, estimate
 from labelmend.errors import ConfigError, DataError, OutputError
 
@@ -151,6 +152,7 @@ def test_three_files_are_written_and_agree(drawn, tmp_path):
 def test_files_of_two_estimates_are_never_taken_for_one(drawn, tmp_path, monkeypatch):
     estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
     (tmp_path / "report.html").write_text("an earlier page")
+    before = contents(tmp_path)
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
@@ -158,7 +160,10 @@ def test_files_of_two_estimates_are_never_taken_for_one(drawn, tmp_path, monkeyp
     monkeypatch.setattr("labelmend.engine.estimate.write_json", stopped)
     with pytest.raises(KeyboardInterrupt):
         estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["suspects.csv", "transition.csv"]
+    assert contents(tmp_path) == before
+    monkeypatch.undo()
+    estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
+    assert sorted(contents(tmp_path)) == ["suspects.csv", "transition.csv", "transition.json"]
 
 
 def test_a_folder_with_something_else_is_refused_and_the_table_is_never_replaced(drawn, tmp_path):
@@ -168,7 +173,7 @@ def test_a_folder_with_something_else_is_refused_and_the_table_is_never_replaced
     table = tmp_path / "out" / "suspects.csv"
     table.parent.mkdir()
     table.write_bytes(drawn.table.read_bytes())
-    with pytest.raises(OutputError, match=r"suspects\.csv would be replaced"):
+    with pytest.raises(OutputError, match=r"suspects\.csv is read and would be replaced"):
         estimate(table, target="y", out=table.parent)
     assert table.read_bytes() == drawn.table.read_bytes()
 

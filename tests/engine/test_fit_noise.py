@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from drawn_data import contents, half_files
-from labelmend.engine.fit_noise import check_out, fit_noise, fit_rater_noise, rater_names
+from labelmend.engine.fit_noise import fit_noise, fit_rater_noise, rater_names
 from labelmend.errors import ConfigError, GeometryError, MissingDataError, OutputError
 from labelmend.noise import markov_noise
 
@@ -72,15 +72,15 @@ def test_every_class_is_fitted_and_written(folders: tuple[Path, Path], tmp_path:
 def test_a_second_fit_may_replace_the_first_but_nothing_else(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    check_out(tmp_path / "new", folders)
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "fit.json").write_text("{}")
-    check_out(tmp_path / "old", folders)
+    found = fit_noise(*folders, out=tmp_path / "old", **QUICK)
+    assert json.loads((tmp_path / "old" / "fit.json").read_text())["kind"] == found.as_dict()["kind"]
     (tmp_path / "old" / "notes.txt").write_text("mine")
     for out, words in (
         (tmp_path / "old", "already holds notes.txt"),
         (tmp_path / "old" / "notes.txt", "is a file"),
-        (folders[0] / "fit", "lies in the label folder"),
+        (folders[0] / "fit", "which is read"),
     ):
         with pytest.raises(OutputError, match=words):
             fit_noise(*folders, out=out, **QUICK)

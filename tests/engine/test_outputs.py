@@ -75,7 +75,7 @@ def test_a_run_with_other_settings_is_refused_and_they_are_named(tmp_path):
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("do not lose")
-    with pytest.raises(OutputError, match="not empty and holds no run"):
+    with pytest.raises(OutputError, match=r"already holds thesis\.txt"):
         open_run(config(tmp_path), Plain())
     assert list(contents(tmp_path)) == ["thesis.txt"]
 

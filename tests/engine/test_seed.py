@@ -174,6 +174,9 @@ def test_the_same_call_again_replaces_its_files_by_the_same_ones(data, tmp_path)
     first = contents(out)
     seed(images, tags, out, **FEW)
     assert contents(out) == {name: digest for name, digest in first.items() if name != "report.html"}
+    seed(images, tags, out, **FEW, page=lambda folder: write_seed_page(folder, out / "labels"))
+    assert contents(out) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
     seed(images, tags, out, **FEW, seed=1)
     assert contents(out)["scores/c01.npz"] != first["scores/c01.npz"]
 
@@ -367,7 +370,7 @@ def test_settings_that_cannot_be_used(refused, settings, words):
 
 
 def test_an_output_folder_among_the_images_or_with_something_in_it(data, tmp_path):
-    with pytest.raises(OutputError, match="lies in the folder of the images"):
+    with pytest.raises(OutputError, match="which is read"):
         seed(data / "images", data / "tags.csv", data / "images" / "out", **FEW)
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(OutputError, match=r"already holds mine\.txt"):

@@ -157,9 +157,18 @@ def test_an_image_of_another_kind_is_named_before_anything_is_written(tmp_path, 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, images):
     run = run_of(tmp_path / "run", CARD)
     before = contents(images)
-    with pytest.raises(OutputError, match="not an empty folder"):
+    with pytest.raises(OutputError, match="which is read"):
         segment(run, images, images, network=Bright())
     assert contents(images) == before
+
+
+def test_masks_of_a_call_that_fails_in_the_middle_are_not_left_behind(tmp_path, images):
+    def stop(case: str, total: int) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        segment(run_of(tmp_path / "run", CARD), images, tmp_path / "out", network=Bright(), on_case=stop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "run"]
 
 
 def test_no_images_are_told(tmp_path):

@@ -227,7 +227,7 @@ def test_a_folder_with_other_content_is_refused(folders: Path, tmp_path: Path) -
 @pytest.mark.parametrize("place", [".", "noisy", "lung"])
 def test_nothing_is_written_among_the_clean_labels(place: str, folders: Path) -> None:
     before = content(folders)
-    with pytest.raises(OutputError, match="lies in the folder of the clean labels"):
+    with pytest.raises(OutputError, match="which is read"):
         simulate(folders, folders / place, noise=NOISE)
     assert content(folders) == before
 
@@ -350,3 +350,42 @@ def test_a_class_of_value_0_has_its_dice_and_keeps_its_name(maps: Path, tmp_path
         noisy, true = (folder.read(row.case).array == 0 for folder in (copy, clean))
         assert row.extra["dice"]["tissue"] == round(2 * (noisy & true).sum() / (noisy.sum() + true.sum()), 6)
         assert 0 < row.extra["dice"]["tissue"] < 1
+
+
+def test_a_folder_whose_name_is_a_pattern_is_gone_on_with(folders: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x[1]*?"
+    simulate(folders, out, noise=NOISE)
+    before = content(out)
+    (out / "lung" / "p2.png").unlink()
+    simulate(folders, out, noise=NOISE)
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("what", ["one mask", "the folder"])
+def test_masks_removed_while_others_are_drawn_are_told(folders: Path, tmp_path: Path, what: str) -> None:
+    out = tmp_path / "noisy"
+
+    def remove(case: str, n_masks: int) -> None:
+        if case == "p2":
+            shutil.rmtree(out) if what == "the folder" else (out / "lung" / "p1.png").unlink()
+
+    with pytest.raises(OutputError, match=r"removed while .*: run the same command again"):
+        simulate(folders, out, noise=NOISE, on_case=remove)
+    simulate(folders, out, noise=NOISE)
+    other = simulate(folders, tmp_path / "other", noise=NOISE)
+    assert content(out) == content(other)
+
+
+def test_two_shards_write_at_once_but_never_the_same_one_twice(folders: Path, tmp_path: Path) -> None:
+    out, refused = tmp_path / "noisy", []
+
+    def meanwhile(case: str, n_masks: int) -> None:
+        if case == "p1":
+            simulate(folders, out, noise=NOISE, shard="2/2")
+            with pytest.raises(OutputError, match="is being written by process"):
+                simulate(folders, out, noise=NOISE, shard="1/2")
+            refused.append(case)
+
+    simulate(folders, out, noise=NOISE, shard="1/2", on_case=meanwhile)
+    assert refused == ["p1"]
+    assert sorted(path.name for path in (out / "lung").iterdir()) == [f"{case}.png" for case in CASES]

@@ -23,7 +23,7 @@ from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
 from labelmend.engine.run import Tick
-from labelmend.errors import ConfigError, LabelmendError
+from labelmend.errors import ConfigError, LabelmendError, OutputError
 from labelmend.geometry.orientation import Turn
 from labelmend.io import checksum, open_labels, read_image, read_label_array, read_manifest
 from labelmend.methods.base import Needs, revision
@@ -101,6 +101,40 @@ def test_labels_are_corrected_in_the_format_of_the_given_ones(result, pictures):
 
 def test_originals_stay_as_they_are(result, pictures, before):
     assert contents(pictures) == before
+
+
+def test_a_folder_that_another_process_trains_in_is_refused(pictures, tmp_path):
+    refused = []
+
+    def meanwhile(tick: Tick) -> None:
+        if tick.stage == "writing labels" and not refused:
+            with pytest.raises(OutputError, match="is being written by process"):
+                go(pictures, tmp_path / "run", epochs=1)
+            refused.append(tick)
+
+    go(pictures, tmp_path / "run", epochs=1, on_tick=meanwhile)
+    assert len(refused) == 1
+    assert half_files(tmp_path) == []
+
+
+def test_labels_removed_while_others_are_written_are_told_and_written_again(pictures, tmp_path):
+    out, first = tmp_path / "run", []
+
+    def remove(tick: Tick) -> None:
+        if tick.stage == "writing labels":
+            first.extend(path for path in (out / "labels").rglob("*.png") if not first)
+            first[0].unlink(missing_ok=True)
+
+    with pytest.raises(
+        OutputError, match="were removed while others were written: run the same command again"
+    ):
+        go(pictures, out, epochs=1, on_tick=remove)
+    go(pictures, out, epochs=1)
+    assert first[0].is_file()
+    before = contents(out / "labels")
+    first[0].unlink()
+    go(pictures, out, epochs=1)  # of a finished run too
+    assert contents(out / "labels") == before
 
 
 def test_no_half_file_is_left(result):

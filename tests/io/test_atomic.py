@@ -13,7 +13,6 @@ import pytest
 from labelmend.errors import OutputError
 from labelmend.io.atomic import (
     append_line,
-    is_disk_full,
     plain,
     read_lines,
     whole_file,
@@ -69,13 +68,6 @@ def test_a_disk_that_fills_while_the_bytes_are_written_leaves_no_part(tmp_path, 
     with pytest.raises(OutputError, match="disk full"):
         write_text(tmp_path / "mask.png", "data")
     assert os.listdir(tmp_path) == []
-
-
-def test_a_full_disk_is_seen_through_the_error_of_another_library(tmp_path):
-    with pytest.raises(OutputError, match="disk full"), whole_file(tmp_path / "model.safetensors"):
-        raise RuntimeError("I/O error: No space left on device (os error 28)")
-    assert is_disk_full(OSError(errno.ENOSPC, "no space"))
-    assert not is_disk_full(OSError(errno.EACCES, "not allowed"))
 
 
 def test_a_folder_in_the_place_of_the_file_is_an_output_error(tmp_path):

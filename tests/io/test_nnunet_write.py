@@ -157,12 +157,12 @@ def test_a_number_that_is_taken_is_an_error(source, tmp_path):
 def test_given_data_are_never_written_to(source, tmp_path):
     before = files(source)
     for out in (source, source / "Dataset501_Mended", source / "labelsTr" / "Dataset501_Mended"):
-        with pytest.raises(OutputError, match="lies in the given data set"):
+        with pytest.raises(OutputError, match="which is read"):
             write_nnunet(source, out, {})
     full = tmp_path / "raw" / "Dataset501_Mended"
     full.mkdir()
     (full / "mine").touch()
-    with pytest.raises(OutputError, match="is not an empty folder"):
+    with pytest.raises(OutputError, match="already holds mine"):
         write_nnunet(source, full, {})
     assert files(source) == before
 

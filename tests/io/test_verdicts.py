@@ -79,3 +79,47 @@ def test_nothing_can_be_taken_where_nothing_is_proposed(tmp_path: Path) -> None:
     path = file_of(tmp_path, ("c", "take"))
     with pytest.raises(DataError, match="takes the proposal for case 'c'"):
         check_verdicts(read_verdicts(path), read_audit(flat(tmp_path)), path)
+
+
+def marked(out: Path, **sums: str) -> Path:
+    """The audit of `flat` with checksums of the given labels and the proposal of "a"."""
+    path = out / "cases.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row |= {"checksum": f"given {row['case']}", "proposal_checksum": ""}
+    rows[0] |= {"checksum": "given a", "proposal_checksum": "proposed a"} | sums
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return out
+
+
+def on_labels(folder: Path, **more: str) -> Path:
+    """A verdicts file of another audit that says which labels it is on."""
+    path = file_of(folder, ("a", "take"), ("d", "keep"), audit="other")
+    content = json.loads(path.read_text())
+    for row in content["verdicts"]:
+        row |= {"given": f"given {row['case']}", "proposed": "proposed a" if row["case"] == "a" else ""}
+    content["verdicts"][0] |= more
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_verdicts_of_another_audit_hold_where_given_and_proposed_labels_are_the_same(tmp_path: Path) -> None:
+    path = on_labels(tmp_path)
+    found = read_verdicts(path)
+    assert (found.verdicts[0].given, found.verdicts[0].proposed) == ("given a", "proposed a")
+    check_verdicts(found, read_audit(marked(flat(tmp_path))), path)
+
+
+@pytest.mark.parametrize("sums", [{"checksum": "new"}, {"proposal_checksum": "new"}])
+def test_a_verdict_on_other_labels_is_listed_and_has_to_be_made_anew(
+    tmp_path: Path, sums: dict[str, str]
+) -> None:
+    path = on_labels(tmp_path)
+    with pytest.raises(DataError, match=r"decides 1 cases on other .* \(a\): load it in the page"):
+        check_verdicts(read_verdicts(path), read_audit(marked(flat(tmp_path), **sums)), path)
+
+
+def test_of_another_audit_a_verdict_that_does_not_say_on_what_is_refused(tmp_path: Path) -> None:
+    path = on_labels(tmp_path, given="", proposed="")
+    with pytest.raises(DataError, match="of the audit 'other'"):
+        check_verdicts(read_verdicts(path), read_audit(marked(flat(tmp_path))), path)

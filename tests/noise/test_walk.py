@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,3 +120,16 @@ def test_the_mask_given_stays_as_it_is() -> None:
 def test_a_flip_too_rare_for_64_bits_never_happens() -> None:
     mask = drawn((12, 12), 0)
     assert np.array_equal(walk(mask, np.random.default_rng(0), steps=1000, expand=0.5, flip=1e-300), mask)
+
+
+def test_where_no_cache_can_be_written_the_walk_is_compiled_without_one(tmp_path):
+    code = (
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"  # as if package, HOME and temporary folder were read-only
+        "import numpy as np\n"
+        "from labelmend.noise.walk import walk\n"
+        "mask = np.pad(np.ones((6, 6), bool), 5)\n"
+        "assert walk(mask, np.random.default_rng(0), steps=3, expand=1.0, flip=1.0).sum() > 36\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -33,7 +33,8 @@ const content = more => ({
   kind: "labelmend verdicts", version: 1, audit: audit.id, reviewer: $("reviewer").value, saved: new Date().toISOString(),
   verdicts: cases.flatMap(row => {
     const entry = decided.get(row.case);
-    return entry && (more || entry.verdict) ? [{ case: row.case, verdict: entry.verdict, at: entry.at, note: entry.note }] : [];
+    const seen = { given: row.given, proposed: row.proposed };  // what labels the verdict is on
+    return entry && (more || entry.verdict) ? [{ case: row.case, verdict: entry.verdict, at: entry.at, note: entry.note, ...seen }] : [];
   }),
   ...more,
 });
@@ -59,6 +60,11 @@ function merge(found) {  // the newest word on each case counts
     taken += 1;
   }
   return taken;
+}
+
+function sameLabels(row) {  // whether a verdict is on the labels and the proposal that this page shows
+  const here = cases[indexOf.get(row.case)];
+  return here !== undefined && row.given === here.given && (row.proposed ?? "") === here.proposed;
 }
 
 function restore() {
@@ -89,12 +95,14 @@ async function load(file) {
   let found = null;
   try { found = JSON.parse(await file.text()); } catch { /* told below */ }
   if (found?.kind !== "labelmend verdicts" || found.version !== 1) return say("This file holds no verdicts.");
-  if (found.audit !== audit.id) return say("These verdicts are of another audit.");
-  const taken = merge(found.verdicts);
+  const all = Array.isArray(found.verdicts) ? found.verdicts : [], own = found.audit === audit.id;
+  const holding = all.filter(row => row?.given ? sameLabels(row) : own);
+  if (!own && !holding.length) return say("These verdicts are of another audit, on other labels.");
+  const taken = merge(holding), lost = all.length - holding.length;
   if (!$("reviewer").value) $("reviewer").value = String(found.reviewer ?? "");
   save();
   refresh();
-  say(`${taken} verdicts loaded; newer ones of this page were kept.`);
+  say(`${taken} verdicts loaded; newer ones of this page were kept.${lost ? ` ${lost} are on other labels: decide these cases anew.` : ""}`);
 }
 
 function put(index, entry) {

@@ -120,6 +120,8 @@ def _index(audit: Audit) -> dict[str, Any]:
                 "reason": row.reason,
                 "annotator": row.annotator,
                 "proposal": bool(row.proposal),
+                "given": row.checksum,
+                "proposed": row.proposal_checksum,
                 "findings": [
                     {"kind": f.kind, "class": f.class_name, "other": f.other, "reason": f.reason}
                     for f in row.findings

@@ -74,11 +74,12 @@ class Example:
     told: str
 
 
-def write_seed_page(folder: str | Path) -> Path:
+def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Path:
     """Write FOLDER/report.html from what `labelmend.seed` wrote there; nothing else is read.
 
     Args:
-        folder: the folder of the masks.
+        folder: what `labelmend seed` wrote.
+        labels: where its masks will lie, for the command that trains on them; None: where they are.
 
     Raises:
         UnreadableFileError: summary.json or the maps of a case are not there or hold something else.
@@ -93,7 +94,7 @@ def write_seed_page(folder: str | Path) -> Path:
             for case in found["cases"]
             if case["heat"] is not None
         ]
-        page = render_seeds(found, examples, folder.resolve() / "labels")
+        page = render_seeds(found, examples, Path(labels or folder / "labels").resolve())
     except (OSError, ValueError, LookupError, TypeError, UndefinedError, BadZipFile) as error:
         raise UnreadableFileError(
             f"{folder} holds no finished masks from tags ({error}): run labelmend seed again"

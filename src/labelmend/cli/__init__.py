@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from labelmend import __version__
+from labelmend.cli.patient_stream import patient_output
 from labelmend.errors import LabelmendError
+from labelmend.runtime.stopping import StoppedError, stoppable
 
 VERBS = {
     "train": "train on noisy masks and write corrected ones",
@@ -24,13 +27,22 @@ VERBS = {
     "demo": "the main job on drawn radiographs, no data needed",
 }
 
-GOES_ON = ("train", "simulate")
-"""Verbs that keep what is done when they are stopped."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 if it went well, 2 with one clear sentence on bad input."""
+    """Run one verb: 0 if it went well, 2 with one sentence on bad input, 128 + n if signal n stopped it."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    with patient_output() as out:
+        code = _main(argv)
+        out.flush()
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
+            kept = "; all files are written" if code == 0 else ""
+            reason = f"standard output cannot be written ({out.error.strerror})"
+            print(f"labelmend: {reason}{kept}", file=sys.stderr)
+            return code or 2
+    return code
+
+
+def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
         return 0
@@ -41,17 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         print(f"labelmend: no verb called {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
         return 2
-    module = cli_module(verb)
-    arguments = module.parser().parse_args(rest)
+    goes_on = False
     try:
-        return module.run(arguments)
+        with stoppable():
+            module = cli_module(verb)
+            goes_on = getattr(module, "GOES_ON", False)
+            return module.run(module.parser().parse_args(rest))
     except LabelmendError as error:
         print(f"labelmend {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        advice = "the same command goes on from here" if verb in GOES_ON else "the same command begins anew"
-        print(f"labelmend {verb}: stopped; {advice}", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, StoppedError) as stopped:
+        parallel = sys.modules.get("labelmend.engine.parallel")
+        if parallel is not None:
+            parallel.end_workers()
+        advice = "goes on from here" if goes_on else "begins anew"
+        print(f"labelmend {verb}: stopped; the same command {advice}", file=sys.stderr)
+        return 128 + (stopped.number if isinstance(stopped, StoppedError) else signal.SIGINT)
 
 
 def cli_module(verb: str) -> ModuleType:

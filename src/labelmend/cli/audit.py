@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
@@ -12,10 +12,8 @@ from rich.console import Console
 from labelmend.cli.screen import Bars, sentences, table
 from labelmend.engine.audit import audit_labels
 from labelmend.engine.audit_result import PAGE, AuditResult
-from labelmend.engine.audit_shards import Waiting
 from labelmend.engine.audit_words import NAMES
 from labelmend.io.array_axes import ORDER_HELP, OrderSetting
-from labelmend.io.audit_folder import AUDIT
 
 MOST_CASES = 10
 
@@ -65,42 +63,34 @@ def parser() -> ArgumentParser:
     add("--jobs", type=int, default=1, help="worker processes; -1 takes every core")
     add("--backend", type=str, default="loky", help="loky: this machine; ray: the Ray cluster at RAY_ADDRESS")
     add(
-        "--shard",
-        type=str,
-        default="1/1",
-        help="i/n: do the i-th of n parts; all n may run at once into one --out. Run each again until the "
-        "audit is whole: twice, with --calibrate three times",
+        "--overwrite",
+        type=bool,
+        default=False,
+        help="replace an audit that --out holds; verdicts on it stay good where labels and proposal stay",
     )
     return new
 
 
 def run(arguments: Namespace) -> int:
-    """Audit, print the worst cases, and say where the page is; of a shard, whom it waits for."""
+    """Audit, print the worst cases, and say where the page is."""
+    from labelmend.audit.review_page import write_review
+
     names = (
         "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "annotators",
-        "calibrate", "parquet", "proposals", "jobs", "backend", "shard",
+        "calibrate", "parquet", "proposals", "jobs", "backend", "overwrite",
     )  # fmt: skip
-    out, console = Path(arguments.out), Console(highlight=False, soft_wrap=True)
-    was_whole = (out / AUDIT).exists()
+    console = Console(highlight=False, soft_wrap=True)
     with Bars(transient=True) as bars:
         counts: dict[str, Callable[[str, int], None]] = {}
         found = audit_labels(
             arguments.labels,
             **{name: arguments[name] for name in names},
+            page=partial(write_review, on_case=bars.counting("drawing")) if arguments.page else None,
             on_case=lambda stage, case, n: counts.setdefault(stage, bars.counting(stage))(case, n),
         )
-        if isinstance(found, Waiting):
-            console.print(str(found), markup=False)
-            return 0
-        if not found.written:
-            console.print(f"{out} holds the whole audit: the shards have been joined.", markup=False)
-        show(found)
-        # Of several shards the one that joined them draws; if that was killed, whoever comes later.
-        if arguments.page and (found.written or (was_whole and not (out / PAGE).exists())):
-            from labelmend.audit.review_page import write_review
-
-            page = write_review(found.folder, on_case=bars.counting("drawing"))
-            console.print(f"\nreview  {page}", markup=False)
+    show(found)
+    if arguments.page:
+        console.print(f"\nreview  {found.folder / PAGE}", markup=False)
     return 0
 
 

@@ -8,6 +8,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from labelmend.cli.screen import Bars, print_run, table
 
+GOES_ON = True
+"""Stopped, it keeps what is done, and the same command goes on from there."""
+
 
 def parser() -> ArgumentParser:
     """Arguments of the verb."""

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from labelmend.audit.transition import percent, span, write_transition_page
 from labelmend.cli.screen import sentences, table
-from labelmend.engine.estimate import COUNTED, Estimate, Model, estimate
+from labelmend.engine.estimate import COUNTED, PAGE, Estimate, Model, estimate
 from labelmend.transition.fmi import Divergence
 from labelmend.transition.neighbours import Backend
 
@@ -64,11 +64,12 @@ def run(arguments: Namespace) -> int:
         drop=arguments.drop,
         groups=arguments.groups,
         out=arguments.out,
+        page=write_transition_page,
         **{name: arguments[name] for name in names},
     )
     show(found)
     if arguments.out is not None:
-        print(f"\nreport  {write_transition_page(Path(arguments.out))}")
+        print(f"\nreport  {Path(arguments.out) / PAGE}")
     return 0
 
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from labelmend.audit.noise_fit import write_noise_page
 from labelmend.cli.evaluate import add_label_flags, class_values
 from labelmend.cli.screen import Bars, table
-from labelmend.engine.fit_noise import ClassNoise, NoiseFit, RatersFit, fit_noise, fit_rater_noise
+from labelmend.engine.fit_noise import PAGE, ClassNoise, NoiseFit, RatersFit, fit_noise, fit_rater_noise
 from labelmend.errors import ConfigError
 from labelmend.fitting.intervals import Interval
 from labelmend.fitting.markov import flags
@@ -57,6 +57,7 @@ def run(arguments: Namespace) -> int:
         "n_boot": arguments.n_boot,
         "level": arguments.level,
         "seed": arguments.seed,
+        "page": write_noise_page,
     }
     with Bars(transient=True) as bars:
         if arguments.raters:
@@ -87,7 +88,7 @@ def run(arguments: Namespace) -> int:
             )
     show(found)
     if arguments.out is not None:
-        print(f"\npage  {write_noise_page(Path(arguments.out))}")
+        print(f"\npage  {Path(arguments.out) / PAGE}")
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
@@ -105,14 +107,20 @@ def run(arguments: Namespace) -> int:
     """Make the masks, write the report, and say what to know and where everything lies."""
     from labelmend.audit.seed_page import write_seed_page
     from labelmend.engine.seed import seed
+    from labelmend.engine.seed_folder import LABELS, PAGE
 
     settings = {
         key: value for key, value in arguments.as_dict().items() if key not in ("config", *POSITIONAL)
     }
     with Bars() as bars:
-        result = seed(*(arguments[name] for name in POSITIONAL), **settings, on_tick=bars.on_tick)
+        result = seed(
+            *(arguments[name] for name in POSITIONAL),
+            **settings,
+            page=partial(write_seed_page, labels=Path(arguments.out) / LABELS),
+            on_tick=bars.on_tick,
+        )
     show(result.summary)
-    print(f"\nmasks   {result.labels}\nreport  {write_seed_page(result.folder)}")
+    print(f"\nmasks   {result.labels}\nreport  {result.folder / PAGE}")
     labels = shlex.quote(str(result.labels.resolve()))
     print(f"\nTrain on them with: labelmend train DATA --labels {labels} --method adele --out RUN")
     return 0

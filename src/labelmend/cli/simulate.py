@@ -10,6 +10,9 @@ from labelmend.cli.screen import Bars
 from labelmend.engine.simulate import mean_dice_by_rater, simulate
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
 
+GOES_ON = True
+"""Stopped, it keeps what is done, and the same command goes on from there."""
+
 
 def parser() -> ChoiceParser:
     """The arguments of the verb."""

@@ -11,6 +11,9 @@ from labelmend.cli.screen import Bars, print_run
 from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
 from labelmend.methods.registry import METHODS
 
+GOES_ON = True
+"""Stopped, it keeps what is done, and the same command goes on from there."""
+
 
 def parser() -> ChoiceParser:
     """Arguments of the verb: the fields of TrainConfig, and a method with its own."""

@@ -1,4 +1,4 @@
-"""The files of an audit: written from what its passes found, and read back."""
+"""The files of an audit: written from what its passes found."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from labelmend.engine import audit_words as words
 from labelmend.engine.audit_axes import reversed_axes
 from labelmend.engine.audit_rows import Counted, Told
 from labelmend.engine.audit_source import Source
-from labelmend.io import write_csv, write_json, write_text
-from labelmend.io.atomic import read_lines
-from labelmend.io.audit_folder import AUDIT, CASES, FINDINGS, read_audit
+from labelmend.io import checksum, write_csv, write_json, write_text
+from labelmend.io.audit_folder import AUDIT, CASES, FINDINGS
 from labelmend.io.parquet import write_parquet
 
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
@@ -37,15 +36,12 @@ class AuditResult:
         facts: the content of audit.json.
         cases: rows of cases.jsonl, worst first.
         findings: per case its findings.
-        written: whether this very run wrote the files; False for a shard that found all of it joined already,
-            whose findings are then those of the files, to six digits.
     """
 
     folder: Path
     facts: Mapping[str, Any]
     cases: tuple[Mapping[str, Any], ...]
     findings: Mapping[str, tuple[Finding, ...]] = field(repr=False)
-    written: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +77,14 @@ def write_result(out: Path, found: Found, *, parquet: bool = False) -> AuditResu
     """
     cases, told = found.source.cases, found.told
     order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
-    rows = [_row(found, i, rank) for rank, i in enumerate(order, start=1)]
+    rows = [_row(out, found, i, rank) for rank, i in enumerate(order, start=1)]
     findings = {cases[i]: told[i].findings for i in order}
     flat = [
         {"case": case, "number": number, **dataclasses.asdict(finding)}
         for case, own in findings.items()
         for number, finding in enumerate(own, start=1)
     ]
-    facts = _facts(found)
+    facts = _facts(found, rows)
     write_text(out / CASES, _lines(rows))
     write_text(out / FINDINGS, _lines(flat))
     columns = ["case", "number", *(f.name for f in dataclasses.fields(Finding))]
@@ -101,33 +97,7 @@ def write_result(out: Path, found: Found, *, parquet: bool = False) -> AuditResu
     return AuditResult(out, facts, tuple(rows), findings)
 
 
-def read_result(out: Path) -> AuditResult:
-    """What an earlier run wrote.
-
-    Raises:
-        MissingDataError, UnreadableFileError: there is no finished audit.
-    """
-    audit = read_audit(out)
-    rows = tuple(json.loads(line) for line in read_lines(out / CASES))
-    findings: dict[str, list[Finding]] = {row["case"]: [] for row in rows}
-    for line in read_lines(out / FINDINGS):
-        row = json.loads(line)
-        findings[row["case"]].append(_finding(row))
-    told = {case: tuple(own) for case, own in findings.items()}
-    return AuditResult(out, audit.facts, rows, told, written=False)
-
-
-def what_was_audited(source: Source, *, calibrated: bool) -> dict[str, Any]:
-    """The entries of audit.json that are known before anything is counted."""
-    return {
-        "version": __version__,
-        **source.description(),
-        "n_cases": len(source.cases),
-        "settings": {"calibrate": calibrated, "images": source.images is not None},
-    }
-
-
-def _row(found: Found, i: int, rank: int) -> dict[str, Any]:
+def _row(out: Path, found: Found, i: int, rank: int) -> dict[str, Any]:
     """A line of cases.jsonl."""
     source, told, case = found.source, found.told[i], found.source.cases[i]
     return {
@@ -140,18 +110,21 @@ def _row(found: Found, i: int, rank: int) -> dict[str, Any]:
         "image": source.image_name(case),
         "proposal": list(told.proposal),
         "checksum": found.counted[i].checksum,
+        "proposal_checksum": checksum(*(out / file for file in told.proposal)) if told.proposal else "",
         "n_findings": len(told.findings),
         "classes": _class_numbers(source.classes, found.counted[i].numbers),
     }
 
 
-def _facts(found: Found) -> dict[str, Any]:
+def _facts(found: Found, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of audit.json."""
     source, usual, calibrated = found.source, found.usual, found.calibrated
-    about, calibration = what_was_audited(source, calibrated=calibrated), usual.calibration
-    digest = hashlib.sha256(json.dumps([__version__, about["settings"], source.description()]).encode())
+    calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.images is not None}
+    digest = hashlib.sha256(json.dumps([__version__, settings, source.description()]).encode())
     for row, case in zip(found.counted, found.told, strict=True):
         digest.update(f"{row.checksum} {case.score:.6f} {case.proposal}".encode())
+    for row_written in rows:
+        digest.update(row_written["proposal_checksum"].encode())
     return {
         "kind": "audit",
         "version": __version__,
@@ -159,7 +132,7 @@ def _facts(found: Found) -> dict[str, Any]:
         **source.description(),
         "unit": found.counted[0].unit,
         "n_cases": len(found.counted),
-        "settings": about["settings"],
+        "settings": settings,
         "statistics": {
             name: dict(zip(source.classes, map(_number, getattr(usual, name)), strict=True))
             for name in ("far", "far_spread", "offset_mm", "offset_spread", "edge_mm", "edge_spread")
@@ -177,14 +150,6 @@ def _facts(found: Found) -> dict[str, Any]:
         "notes": [*source.notes],
         "assumptions": words.assumptions(with_images=source.images is not None),
     }
-
-
-def _finding(row: Mapping[str, Any]) -> Finding:
-    """A finding from its line in findings.jsonl."""
-    own = {field.name: row[field.name] for field in dataclasses.fields(Finding)}
-    box = None if row["box"] is None else tuple((start, stop) for start, stop in row["box"])
-    sizes = {name: math.nan if row[name] is None else row[name] for name in ("size_mm", "offset_mm")}
-    return Finding(**{**own, **sizes, "box": box})
 
 
 def _class_numbers(classes: Sequence[str], numbers: CaseNumbers) -> dict[str, dict[str, float | None]]:

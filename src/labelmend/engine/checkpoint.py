@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,19 @@ def read_model(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def _pack(value: Any) -> Any:
-    """Numpy arrays as tensors under a marked key: weights-only loading knows tensors, not numpy."""
+    """Numpy arrays as tensors under a marked key: weights-only loading knows tensors, not numpy.
+
+    Equal texts become one object: a pickle tells which objects are the same, and a run that was taken up
+    again would leave other bytes than one that was not.
+    """
+    if type(value) is str:
+        return sys.intern(value)
     if isinstance(value, np.ndarray):
         return {"__numpy__": torch.from_numpy(np.array(value, order="C"))}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {key: _pack(item) for key, item in value.items()}
+        return {_pack(key): _pack(item) for key, item in value.items()}
     return [_pack(item) for item in value] if isinstance(value, list | tuple) else value
 
 

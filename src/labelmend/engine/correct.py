@@ -28,13 +28,12 @@ from labelmend.engine.correct_methods import Known, check_able, proposals, self_
 from labelmend.engine.correct_outputs import files_of, home_of, ignore_value, parent_of, write_labels
 from labelmend.engine.correct_trusted import Trusted, open_trusted
 from labelmend.engine.labels import check_revision
-from labelmend.engine.result_folder import check_result_folder
 from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
 from labelmend.io.array_axes import OrderSetting
-from labelmend.io.whole_folder import whole_folder
 from labelmend.methods.base import Facts, Method, hyper_parameters, tasks
 from labelmend.methods.registry import method_name
+from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import FloatArray, LabelMap, Predicted, Revision
 
 MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
@@ -123,7 +122,7 @@ def correct(
         source.probabilities,
         *(Path(p) for p in (clean, clean_probabilities) if p),
     ]
-    check_result_folder(out, (), folders=[path for path in read if path.is_dir()])
+    check_output(out, (), folders=[path for path in read if path.is_dir()])
     trusted = open_trusted(source, clean, clean_probabilities)
     work = _Work(source, method, trusted, on_case)
     with whole_folder(out) as folder:

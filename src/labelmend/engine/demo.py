@@ -22,6 +22,7 @@ from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.metrics import dice
 from labelmend.noise import MarkovNoise, Preset
 from labelmend.phantom import PHANTOM_CLASSES, draw_phantom
+from labelmend.runtime.output_folder import kept_folder
 
 SIZE_PX = 96
 N_TRAIN, N_TRUSTED, N_TEST = 48, 5, 24
@@ -64,6 +65,12 @@ def demo(
         seed: of pictures, noise and training.
         on_tick: told of progress.
     """
+    with kept_folder(out):
+        return _demo(out, epochs, seed, on_tick)
+
+
+def _demo(out: Path, epochs: int, seed: int, on_tick: Callable[[Tick], None]) -> DemoResult:
+    """What `demo` does in its folder."""
     data = draw_data(out / "data", seed)
     common: dict[str, Any] = {"data": str(data), "epochs": epochs, "seed": seed, "average_shift": 2}
     common |= {"cases": str(data / "train.txt"), "device": "cpu", "threads": 1}

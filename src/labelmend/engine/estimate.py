@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from labelmend import __version__
 from labelmend.engine.estimate_words import ASSUMED, ASSUMED_BY_BOTH, done_to, doubts
-from labelmend.engine.result_folder import check_result_folder
 from labelmend.errors import ConfigError
 from labelmend.fitting.intervals import percentiles
 from labelmend.io import Table, read_arrays, read_table, write_csv, write_json
+from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.transition.anchor import prior_of
 from labelmend.transition.fmi import Divergence
 from labelmend.transition.matrix import inverse_matrix
@@ -26,6 +27,7 @@ from labelmend.transition.neighbours import Backend
 from labelmend.types import FloatArray
 
 RESULT, MATRIX, SUSPECTS, PAGE = "transition.json", "transition.csv", "suspects.csv", "report.html"
+OWN = (RESULT, MATRIX, SUSPECTS, PAGE)
 
 Model = Literal["anchors", "hoc"]
 METHODS: tuple[Model, ...] = ("anchors", "hoc")
@@ -145,16 +147,16 @@ class Estimate:
         }
 
     def write(self, out: str | Path) -> None:
-        """Write transition.json, transition.csv and suspects.csv, each whole or not at all.
-
-        What an earlier estimate left goes first, so that files of two estimates are never taken for one.
+        """Write transition.json, transition.csv and suspects.csv: all of them or none.
 
         Args:
-            out: the folder.
+            out: a folder that is new, empty, or holds an earlier estimate.
         """
-        out = Path(out)
-        for name in (PAGE, RESULT, MATRIX, SUSPECTS):
-            (out / name).unlink(missing_ok=True)
+        with whole_folder(out, OWN) as folder:
+            self.fill(folder)
+
+    def fill(self, out: Path) -> None:
+        """Write the files into a folder."""
         rows = zip(self.classes, self.matrix.tolist(), strict=True)
         write_csv(out / MATRIX, ("true", *self.classes), ([name, *row] for name, row in rows))
         columns = [f.name for f in dataclasses.fields(Suspect)]
@@ -178,6 +180,7 @@ def estimate(
     n_boot: int = 100,
     level: float = 0.95,
     seed: int = 0,
+    page: Callable[[Path], object] | None = None,
 ) -> Estimate:
     """Estimate the transition matrix of wrong labels, and which labels are wrong, from the labels alone.
 
@@ -198,6 +201,7 @@ def estimate(
         n_boot: how many times the estimate is drawn anew for intervals; 0: none.
         level: of the intervals.
         seed: of everything random.
+        page: called with the folder before it gets its name, to write a page into it.
 
     Raises:
         DataError: the data cannot be used. ConfigError: a setting cannot. OutputError: `out` holds something
@@ -211,23 +215,26 @@ def estimate(
         raise ConfigError(f"level must lie between 0 and 1, got {level}")
     sources = _sources(table, target, features, labels, drop)
     files = [*sources, *([Path(groups)] if groups is not None and table is None else [])]
-    check_result_folder(out, (RESULT, MATRIX, SUSPECTS, PAGE), files=files)
-    if table is not None:
-        data = read_table(table, str(target), drop=drop, groups=None if groups is None else str(groups))
-    else:
-        data = read_arrays(sources[0], sources[1], groups)
-    settings = {
-        "method": method, "f": f, "n_neighbors": n_neighbors, "backend": backend, "n_boot": n_boot,
-        "level": level, "seed": seed,
-    }  # fmt: skip
-    source = {
-        "files": [str(path.resolve()) for path in sources],
-        "target": target,
-        "groups": None if groups is None else str(groups),
-    }
-    found = _estimated(data, source, settings)
-    if out is not None:
-        found.write(out)
+    check_output(out, OWN, files=files)
+    with whole_folder(out, OWN) if out is not None else nullcontext() as folder:
+        if table is not None:
+            data = read_table(table, str(target), drop=drop, groups=None if groups is None else str(groups))
+        else:
+            data = read_arrays(sources[0], sources[1], groups)
+        settings = {
+            "method": method, "f": f, "n_neighbors": n_neighbors, "backend": backend, "n_boot": n_boot,
+            "level": level, "seed": seed,
+        }  # fmt: skip
+        source = {
+            "files": [str(path.resolve()) for path in sources],
+            "target": target,
+            "groups": None if groups is None else str(groups),
+        }
+        found = _estimated(data, source, settings)
+        if folder is not None:
+            found.fill(folder)
+            if page is not None:
+                page(folder)
     return found
 
 

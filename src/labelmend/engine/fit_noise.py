@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from labelmend.engine.evaluate import common_grid, common_unit, open_pair
-from labelmend.engine.result_folder import check_result_folder
 from labelmend.errors import ConfigError, MissingDataError
 from labelmend.fitting.displacement import Displacement, Pair
 from labelmend.fitting.intervals import Interval
 from labelmend.fitting.markov import MarkovFit, fit_markov, flags, summarise_displacements
 from labelmend.fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
 from labelmend.io import LabelFolder, open_labels, write_json
+from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray, Grid, LabelMap
 
 RESULT, PAGE = "fit.json", "fit.html"
@@ -143,6 +144,7 @@ def fit_noise(
     level: float = 0.95,
     max_cases: int = 200,
     seed: int = 0,
+    page: Callable[[Path], object] | None = None,
     on_case: OnCase = lambda case, n_cases: None,
     on_point: Callable[[str, str, int], None] = lambda name, text, total: None,
 ) -> NoiseFit:
@@ -166,6 +168,7 @@ def fit_noise(
         level: of the intervals.
         max_cases: simulate on at most so many cases.
         seed: of everything random.
+        page: called with the folder before it gets its name, to write a page into it.
         on_case: called with (case id, number of cases) after each case is measured.
         on_point: called with (class, what, number of points) after each simulated design point.
 
@@ -175,41 +178,39 @@ def fit_noise(
         OutputError: `out` holds something else.
     """
     given, clean = Path(given), Path(clean)
-    check_out(out, (given, clean))
-    ours, theirs = open_pair(given, clean, classes, ignore, spacing_mm)
-    names, units = theirs.classes, {}
-    pairs: dict[str, list[Pair]] = {name: [] for name in names}
-    measured: dict[str, list[Displacement]] = {name: [] for name in names}
-    for case in ours.cases:
-        drawn, truth = ours.read(case), theirs.read(case)
-        grid = _grid(drawn, truth, ours, theirs, case)
-        units[case] = grid.unit
-        ignored = drawn.ignored() | truth.ignored()
-        for name in truth.classes:
-            mask = truth.mask(name)
-            pair = Pair(drawn.mask(name), mask, grid.spacing_mm, ignored if ignored.any() else None)
-            pairs[name].append(pair)
-            measured[name].append(pair.against_clean(pair.given))
-        on_case(case, len(ours.cases))
-    unit = common_unit(units)
-    more = (flip / 2, min(2 * flip, 1.0)) if flips is None else tuple(flips)
-    found = []
-    for name in names:
-        if not any(math.isfinite(d.bias_mm) for d in measured[name]):
-            raise MissingDataError(
-                f"class {name!r} has no boundary in both {given} and {clean} in any case: nothing to fit. "
-                "Leave it out with --classes"
-            )
-        fit = fit_markov(
-            pairs[name], measured[name], flip=flip, flips=more, speckle=speckle, smooth=smooth, n_boot=n_boot,
-            level=level, max_cases=max_cases, seed=seed,
-            on_point=partial(on_point, name),
-        )  # fmt: skip
-        summary = summarise_displacements(measured[name], n_boot=n_boot, level=level, seed=seed)
-        found.append(ClassNoise(name, ours.cases, tuple(measured[name]), summary, fit))
-    result = NoiseFit(given, clean, unit, level, tuple(found))
-    if out is not None:
-        write_json(Path(out) / RESULT, result.as_dict())
+    with _result_folder(out, (given, clean), page) as write:
+        ours, theirs = open_pair(given, clean, classes, ignore, spacing_mm)
+        names, units = theirs.classes, {}
+        pairs: dict[str, list[Pair]] = {name: [] for name in names}
+        measured: dict[str, list[Displacement]] = {name: [] for name in names}
+        for case in ours.cases:
+            drawn, truth = ours.read(case), theirs.read(case)
+            grid = _grid(drawn, truth, ours, theirs, case)
+            units[case] = grid.unit
+            ignored = drawn.ignored() | truth.ignored()
+            for name in truth.classes:
+                mask = truth.mask(name)
+                pair = Pair(drawn.mask(name), mask, grid.spacing_mm, ignored if ignored.any() else None)
+                pairs[name].append(pair)
+                measured[name].append(pair.against_clean(pair.given))
+            on_case(case, len(ours.cases))
+        unit = common_unit(units)
+        more = (flip / 2, min(2 * flip, 1.0)) if flips is None else tuple(flips)
+        found = []
+        for name in names:
+            if not any(math.isfinite(d.bias_mm) for d in measured[name]):
+                raise MissingDataError(
+                    f"class {name!r} has no boundary in both {given} and {clean} in any case: nothing to "
+                    "fit. Leave it out with --classes"
+                )
+            fit = fit_markov(
+                pairs[name], measured[name], flip=flip, flips=more, speckle=speckle, smooth=smooth,
+                n_boot=n_boot, level=level, max_cases=max_cases, seed=seed, on_point=partial(on_point, name),
+            )  # fmt: skip
+            summary = summarise_displacements(measured[name], n_boot=n_boot, level=level, seed=seed)
+            found.append(ClassNoise(name, ours.cases, tuple(measured[name]), summary, fit))
+        result = NoiseFit(given, clean, unit, level, tuple(found))
+        write(result)
     return result
 
 
@@ -223,6 +224,7 @@ def fit_rater_noise(
     n_boot: int = 500,
     level: float = 0.95,
     seed: int = 0,
+    page: Callable[[Path], object] | None = None,
     on_case: OnCase = lambda case, n_cases: None,
 ) -> RatersFit:
     """Bias and roughness of each annotator, from label folders of the same cases and no truth.
@@ -239,6 +241,7 @@ def fit_rater_noise(
         n_boot: how many times the cases are drawn for intervals.
         level: of the intervals.
         seed: of the draws.
+        page: called with the folder before it gets its name, to write a page into it.
         on_case: called with (case id, number of cases) after each case.
 
     Raises:
@@ -252,34 +255,34 @@ def fit_rater_noise(
         raise ConfigError(
             f"got {len(paths)} annotator folders ({', '.join(map(str, paths))}): give two or more, none twice"
         )
-    check_out(out, paths)
-    opened = [_open_shared(path, paths[0], classes, ignore, spacing_mm) for path in paths]
-    counts: dict[str, int] = {}
-    for folder in opened:
-        counts |= {case: counts.get(case, 0) + 1 for case in folder.cases}
-    cases = sorted(case for case, n in counts.items() if n > 1)
-    if not cases:
-        raise MissingDataError(
-            f"no case is in two of the folders {', '.join(map(str, paths))}: annotators are compared on the "
-            "same cases, with the same file names"
-        )
-    names, units = opened[0].classes, {}
-    found: dict[str, list[Comparisons]] = {name: [] for name in names}
-    for case in cases:
-        holders = [folder if case in folder.files else None for folder in opened]
-        labels = [None if folder is None else folder.read(case) for folder in holders]
-        grid = _one_grid(labels, holders, case)
-        units[case] = grid.unit
-        for name in names:
-            found[name].append(compare_raters(_masks_of(labels, name), grid.spacing_mm))
-        on_case(case, len(cases))
-    raters = rater_names(paths)
-    fits = {
-        name: fit_raters(gather(found[name]), raters, n_boot=n_boot, level=level, seed=seed) for name in names
-    }
-    result = RatersFit(paths, common_unit(units), level, len(cases), fits)
-    if out is not None:
-        write_json(Path(out) / RESULT, result.as_dict())
+    with _result_folder(out, paths, page) as write:
+        opened = [_open_shared(path, paths[0], classes, ignore, spacing_mm) for path in paths]
+        counts: dict[str, int] = {}
+        for folder in opened:
+            counts |= {case: counts.get(case, 0) + 1 for case in folder.cases}
+        cases = sorted(case for case, n in counts.items() if n > 1)
+        if not cases:
+            raise MissingDataError(
+                f"no case is in two of the folders {', '.join(map(str, paths))}: annotators are compared on "
+                "the same cases, with the same file names"
+            )
+        names, units = opened[0].classes, {}
+        found: dict[str, list[Comparisons]] = {name: [] for name in names}
+        for case in cases:
+            holders = [folder if case in folder.files else None for folder in opened]
+            labels = [None if folder is None else folder.read(case) for folder in holders]
+            grid = _one_grid(labels, holders, case)
+            units[case] = grid.unit
+            for name in names:
+                found[name].append(compare_raters(_masks_of(labels, name), grid.spacing_mm))
+            on_case(case, len(cases))
+        raters = rater_names(paths)
+        fits = {
+            name: fit_raters(gather(found[name]), raters, n_boot=n_boot, level=level, seed=seed)
+            for name in names
+        }
+        result = RatersFit(paths, common_unit(units), level, len(cases), fits)
+        write(result)
     return result
 
 
@@ -293,9 +296,23 @@ def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(map(str, paths))
 
 
-def check_out(out: str | Path | None, sources: Sequence[Path]) -> None:
-    """Raise an OutputError unless `out` is new, empty, or holds nothing but an earlier fit."""
-    check_result_folder(out, (RESULT, PAGE), folders=sources)
+@contextmanager
+def _result_folder(
+    out: str | Path | None, sources: Sequence[Path], page: Callable[[Path], object] | None
+) -> Iterator[Callable[[NoiseFit | RatersFit], None]]:
+    """What writes the result: into a folder that is new, empty or holds an earlier fit, or nowhere."""
+    if out is None:
+        yield lambda result: None
+        return
+    check_output(out, (RESULT, PAGE), folders=sources)
+    with whole_folder(out, (RESULT, PAGE)) as folder:
+
+        def write(result: NoiseFit | RatersFit) -> None:
+            write_json(folder / RESULT, result.as_dict())
+            if page is not None:
+                page(folder)
+
+        yield write
 
 
 def _open_shared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,12 @@ from labelmend.io import (
 )
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import method_name
+from labelmend.runtime.output_folder import check_output, names_in
 
 if TYPE_CHECKING:
     from labelmend.engine.run import Run
+
+MANIFEST = "manifest.jsonl"
 
 MACHINE_SETTINGS = ("out", "workers", "cache_gib")
 """Settings that may change between an interrupted start and the next: no bit of the result depends on them.
@@ -64,8 +68,7 @@ def check_out(config: TrainConfig, method: Method) -> None:
     if not config.out:
         raise ConfigError("no output folder was given: say --out RUN")
     folder = Path(config.out)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file: choose another --out")
+    check_output(folder, names_in(folder))
     if (folder / "config.yaml").exists():
         import yaml
 
@@ -75,8 +78,13 @@ def check_out(config: TrainConfig, method: Method) -> None:
             raise OutputError(
                 f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): choose another --out"
             )
-    elif folder.exists() and any(not p.name.startswith(".part-") for p in folder.iterdir()):
-        raise OutputError(f"{folder} is not empty and holds no run: choose another --out")
+    else:
+        check_output(folder)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes, of those that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def open_run(config: TrainConfig, method: Method) -> None:
@@ -110,9 +118,13 @@ def trim_metrics(folder: Path, round_number: int, epochs_done: int, is_main: boo
 def write_outputs(run: Run) -> RunResult:
     """Model, corrected labels, manifest and summary of a finished run; parts that are there already stay."""
     folder, summary_path = run.folder, run.folder / "summary.json"
-    if run.accelerator.is_main_process and not summary_path.exists():
+    if run.accelerator.is_main_process and not (summary_path.exists() and not _gone(folder)):
         save_model(folder, run.networks[0], card_to_json(run.card, _final_correction(run)))
         cases = _write_labels(run)
+        if len(read_manifest(folder / MANIFEST)) < len(cases) or _gone(folder):
+            raise OutputError(
+                f"labels in {folder} were removed while others were written: run the same command again"
+            )
         write_json(summary_path, _summary(run, cases))
     run.accelerator.wait_for_everyone()
     summary = json.loads(summary_path.read_text())
@@ -135,7 +147,7 @@ def _final_correction(run: Run) -> dict[str, Any] | None:
 
 def _write_labels(run: Run) -> list[dict[str, Any]]:
     """Corrected labels of every training case with their manifest rows; returns what the revisions said."""
-    training, target, manifest = run.material.training, run.folder / "labels", run.folder / "manifest.jsonl"
+    training, target, manifest = run.material.training, run.folder / "labels", run.folder / MANIFEST
     written = {row.case: row for row in read_manifest(manifest)}
     name, parameters = method_name(run.method), hyper_parameters(run.method)
     cases = []
@@ -167,6 +179,16 @@ def _is_written(row: ManifestRow | None, folder: Path) -> bool:
     if row is None or not all((folder / name).exists() for name in row.files):
         return False
     return checksum(*(folder / name for name in row.files)) == row.checksum
+
+
+def _gone(folder: Path) -> list[str]:
+    """Label files that the manifest lists and that are not there."""
+    return [
+        name
+        for row in read_manifest(folder / MANIFEST)
+        for name in row.files
+        if not (folder / name).is_file()
+    ]
 
 
 def _case_row(case: str, note: dict[str, Any] | None, n_classes: int) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -17,6 +19,8 @@ BACKENDS = ("loky", "ray")
 CHUNK = 512
 # How often a chunk is begun before its workers' deaths are taken for its own fault.
 ATTEMPTS = 4
+# PR_SET_PDEATHSIG of Linux: the signal that a process gets when its parent ends.
+_DEATH_SIGNAL = 1
 
 
 def each(
@@ -45,11 +49,25 @@ def each(
         return
     deaths = _deaths(backend)
     waiting = iter(items)
-    while chunk := list(itertools.islice(waiting, CHUNK * (jobs if jobs > 0 else os.cpu_count() or 1))):
-        for outcome in _survived(function, chunk, jobs, backend, deaths):
-            if isinstance(outcome, LabelmendError):
-                raise outcome
-            yield outcome
+    try:
+        while chunk := list(itertools.islice(waiting, CHUNK * (jobs if jobs > 0 else os.cpu_count() or 1))):
+            for outcome in _survived(function, chunk, jobs, backend, deaths):
+                if isinstance(outcome, LabelmendError):
+                    raise outcome
+                yield outcome
+    except BaseException:
+        if backend == "loky":
+            end_workers()
+        raise
+
+
+def end_workers() -> None:
+    """End the processes of this machine's pool now, if there are any; the next call begins new ones."""
+    from joblib.externals.loky import reusable_executor
+
+    pool = reusable_executor._executor
+    if pool is not None:
+        pool.shutdown(wait=True, kill_workers=True)
 
 
 def check_jobs(jobs: int, backend: str) -> None:
@@ -60,12 +78,29 @@ def check_jobs(jobs: int, backend: str) -> None:
         raise ConfigError(f"no backend called {backend!r}: choose from {', '.join(BACKENDS)}")
 
 
-def _outcome(function: Callable[[Item], Result], item: Item) -> Result | LabelmendError:
-    """The function with its errors as values, since clusters wrap what is raised."""
+def _outcome(function: Callable[[Item], Result], item: Item, parent: int | None) -> Result | LabelmendError:
+    """The function with its errors as values, since clusters wrap what is raised.
+
+    Args:
+        function, item: see `each`.
+        parent: the process that a worker of this machine does not outlive; None of a cluster.
+    """
+    if parent is not None:
+        _end_with(parent)
     try:
         return function(item)
     except LabelmendError as error:
         return error
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is killed, so that it writes nothing beside whoever goes on."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _survived(
@@ -81,9 +116,10 @@ def _survived(
     for attempt in itertools.count(1):
         # Ray's backend hands over results only when all of them are there.
         return_as = "generator" if backend == "loky" else "list"
+        parent = os.getpid() if backend == "loky" else None
         parallel = Parallel(_workers(jobs, backend), backend=backend, return_as=return_as)
         try:
-            for outcome in parallel(delayed(_outcome)(function, item) for item in chunk[n_done:]):
+            for outcome in parallel(delayed(_outcome)(function, item, parent) for item in chunk[n_done:]):
                 n_done += 1
                 yield outcome
             return

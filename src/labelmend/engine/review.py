@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labelmend.engine.correct_outputs import raw_name
-from labelmend.engine.result_folder import check_result_folder
+from labelmend.engine.review_proposals import check_proposals
 from labelmend.engine.review_redrawn import open_redrawn
 from labelmend.errors import ConfigError, DataError, MissingDataError, OutputError
 from labelmend.io import (
@@ -29,8 +29,8 @@ from labelmend.io.coco import CocoLabels
 from labelmend.io.coco_write import Changed
 from labelmend.io.nnunet import LABELS, open_nnunet
 from labelmend.io.verdicts import Verdict, Verdicts, check_verdicts, read_verdicts
-from labelmend.io.whole_folder import whole_folder
 from labelmend.io.worklists import Redraw, write_worklists
+from labelmend.runtime.output_folder import check_output, whole_folder
 
 MANIFEST, NAMES, WORKLIST, METHOD = "manifest.jsonl", "dataset.json", "worklist", "review"
 UNREVIEWED, REDRAW, REDRAWN = "unreviewed", "redraw", "redrawn"
@@ -91,8 +91,9 @@ def apply_review(
         on_case: called after each case with its id and the number of cases.
 
     Raises:
-        DataError: verdicts of another audit, or labels that were changed since the audit; labels drawn anew
-            that do not fit the given ones, see `open_redrawn`.
+        DataError: verdicts on other labels than were audited, see `check_verdicts`; given or proposed labels
+            that were changed since the audit; labels drawn anew that do not fit the given ones, see
+            `open_redrawn`.
         ConfigError: a name for a raw data set where none is written, or one that nnU-Net does not find.
         OutputError: `final` holds something, lies in the label folder or in `out`, or cannot be written.
     """
@@ -102,8 +103,9 @@ def apply_review(
     final = Path(final)
     raw = _raw_name(audit, given, dataset)
     read = [given.path if raw is None else given.path.parent, audit.folder]
-    check_result_folder(final, (), folders=read if redrawn is None else [*read, Path(redrawn)])
+    check_output(final, (), folders=read if redrawn is None else [*read, Path(redrawn)])
     work = _Work(audit, found, given, final=final, raw=raw, redrawn=redrawn)
+    check_proposals(audit, given, [case for case in given.cases if work.takes(case)])
     with whole_folder(final) as folder:
         if isinstance(given, CocoLabels):
             rows = _write_coco(work, given, folder, on_case)

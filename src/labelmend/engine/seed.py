@@ -22,7 +22,7 @@ from torch import nn
 
 from labelmend import __version__
 from labelmend.engine.run import Tick
-from labelmend.engine.seed_folder import LABELS, METHOD, SUMMARY, check_seed_folder, clear
+from labelmend.engine.seed_folder import LABELS, METHOD, OWN, SUMMARY, check_seed_folder
 from labelmend.engine.seed_judge import judge
 from labelmend.engine.seed_masks import write_masks
 from labelmend.engine.seed_material import Material, Measure, gather
@@ -31,6 +31,7 @@ from labelmend.engine.tags import History, fit_tags
 from labelmend.errors import ConfigError
 from labelmend.io import write_json
 from labelmend.io.atomic import plain
+from labelmend.runtime.output_folder import whole_folder
 from labelmend.weak.attention_cam import Mode, MultiLayerCAM, TinyBackbone
 from labelmend.weak.growing import random_walk
 from labelmend.weak.pooling import POOLED_SHARE, check_share
@@ -83,6 +84,7 @@ def seed(
     seed: int = 0,
     device: str = "auto",
     threads: int = 0,
+    page: Callable[[Path], object] | None = None,
     on_tick: Callable[[Tick], None] = lambda tick: None,
 ) -> SeedResult:
     """Make masks from image-level tags, as labels of version 0 to train on.
@@ -94,7 +96,7 @@ def seed(
     Args:
         images: folder of images in two dimensions, of any size; all have as many channels.
         tags: .csv or .tsv: image,lung,heart with 1 and 0, or image,tags with lung;heart.
-        out: new folder, or one that an earlier call filled, whose files are then replaced.
+        out: new folder, or one that an earlier call filled, which is then replaced as a whole.
         classes: those to take of the table; None takes all.
         mode: propagate: maps are spread over pixels with like features. trunk: self-attention within the
             network, which can put evidence anywhere; look at the warnings. none: no attention.
@@ -122,6 +124,7 @@ def seed(
         seed: of everything random.
         device: auto takes a GPU where there is one; cpu, cuda, cuda:1, ...
         threads: of torch on the processor; 0 leaves its own choice.
+        page: called with the folder before it gets its name, to write the report into it.
         on_tick: told of progress.
 
     Raises:
@@ -152,26 +155,28 @@ def seed(
         images, tags, classes=classes, resize=resize, measure=measure, share=held_out, seed=seed,
         on_image=lambda done, total: on_tick(Tick("reading images", done, total)),
     )  # fmt: skip
-    old = check_seed_folder(folder, Path(images), Path(tags), material.files)
-    model = _model(backbone, material, settings).to(where)
-    history = fit_tags(
-        model,
-        lambda row: material.images[int(material.training[row])],
-        material.table.tags[material.training],
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
-        flips=flips, seed=seed, device=where,
-        on_epoch=lambda epoch, loss: on_tick(Tick("learning tags", epoch, epochs, f"loss {loss:.3f}")),
-    )  # fmt: skip
-    judged = judge(model, material, batch_size, where)
-    clear(old)
-    n = len(material.images)
-    cases = write_masks(
-        folder, model, material, settings=settings, device=where,
-        on_case=lambda done, case: on_tick(Tick("writing masks", done, n, case)),
-    )  # fmt: skip
-    source = {"images": str(Path(images).resolve()), "tags": str(Path(tags).resolve())}
-    summary = plain(source | _summary(material, settings, history, judged, cases))
-    write_json(folder / SUMMARY, summary)
+    check_seed_folder(folder, Path(images), Path(tags), material.files)
+    with whole_folder(folder, OWN) as part:
+        model = _model(backbone, material, settings).to(where)
+        history = fit_tags(
+            model,
+            lambda row: material.images[int(material.training[row])],
+            material.table.tags[material.training],
+            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
+            flips=flips, seed=seed, device=where,
+            on_epoch=lambda epoch, loss: on_tick(Tick("learning tags", epoch, epochs, f"loss {loss:.3f}")),
+        )  # fmt: skip
+        judged = judge(model, material, batch_size, where)
+        n = len(material.images)
+        cases = write_masks(
+            part, model, material, settings=settings, device=where,
+            on_case=lambda done, case: on_tick(Tick("writing masks", done, n, case)),
+        )  # fmt: skip
+        source = {"images": str(Path(images).resolve()), "tags": str(Path(tags).resolve())}
+        summary = plain(source | _summary(material, settings, history, judged, cases))
+        write_json(part / SUMMARY, summary)
+        if page is not None:
+            page(part)
     return SeedResult(folder, folder / LABELS, summary)
 
 

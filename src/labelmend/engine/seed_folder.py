@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from labelmend.engine.result_folder import check_result_folder
 from labelmend.errors import MissingDataError, OutputError
 from labelmend.io import checksum, new_label_name, read_manifest
+from labelmend.runtime.output_folder import check_output
 
 SUMMARY, MANIFEST, PAGE, NAMES = "summary.json", "manifest.jsonl", "report.html", "labels/dataset.json"
 LABELS, SCORES, HEAT = "labels", "scores", "heat"
 METHOD = "seed"
+OWN = (SUMMARY, MANIFEST, PAGE, LABELS, SCORES, HEAT)
 
 
 def label_file(image: Path) -> str:
@@ -29,8 +30,8 @@ def heat_file(case: str) -> str:
     return f"{HEAT}/{case}.npz"
 
 
-def check_seed_folder(out: Path, images: Path, tags: Path, files: Mapping[str, Path]) -> tuple[Path, ...]:
-    """The files of an earlier run that may be replaced, after making sure that there is nothing else.
+def check_seed_folder(out: Path, images: Path, tags: Path, files: Mapping[str, Path]) -> None:
+    """Make sure that a folder holds nothing but what an earlier run wrote and nobody changed.
 
     Args:
         out: the folder; nothing is written to it.
@@ -41,10 +42,7 @@ def check_seed_folder(out: Path, images: Path, tags: Path, files: Mapping[str, P
     Raises:
         OutputError: the folder is taken, lies among the images, or holds masks that were changed.
     """
-    home = images.resolve()
-    if home in (out.resolve(), *out.resolve().parents):
-        raise OutputError(f"{out} lies in the folder of the images {images}: choose another folder")
-    check_result_folder(out, (SUMMARY, MANIFEST, PAGE, LABELS, SCORES, HEAT), files=[tags])
+    check_output(out, OWN, folders=[images], files=[tags])
     found = tuple(sorted(path for path in out.rglob("*") if path.is_file())) if out.exists() else ()
     if found and not (out / MANIFEST).is_file():
         raise OutputError(
@@ -70,18 +68,6 @@ def check_seed_folder(out: Path, images: Path, tags: Path, files: Mapping[str, P
                 f"case {row.case} in {out} was changed after it was written, and would be replaced: choose "
                 "another folder"
             )
-    return found
-
-
-def clear(found: Iterable[Path]) -> None:
-    """Remove the files that `check_seed_folder` found, the manifest last."""
-    for path in sorted(found, key=lambda path: path.name == MANIFEST):
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{path} cannot be removed ({error.strerror}): choose another folder"
-            ) from error
 
 
 def _whole(path: Path) -> Path:

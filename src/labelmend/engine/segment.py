@@ -12,8 +12,9 @@ from torch import nn
 
 from labelmend.engine.config import Device
 from labelmend.engine.predict import Predictor, load_predictor
-from labelmend.errors import GeometryError, OutputError
+from labelmend.errors import GeometryError
 from labelmend.io import Image, new_label_name, open_images, read_image, write_new_labels
+from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray
 
 
@@ -30,7 +31,7 @@ def segment(
     """Write a label file for every image, on the image's own grid.
 
     Overlapping classes go to `out/<class>/<case>`, exclusive ones to `out/<case>` with the values of
-    training. Every image is read before the first mask is written.
+    training. Every image is read before the first mask is written; `out` appears whole or not at all.
 
     Args:
         run: folder of a finished run.
@@ -45,8 +46,7 @@ def segment(
         The files written.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} is not an empty folder: choose another place for the predictions")
+    check_output(out, folders=[Path(images)])
     files = open_images(images)
     found = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
     predictor = load_predictor(run, network=network, device=found)
@@ -55,11 +55,12 @@ def segment(
     for path in files.values():
         _check_image(predictor, path)
     written: list[Path] = []
-    for case, path in files.items():
-        masks = predictor.masks(image_of(predictor, path), correct=correct)
-        written += write_masks(predictor, masks, out, path)
-        on_case(case, len(files))
-    return written
+    with whole_folder(out) as folder:
+        for case, path in files.items():
+            masks = predictor.masks(image_of(predictor, path), correct=correct)
+            written += write_masks(predictor, masks, folder, path)
+            on_case(case, len(files))
+    return [out / path.relative_to(folder) for path in written]
 
 
 def image_of(predictor: Predictor, path: Path) -> Image:

@@ -29,6 +29,7 @@ from labelmend.io import (
 )
 from labelmend.metrics import dice
 from labelmend.noise import SEVERITIES, Noise, Rater, case_generator, draw_raters, find_preset
+from labelmend.runtime.output_folder import check_output, kept_folder, names_in
 from labelmend.types import LabelMap
 
 MANIFEST = "manifest.jsonl"
@@ -84,7 +85,7 @@ def simulate(
         ConfigError: neither or both of preset and noise, a preset that does not know the classes, or settings
             that make no sense.
         DataError: labels that cannot be read.
-        OutputError: `out` holds something else, or cannot be written.
+        OutputError: `out` holds something else, cannot be written, or another process writes to it.
         WorkerError: workers that died again and again.
     """
     check_jobs(jobs, backend)
@@ -93,17 +94,20 @@ def simulate(
     folder = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     out = Path(out)
     chosen.draw(case_generator(seed), folder.read(folder.cases[0]))  # misfits show before anything is written
-    done = _prepared(folder, out, people, part)
+    check_output(out, names_in(out), folders=[folder.path])
     cases = part.of(folder.cases)
-    work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")
-    tasks = (
-        _Task(folder.only(case), case, rater, done.get(_key(case, rater)))
-        for case in cases
-        for rater in people
-    )
-    for case in each(work, tasks, jobs=jobs, backend=backend):
-        on_case(case, len(cases) * len(people))
-    _join_manifests(out, part)
+    with kept_folder(out, f"{part.number}-of-{part.count}"):
+        done = _prepared(folder, out, people, part)
+        work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")
+        tasks = (
+            _Task(folder.only(case), case, rater, done.get(_key(case, rater)))
+            for case in cases
+            for rater in people
+        )
+        for case in each(work, tasks, jobs=jobs, backend=backend):
+            on_case(case, len(cases) * len(people))
+        _join_manifests(out, part)
+        _check_all(out, [(case, rater) for case in cases for rater in people])
     return out
 
 
@@ -194,13 +198,13 @@ def _rows(out: Path, pattern: str = "*manifest*.jsonl") -> dict[tuple[str, str],
 
 
 def _join_manifests(out: Path, shard: Shard) -> None:
-    """Put the rows that the workers of a shard wrote into its manifest, sorted."""
+    """Put the rows that the workers of a shard wrote into its manifest, sorted, one a mask."""
     name = shard.named(MANIFEST)
-    parts = sorted(out.glob(f".*-{name}"))
-    if parts:
-        write_manifest(out / name, list(_rows(out, f"*{name}").values()))
-        for path in parts:
-            path.unlink()
+    rows = list(_rows(out, f"*{name}").values())
+    if rows != list(read_manifest(out / name)):
+        write_manifest(out / name, rows)
+    for path in sorted(out.glob(f".*-{name}")):
+        path.unlink()
 
 
 def _choose(preset: str | None, noise: Noise | None, severity: str) -> Noise:
@@ -218,21 +222,12 @@ def _prepared(
     folder: LabelFolder, out: Path, raters: Sequence[Rater | None], shard: Shard
 ) -> dict[tuple[str, str], ManifestRow]:
     """The rows of the masks already written to `out`, after making sure that it holds nothing else."""
-    home = folder.path.resolve()
-    if home in (out.resolve(), *out.resolve().parents):
-        raise OutputError(
-            f"{out} lies in the folder of the clean labels {folder.path}: choose another folder"
-        )
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file: name a folder to write to")
     copies = [out if rater is None else out / rater.name for rater in raters]
     ours = {copy / NAMES for copy in copies}
     ours |= {file for copy in copies for case in folder.cases for file in folder.target(copy, case)}
     found = sorted(p for p in out.rglob("*") if p.is_file() and not p.name.startswith("."))
-    begun = any(out.glob("manifest*.jsonl"))
-    strange = [
-        path for path in found if not (begun and (path in ours or path.match(f"{out}/manifest*.jsonl")))
-    ]
+    begun = any(_is_manifest(path, out) for path in found)
+    strange = [path for path in found if not (begun and (path in ours or _is_manifest(path, out)))]
     if strange:
         raise OutputError(f"{out} already holds {strange[0].relative_to(out)}: choose a new or empty folder")
     if not (out / shard.named(MANIFEST)).exists():
@@ -241,6 +236,22 @@ def _prepared(
         for copy in copies:
             _write_once(copy / NAMES, folder.dataset_json())
     return _rows(out)
+
+
+def _is_manifest(path: Path, out: Path) -> bool:
+    return path.parent == out and path.name.startswith("manifest") and path.suffix == ".jsonl"
+
+
+def _check_all(out: Path, masks: Sequence[tuple[str, Rater | None]]) -> None:
+    """Raise an OutputError if files were removed while others were drawn."""
+    rows = _rows(out)
+    found = [rows.get(_key(case, rater)) for case, rater in masks]
+    gone = sum(row is None or not all((out / file).is_file() for file in row.files) for row in found)
+    if gone:
+        raise OutputError(
+            f"{gone} of {len(masks)} masks in {out} were removed while others were drawn: run the same "
+            "command again"
+        )
 
 
 def _write_once(path: Path, content: Mapping[str, Any]) -> None:

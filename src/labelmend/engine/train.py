@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import nn
 from labelmend.engine.config import TrainConfig
 from labelmend.engine.data import CaseDataset, Source, batches, epoch_order
 from labelmend.engine.labels import LabelStore
-from labelmend.engine.outputs import RunResult, append_metrics, write_outputs
+from labelmend.engine.outputs import RunResult, append_metrics, check_out, is_first_process, write_outputs
 from labelmend.engine.revising import new_version
 from labelmend.engine.run import (
     Run,
@@ -42,6 +43,7 @@ from labelmend.engine.run import (
 from labelmend.errors import LabelmendError
 from labelmend.io import Dataset, Image
 from labelmend.methods.base import Method, State
+from labelmend.runtime.output_folder import kept_folder
 from labelmend.types import BoolArray, LabelMap
 
 CHECKPOINT_EVERY_S = 30.0
@@ -74,11 +76,13 @@ def train(
     Raises:
         LabelmendError: bad input or settings, before training starts where it can be known.
     """
-    run = start(config, method, network, on_tick)
-    while not run.over:
-        fit(run)
-        revise(run)
-    return write_outputs(run)
+    check_out(config, method)
+    with kept_folder(config.out) if is_first_process() else nullcontext():
+        run = start(config, method, network, on_tick)
+        while not run.over:
+            fit(run)
+            revise(run)
+        return write_outputs(run)
 
 
 def fit(run: Run) -> None:

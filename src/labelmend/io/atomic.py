@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -13,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.errors import OutputError
-
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+from labelmend.runtime.disk import is_disk_full, output_error
 
 
 @contextmanager
@@ -43,7 +40,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         if is_disk_full(error) or isinstance(error, OSError):
-            raise _output_error(path, error) from error
+            raise output_error(path, error) from error
         raise
     _sync_folder(path.parent)
 
@@ -93,7 +90,7 @@ def append_line(path: str | Path, text: str) -> None:
                 log.truncate(end)
                 raise
     except OSError as error:
-        raise _output_error(path, error) from error
+        raise output_error(path, error) from error
 
 
 def read_lines(path: str | Path) -> list[str]:
@@ -122,18 +119,6 @@ def plain(obj: Any) -> Any:
     if isinstance(obj, os.PathLike):
         return str(obj)
     return obj
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """True for an error that says there is no room left, also where a library turned it into its own."""
-    return getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)
-
-
-def _output_error(path: Path, error: BaseException) -> OutputError:
-    if is_disk_full(error):
-        return OutputError(f"disk full while writing {path}: free some space and run the same command again")
-    reason = getattr(error, "strerror", None) or str(error)
-    return OutputError(f"cannot write {path} ({reason}): choose a place that can be written")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

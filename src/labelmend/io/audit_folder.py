@@ -57,6 +57,7 @@ class AuditedCase:
         image: its picture, None without images.
         proposal: files with the proposed labels, in the order of `LabelFolder.sources`; none without.
         checksum: of the given labels when they were audited, "" where that was not kept.
+        proposal_checksum: of the proposed labels when they were written, "" where that was not kept.
         findings: best first.
     """
 
@@ -68,6 +69,7 @@ class AuditedCase:
     image: Path | None
     proposal: tuple[Path, ...]
     checksum: str
+    proposal_checksum: str
     findings: tuple[AuditedFinding, ...]
 
 
@@ -184,7 +186,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _case(
     row: Mapping[str, Any], facts: Mapping[str, Any], folder: Path, findings: Sequence[AuditedFinding]
 ) -> AuditedCase:
-    image = None if row["image"] is None else Path(facts["images"] or "") / row["image"]
+    image = None
+    if row["image"] is not None:
+        image = Path(facts["images"] or "") / _below(str(row["image"]), "an image")
     return AuditedCase(
         case=str(row["case"]),
         rank=int(row["rank"]),
@@ -194,6 +198,7 @@ def _case(
         image=image,
         proposal=tuple(_inside(folder, str(path)) for path in row["proposal"]),
         checksum=str(row.get("checksum") or ""),
+        proposal_checksum=str(row.get("proposal_checksum") or ""),
         findings=tuple(findings),
     )
 
@@ -213,8 +218,15 @@ def _finding(row: Mapping[str, Any]) -> AuditedFinding:
 
 
 def _inside(folder: Path, relative: str) -> Path:
-    """A path below the folder; one that leads out of it is refused."""
+    """A path below the folder; one that leads out of it, be it by a link, is refused."""
+    path = folder / _below(relative, "a proposal")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"a proposal at {relative!r}, which is a link out of the folder")
+    return path
+
+
+def _below(relative: str, what: str) -> Path:
     path = Path(relative)
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"a proposal at {relative!r}, outside the folder")
-    return folder / path
+        raise ValueError(f"{what} at {relative!r}, outside the folder")
+    return path

@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from labelmend.errors import ConfigError, DataError, MissingDataError, OutputError
+from labelmend.errors import ConfigError, DataError, MissingDataError
 from labelmend.io.atomic import whole_file, write_json
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.nnunet import DATASET_JSON, IMAGES, LABELS, NnunetInfo, open_nnunet
-from labelmend.io.whole_folder import whole_folder
+from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import LabelMap
 
 Revised = LabelMap | Path
@@ -79,11 +79,8 @@ def write_nnunet(
 
 def _checked_name(out: Path, info: NnunetInfo) -> str:
     """The name of the data set in the name of its folder, or an error."""
-    home, target = info.root.resolve(), out.resolve()
-    if home in (target, *target.parents):
-        raise OutputError(f"{out} lies in the given data set {info.root}: choose another folder")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} is not an empty folder: choose another one")
+    target = out.resolve()
+    check_output(out, folders=[info.root])
     match = _NAME.fullmatch(target.name)
     if not match:
         raise ConfigError(

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.io.audit_folder import Audit
+from labelmend.io.audit_folder import Audit, AuditedCase
 from labelmend.io.base import read_bytes
 
 KIND, VERSION = "labelmend verdicts", 1
 VERDICTS = ("keep", "take", "redraw", "skip")
 """Keep the given labels, take the proposed ones, have them drawn again, or leave the case undecided."""
+
+MOST_NAMED = 10
+"""Cases that a message names."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,15 @@ class Verdict:
         verdict: one of VERDICTS.
         at: ISO time, UTC.
         note: free text.
+        given, proposed: checksums of the labels that were looked at, "" where that was not kept.
     """
 
     case: str
     verdict: str
     at: str
     note: str
+    given: str = ""
+    proposed: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def read_verdicts(path: str | Path) -> Verdicts:
 
 
 def check_verdicts(found: Verdicts, audit: Audit, path: str | Path) -> None:
-    """Check that verdicts are of this audit.
+    """Check that verdicts hold for this audit: of it, or of another with the same given and proposed labels.
 
     Args:
         found: the verdicts.
@@ -95,15 +101,24 @@ def check_verdicts(found: Verdicts, audit: Audit, path: str | Path) -> None:
         path: of the verdicts, for messages.
 
     Raises:
-        DataError: they are of another audit, of a case that it does not have, or take a proposal that there
-            is not.
+        DataError: they are of another audit and on other labels, or do not say on which; they are of a case
+            that it does not have, or take a proposal that there is not.
     """
-    if found.audit != audit.id:
+    cases = {row.case: row for row in audit.cases}
+    says_on_what = bool(found.verdicts) and all(verdict.given for verdict in found.verdicts)
+    if found.audit != audit.id and not says_on_what:
         raise DataError(
             f"{path} holds verdicts of the audit {found.audit!r}, but {audit.folder} is {audit.id!r}: "
             "name the folder whose page was reviewed"
         )
-    cases = {row.case: row for row in audit.cases}
+    other = [verdict.case for verdict in found.verdicts if not _still_holds(verdict, cases.get(verdict.case))]
+    if other:
+        named = ", ".join(other[:MOST_NAMED]) + ", ..." * (len(other) > MOST_NAMED)
+        raise DataError(
+            f"{path} decides {len(other)} cases on other given or proposed labels than {audit.folder} has "
+            f"({named}): load it in the page of this audit, which keeps all other verdicts, decide these "
+            "cases there, and download it again"
+        )
     for verdict in found.verdicts:
         if verdict.case not in cases:
             raise DataError(f"{path} decides case {verdict.case!r}, which {audit.folder} does not have")
@@ -114,10 +129,18 @@ def check_verdicts(found: Verdicts, audit: Audit, path: str | Path) -> None:
             )
 
 
+def _still_holds(verdict: Verdict, row: AuditedCase | None) -> bool:
+    """Whether the labels that were looked at are those of the audit; older files do not say which."""
+    if row is None or not verdict.given:
+        return True
+    return (verdict.given, verdict.proposed) == (row.checksum, row.proposal_checksum)
+
+
 def _verdict(row: Any, path: Path) -> Verdict:
     if row["verdict"] not in VERDICTS:
         raise DataError(
             f"{path}: case {row['case']!r} has the verdict {row['verdict']!r}, expected one of "
             f"{', '.join(VERDICTS)}"
         )
-    return Verdict(str(row["case"]), row["verdict"], str(row.get("at") or ""), str(row.get("note") or ""))
+    told = {name: str(row.get(name) or "") for name in ("at", "note", "given", "proposed")}
+    return Verdict(str(row["case"]), row["verdict"], **told)

@@ -11,6 +11,9 @@ Branches that depend on the mask are written as arithmetic: a processor would gu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -22,6 +25,19 @@ from labelmend.types import BoolArray
 INSIDE, OUTSIDE, IN_OUTER, IN_INNER = (np.uint8(1 << bit) for bit in range(4))
 WALL = IN_OUTER | IN_INNER
 NOTHING = np.uint8(0)
+
+
+def _compiled(function: Callable[..., Any], **how: str) -> Callable[..., Any]:
+    """A function compiled at its first call, and kept on disk where that can be written."""
+    try:
+        return cast(Callable[..., Any], njit(cache=True, **how)(function))
+    except RuntimeError:  # neither this package nor a folder for caches can be written, as in containers
+        return cast(Callable[..., Any], njit(**how)(function))
+
+
+def _compiled_into(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function compiled into those that call it."""
+    return _compiled(function, inline="always")
 
 
 def walk(mask: BoolArray, rng: np.random.Generator, *, steps: int, expand: float, flip: float) -> BoolArray:
@@ -63,7 +79,7 @@ def _frontier_places(state: NDArray[np.uint8], neighbours: tuple[int, ...]) -> N
     return np.flatnonzero((sides & (INSIDE | OUTSIDE)) == (INSIDE | OUTSIDE)) + first
 
 
-@njit(cache=True)
+@_compiled
 def _walk(state, neighbours, places, rng, steps, expand, flip, inner, outer, chosen):  # type: ignore[no-untyped-def]
     """Walk in place; returns the numbers of flips and of list entries looked at."""
     n_inner, n_outer = _listed(state, places, inner, outer)
@@ -85,7 +101,7 @@ def _walk(state, neighbours, places, rng, steps, expand, flip, inner, outer, cho
     return flips, looks
 
 
-@njit(cache=True)
+@_compiled
 def _listed(state, places, inner, outer):  # type: ignore[no-untyped-def]
     """Put the frontiers before the first step on their lists; returns the lengths of the two."""
     n_inner, n_outer = 0, 0
@@ -101,14 +117,14 @@ def _listed(state, places, inner, outer):  # type: ignore[no-untyped-def]
     return n_inner, n_outer
 
 
-@njit(cache=True)
+@_compiled
 def _gap_scale(flip):  # type: ignore[no-untyped-def]
     """An exponential variable of this scale, rounded down, is the number of coins before the next flip."""
     # The cap keeps gaps within 64 bits; no walk of a million steps would see a flip below it.
     return min(-1.0 / np.log1p(-flip), 1e15) if flip < 1 else 0.0
 
 
-@njit(cache=True, inline="always")
+@_compiled_into
 def _step(  # type: ignore[no-untyped-def]
     state, neighbours, rng, scale, chosen, front, n_front, back, n_back, winner, loser, in_front, in_back
 ):
