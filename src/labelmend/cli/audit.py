@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from jsonargparse import Namespace
 
-from labelmend.cli.screen import Bars, sentences, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, say, sentences, table
 from labelmend.engine.audit import audit_labels
 from labelmend.engine.audit_result import PAGE, AuditResult
 from labelmend.engine.audit_shards import Waiting
@@ -78,7 +78,7 @@ def run(arguments: Namespace) -> int:
         "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "annotators", "calibrate",
         "parquet", "proposals", "jobs", "backend", "shard",
     )  # fmt: skip
-    out, console = Path(arguments.out), Console(highlight=False, soft_wrap=True)
+    out = Path(arguments.out)
     was_whole = (out / AUDIT).exists()
     with Bars(transient=True) as bars:
         counts: dict[str, Callable[[str, int], None]] = {}
@@ -88,17 +88,17 @@ def run(arguments: Namespace) -> int:
             on_case=lambda stage, case, n: counts.setdefault(stage, bars.counting(stage))(case, n),
         )
         if isinstance(found, Waiting):
-            console.print(str(found), markup=False)
+            say(str(found))
             return 0
         if not found.written:
-            console.print(f"{out} holds the whole audit: the shards have been joined.", markup=False)
+            say(f"{out} holds the whole audit: the shards have been joined.")
         show(found)
         # Of several shards the one that joined them draws; if that was killed, whoever comes later.
         if arguments.page and (found.written or (was_whole and not (out / PAGE).exists())):
             from labelmend.audit.review_page import write_review
 
             page = write_review(found.folder, on_case=bars.counting("drawing"))
-            console.print(f"\nreview  {page}", markup=False)
+            say(f"\nreview  {page}")
     return 0
 
 
@@ -114,10 +114,10 @@ def show(found: AuditResult) -> None:
     if rows:
         table(f"Look at first, of {facts['n_cases']} cases", ["", "case", "score", "why"], rows)
     else:
-        print(f"Nothing stands out in {facts['n_cases']} cases.")
+        say(f"Nothing stands out in {facts['n_cases']} cases.")
     counts: Counter[str] = Counter(finding.kind for own in found.findings.values() for finding in own)
     told = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
-    print(f"Found: {told or 'nothing'}.")
+    say(f"Found: {told or 'nothing'}.")
     sentences("Drawn too far out or in throughout:", [r["reason"] for r in facts["bias"] if r["systematic"]])
     sentences("What was assumed:", facts["assumptions"])
     sentences("About the data:", facts["notes"])

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jsonargparse import Namespace
-from rich.console import Console
 
 from labelmend.cli.choice import ChoiceParser, chosen
-from labelmend.cli.screen import Bars, nnunet_command
+from labelmend.cli.screen import Bars, nnunet_command, say
 from labelmend.engine.correct import CorrectResult, correct
 from labelmend.methods.registry import METHODS
 
@@ -96,7 +95,6 @@ def run(arguments: Namespace) -> int:
 
 def show(done: CorrectResult) -> None:
     """Print what was found and decided, and where the labels are."""
-    console = Console(highlight=False, soft_wrap=True)
     lines = [f"{row['class']:12} {row['why']}" for row in done.summary["findings"]]
     lines += [f"warning: {sentence}" for sentence in done.warnings]
     lines += [f"note: {sentence}" for sentence in done.summary["notes"]]
@@ -106,4 +104,4 @@ def show(done: CorrectResult) -> None:
     if done.summary["layout"] == "nnunet":
         lines.append(f"next              {nnunet_command(done.labels)}")
     for line in lines:
-        console.print(line, markup=False)
+        say(line)

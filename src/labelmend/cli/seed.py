@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Callable
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from labelmend.audit.transition import percent
-from labelmend.cli.screen import Bars, sentences, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, say, sentences, table
 
 POSITIONAL = ("images", "tags", "out")
 
@@ -112,9 +113,9 @@ def run(arguments: Namespace) -> int:
     with Bars() as bars:
         result = seed(*(arguments[name] for name in POSITIONAL), **settings, on_tick=bars.on_tick)
     show(result.summary)
-    print(f"\nmasks   {result.labels}\nreport  {write_seed_page(result.folder)}")
+    say(f"\nmasks   {result.labels}\nreport  {write_seed_page(result.folder)}")
     labels = shlex.quote(str(result.labels.resolve()))
-    print(f"\nTrain on them with: labelmend train DATA --labels {labels} --method adele --out RUN")
+    say(f"\nTrain on them with: labelmend train DATA --labels {labels} --method adele --out RUN")
     return 0
 
 
@@ -122,7 +123,7 @@ def show(found: dict[str, Any]) -> None:
     """Print what the masks hold and what speaks against them."""
     classes, n = found["classes"], found["n_cases"]
     background, unsure = found["background"], found["unsure"]
-    print(
+    say(
         f"{n} images: {percent(1 - background - unsure)} of the pixels are marked as a class, "
         f"{percent(background)} as background, {percent(unsure)} are unsure."
     )

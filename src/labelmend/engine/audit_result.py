@@ -17,9 +17,9 @@ from labelmend.engine import audit_words as words
 from labelmend.engine.audit_rows import Counted, Told
 from labelmend.engine.audit_source import Source
 from labelmend.io import write_csv, write_json, write_text
-from labelmend.io.atomic import read_lines
 from labelmend.io.audit_folder import AUDIT, CASES, FINDINGS, read_audit
 from labelmend.io.parquet import write_parquet
+from labelmend.io.reading import read_json_lines
 
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
 PARQUET = "findings.parquet"
@@ -107,10 +107,9 @@ def read_result(out: Path) -> AuditResult:
         MissingDataError, UnreadableFileError: there is no finished audit.
     """
     audit = read_audit(out)
-    rows = tuple(json.loads(line) for line in read_lines(out / CASES))
+    rows = tuple(read_json_lines(out / CASES))
     findings: dict[str, list[Finding]] = {row["case"]: [] for row in rows}
-    for line in read_lines(out / FINDINGS):
-        row = json.loads(line)
+    for row in read_json_lines(out / FINDINGS):
         findings[row["case"]].append(_finding(row))
     told = {case: tuple(own) for case, own in findings.items()}
     return AuditResult(out, audit.facts, rows, told, written=False)

@@ -29,8 +29,9 @@ from labelmend.engine.audit_source import Source
 from labelmend.engine.shard import Shard
 from labelmend.errors import LabelmendError, OutputError, UnreadableFileError
 from labelmend.io import write_text
-from labelmend.io.atomic import plain, read_lines
+from labelmend.io.atomic import plain
 from labelmend.io.audit_folder import AUDIT, PROPOSALS
+from labelmend.io.reading import read_json_lines
 from labelmend.io.table_base import listed
 
 PARTS = "parts"
@@ -238,7 +239,7 @@ class Parts:
                 "and run all shards again"
             )
         try:
-            entries = [json.loads(line) for line in read_lines(path)[1:]]
+            entries = read_json_lines(path)[1:]
             rows = [stage.row_from(decoded(entry["row"])) for entry in entries]
             cases = [entry["case"] for entry in entries]
             if head["stage"] != stage.doing or cases != list(shard.of(self.source.cases)):

@@ -177,10 +177,10 @@ def open_source(
         else:
             files = {case: (path,) for case, path in open_images(home).items()}
     elif layout == "coco":
-        given = open_coco(labels, spacing_mm=spacing_mm)
-        notes = given.notes
         if home is not None and not home.is_dir():
             raise MissingDataError(f"{home} is no folder: expected one with the images of {labels}")
+        given = open_coco(labels, spacing_mm=spacing_mm, images=home)
+        notes = given.notes
         files = {} if home is None else {case: (p,) for case, p in given.image_files(home).items()}
     else:
         given = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)

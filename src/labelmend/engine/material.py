@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from labelmend.io import (
     open_labels,
     read_case_list,
 )
+from labelmend.io.reading import read_json
 from labelmend.methods.base import Facts, Method
 
 
@@ -224,7 +224,7 @@ def check_first_round(run: Path, clean: Dataset) -> None:
     path = run / "summary.json"
     if not path.exists():
         raise MissingDataError(f"--first_round {run} is no finished run, it has no summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_json(path)
     seen = {row["case"] for row in summary["cases"]}
     if read_settings(run).get("clean_repeat"):
         seen |= set(summary["clean_cases"])

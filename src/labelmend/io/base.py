@@ -18,11 +18,11 @@ from labelmend.errors import (
     DataError,
     LabelmendError,
     LabelValueError,
-    MissingDataError,
     OutputError,
     UnreadableFileError,
 )
 from labelmend.io.atomic import write_bytes
+from labelmend.io.reading import read_bytes as read_bytes
 from labelmend.types import Grid
 
 Spacing = Sequence[float] | float | None
@@ -100,22 +100,6 @@ def format_of(path: str | Path) -> Format:
             f"{path} has a suffix that labelmend does not read: use one of {', '.join(FORMATS)}"
         )
     return FORMATS[suffix]
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """A whole file, or one clear error."""
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{path} does not exist") from error
-    except OSError as error:
-        raise UnreadableFileError(
-            f"{path} cannot be read ({error.strerror}): check the file and its rights"
-        ) from error
-    if not data:
-        raise UnreadableFileError(f"{path} is empty (0 bytes): copy or export it again")
-    return data
 
 
 def decode_image(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> Image:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.io.base import case_id, read_bytes, suffix_of
+from labelmend.io.base import case_id, suffix_of
+from labelmend.io.reading import read_text
 from labelmend.io.table_base import listed
 
 CASE = "case"
@@ -29,10 +30,7 @@ def read_case_column(path: str | Path, column: str, cases: Sequence[str]) -> dic
         DataError: a column that is not there, a case that is unknown or listed twice.
     """
     path = Path(path)
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is no UTF-8 text: export it as CSV with UTF-8") from error
+    text = read_text(path)
     try:
         return _column(path, csv.DictReader(io.StringIO(text, newline="")), column, frozenset(cases))
     except csv.Error as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError, UnreadableFileError
-from labelmend.io.base import Spacing, case_id, format_of, read_bytes, suffix_of
+from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError
+from labelmend.io.base import Spacing, case_id, format_of, suffix_of
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.names import Names, names_found, names_given, names_in_json, with_255_as_1
+from labelmend.io.reading import read_text
 
 IGNORE_FOLDER = "ignore"
 _NO_DATA = (".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".html", ".db", ".ini")
@@ -82,10 +83,7 @@ def read_case_list(path: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: a case is listed twice, or none at all.
     """
-    try:
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is no UTF-8 text: expected one case id a line") from error
+    lines = read_text(path).splitlines()
     entries = [line.split(" #")[0].strip() for line in lines if not line.lstrip().startswith("#")]
     cases = [case_id(entry) if suffix_of(entry) else entry for entry in entries if entry]
     twice = next((case for i, case in enumerate(cases) if case in cases[:i]), None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelmend.errors import ConfigError, LabelValueError, UnreadableFileError
-from labelmend.io.base import read_bytes, read_label_array
+from labelmend.errors import ConfigError, LabelValueError
+from labelmend.io.base import read_label_array
+from labelmend.io.reading import as_count, read_json
 from labelmend.io.values import distinct_values
 
 MOST_CLASSES = 255
@@ -63,14 +63,11 @@ def names_in_json(folder: Path) -> tuple[Mapping[str, int], Path] | None:
     path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if p.is_file()), None)
     if path is None:
         return None
-    try:
-        content: Any = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UnreadableFileError(f"{path} is no valid JSON ({error}): repair or remove it") from error
+    content: Any = read_json(path, "repair or remove it")
     labels = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(labels, dict) or not labels:
         return None
-    if all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
+    if all(as_count(key) is not None and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
     return labels, path
 

@@ -9,7 +9,6 @@ Source: documentation/dataset_format.md, region_based_training.md and ignore_lab
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from labelmend.errors import ConfigError, DataError, MissingDataError, UnreadableFileError
-from labelmend.io.base import FORMATS, Spacing, case_id, read_bytes
+from labelmend.io.base import FORMATS, Spacing, case_id
 from labelmend.io.folders import open_images, open_labels
 from labelmend.io.label_folder import LabelFolder
+from labelmend.io.reading import as_count, read_json
 from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table_base import listed
 
@@ -94,10 +94,7 @@ def open_nnunet(
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UnreadableFileError(f"{path} is no valid JSON ({error}): repair it") from error
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise UnreadableFileError(
             f'{path} names no "labels": expected such as {{"background": 0, "liver": 1}}'
@@ -159,7 +156,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
 
 def _integers(source: Path, labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Class names with their integers; the old form, integers with their names, is turned round."""
-    if all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
+    if all(as_count(key) is not None and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
     found = {}
     for name, value in labels.items():
@@ -193,8 +190,8 @@ def _spacing_beside(folder: Path, ending: str) -> tuple[Spacing, list[str]]:
         found.add((1.0, 1.0, 1.0))  # what nnU-Net assumes
     for path in filter(Path.is_file, beside):
         try:
-            found.add(tuple(float(s) for s in json.loads(read_bytes(path))["spacing"]))
-        except (ValueError, KeyError, TypeError) as error:
+            found.add(tuple(float(s) for s in read_json(path)["spacing"]))
+        except (ValueError, LookupError, TypeError, OverflowError) as error:
             raise UnreadableFileError(f'{path} gives no "spacing": expected three numbers in mm') from error
     if len(found) > 1:
         return None, ["The cases differ in the spacing that is noted beside them, so lengths are in pixels."]

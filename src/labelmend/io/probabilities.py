@@ -12,18 +12,17 @@ export_prediction.py, which saves float16 or float32 `probabilities` on the grid
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from labelmend.errors import DataError, MissingDataError
+from labelmend.errors import DataError, MissingDataError, UnreadableFileError
 from labelmend.io.array_axes import Order
 from labelmend.io.array_file import ARRAY_SUFFIXES
-from labelmend.io.base import read_bytes
 from labelmend.io.folders import open_images
 from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
 from labelmend.io.probability_picture import refuse_masks
+from labelmend.io.reading import read_json
 from labelmend.io.table_base import listed
 
 BACKGROUND_FOLDER = "background"
@@ -112,8 +111,8 @@ def _reader(path: Path) -> tuple[str, list[str]]:
     if plans is None:
         return "", notes
     try:
-        content = json.loads(read_bytes(plans))
-    except ValueError:
+        content = read_json(plans)
+    except UnreadableFileError:
         content = {}
     reader = str(content.get("image_reader_writer", "")) if isinstance(content, dict) else ""
     if reader and reader not in _READERS:

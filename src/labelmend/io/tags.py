@@ -14,7 +14,8 @@ from typing import NoReturn
 import numpy as np
 
 from labelmend.errors import ConfigError, DataError, MissingDataError, UnreadableFileError
-from labelmend.io.base import case_id, read_bytes, suffix_of
+from labelmend.io.base import case_id, suffix_of
+from labelmend.io.reading import read_text
 from labelmend.io.table_base import listed
 from labelmend.types import BoolArray
 
@@ -124,10 +125,7 @@ def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:
         raise UnreadableFileError(
             f"{path} is no table of tags that is read: expected one of {', '.join(_SUFFIXES)}"
         )
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is not in UTF-8 ({error}): save it again as UTF-8") from error
+    text = read_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     tabs = path.suffix.lower() == ".tsv"
     separator = "\t" if tabs else next((mark for mark in ",;\t" if mark in first), ",")
