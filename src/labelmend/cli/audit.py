@@ -57,6 +57,12 @@ def parser() -> ArgumentParser:
         default=None,
         help="for formats that store none",
     )
+    add(
+        "--cases",
+        type=list[str] | str | None,
+        default=None,
+        help="only these: a text file of case ids, or ids as [a, b]",
+    )
     add("--proposals", type=bool, default=True, help="write labels that mend what was found")
     add("--page", type=bool, default=True, help="write the review page")
     add("--parquet", type=bool, default=False, help="write the findings as Parquet too")
@@ -76,7 +82,7 @@ def run(arguments: Namespace) -> int:
     """Audit, print the worst cases, and say where the page is; of a shard, whom it waits for."""
     names = (
         "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "annotators", "calibrate",
-        "parquet", "proposals", "jobs", "backend", "shard",
+        "cases", "parquet", "proposals", "jobs", "backend", "shard",
     )  # fmt: skip
     out = Path(arguments.out)
     was_whole = (out / AUDIT).exists()

@@ -12,8 +12,8 @@ from labelmend.engine.correct import CorrectResult, correct
 from labelmend.methods.registry import METHODS
 
 SETTINGS = (
-    "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "dataset",
-    "copy_images",
+    "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "cases",
+    "dataset",    "copy_images",
 )  # fmt: skip
 
 
@@ -62,6 +62,11 @@ def parser() -> ChoiceParser:
         "--spacing_mm",
         type=float | list[float] | None,
         help="pixel spacing for formats that store none, in mm",
+    )
+    made.add_argument(
+        "--cases",
+        type=list[str] | str | None,
+        help="only these: a text file of case ids, or ids as [a, b]",
     )
     made.add_argument(
         "--dataset",

@@ -52,6 +52,7 @@ def audit_labels(
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
+    cases: str | Path | Sequence[str] | None = None,
     annotators: str | Path | None = None,
     calibrate: bool = False,
     parquet: bool = False,
@@ -73,6 +74,7 @@ def audit_labels(
         classes: names and values of the classes, for integer maps without names.
         ignore: value of pixels nobody annotated, in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
+        cases: only these: ids, or a text file of them; no other is looked at.
         annotators: CSV file with the columns `case` and `annotator`: who drew what.
         calibrate: divide logits by the temperature at which the given labels are likeliest, before the
             findings.
@@ -96,7 +98,9 @@ def audit_labels(
     """
     check_jobs(jobs, backend)
     part = Shard.parse(shard)
-    source = open_source(labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    source = open_source(
+        labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm, cases=cases
+    )
     who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
     settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
     out, parts = Path(out), None

@@ -73,6 +73,7 @@ def correct(
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
+    cases: str | Path | Sequence[str] | None = None,
     dataset: str | None = None,
     copy_images: bool = False,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
@@ -95,6 +96,8 @@ def correct(
         classes: names and values of the classes, for integer maps without names.
         ignore: value of pixels nobody annotated, in integer maps; `confident` marks what it leaves out by it.
         spacing_mm: per array axis, or one number, for formats that store none.
+        cases: only these: ids, or a text file of them. Of a label folder no other is written; of
+            COCO files and nnU-Net data sets all others stay as given.
         dataset: name of the new raw data set, DatasetXXX_Name; default: that of the given one with "_mended"
             and the next free number.
         copy_images: copy the images of a raw data set instead of linking to them.
@@ -107,7 +110,9 @@ def correct(
         OutputError: `out` holds something, lies in what is read, or cannot be written.
     """
     check_able(method, trusted=clean is not None)
-    source = open_source(labels, probabilities, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    source = open_source(
+        labels, probabilities, classes=classes, ignore=ignore, spacing_mm=spacing_mm, cases=cases
+    )
     out, home = Path(out), home_of(source, dataset)
     read = [
         source.given.path,

@@ -14,7 +14,7 @@ from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.coco_proposals import CocoProposals
 from labelmend.io.folders import open_labels
 from labelmend.io.label_folder import LabelFolder
-from labelmend.io.reading import read_json, read_json_lines
+from labelmend.io.reading import read_json, read_json_lines, reading
 
 AUDIT, CASES, FINDINGS, PROPOSALS = "audit.json", "cases.jsonl", "findings.jsonl", "proposals"
 ANEW = "run labelmend audit again"
@@ -137,6 +137,11 @@ def open_given(audit: Audit) -> Given:
         MissingDataError: they are gone.
         DataError: a COCO file with other categories than were audited.
     """
+    with reading(audit.folder / AUDIT, "a finished audit"):
+        return _given(audit)
+
+
+def _given(audit: Audit) -> Given:
     facts = audit.facts
     if facts["layout"] == "coco":
         coco = open_coco(facts["labels"], spacing_mm=spacing_of(audit), images=facts["images"])

@@ -6,6 +6,7 @@ opens image and label files; it reads each one whole, and adds its name to whate
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,14 +83,14 @@ def suffix_of(path: str | Path) -> str:
 
 
 def case_id(path: str | Path) -> str:
-    """The case a file belongs to: its name without the suffix.
+    """The case a file belongs to: its name without the suffix, in composed characters (NFC).
 
     >>> case_id("labels/lung/case.07.nii.gz")
     'case.07'
     """
-    name = Path(path).name
-    suffix = suffix_of(path)
-    return name[: -len(suffix)] if suffix else Path(path).stem
+    name = unicodedata.normalize("NFC", Path(path).name)
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix else Path(name).stem
 
 
 def format_of(path: str | Path) -> Format:

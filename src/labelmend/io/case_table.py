@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def _column(path: Path, reader: csv.DictReader[str], column: str, cases: frozens
     reader.fieldnames = header
     found: dict[str, str] = {}
     for row in reader:
-        entry = (row[CASE] or "").strip()
+        entry = unicodedata.normalize("NFC", (row[CASE] or "").strip())
         case = entry if entry in cases or not suffix_of(entry) else case_id(entry)
         if case not in cases:
             raise DataError(f"{path}, line {reader.line_num}: no case called {entry!r}: check the ids")

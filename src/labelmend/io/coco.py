@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,13 +92,13 @@ class CocoLabels:
         """Case ids, sorted."""
         return tuple(sorted(self.images))
 
-    def only(self, case: str) -> CocoLabels:
-        """The same labels with one case, small enough to send to a worker."""
+    def only(self, *cases: str) -> CocoLabels:
+        """The same labels with some cases; with one, small enough to send to a worker."""
         return dataclasses.replace(
             self,
-            images={case: self._image(case)},
-            annotations={case: self.annotations.get(case, ())},
-            crowd_objects=self.crowd_objects & {case},
+            images={case: self._image(case) for case in cases},
+            annotations={case: self.annotations.get(case, ()) for case in cases},
+            crowd_objects=self.crowd_objects & set(cases),
         )
 
     def checksum(self, case: str) -> str:
@@ -250,14 +251,19 @@ def image_file(folder: str | Path, file_name: str) -> Path | None:
     name = PurePosixPath(file_name.replace("\\", "/"))
     inside = not name.is_absolute() and ".." not in name.parts and ":" not in file_name
     places = [Path(folder) / name] * inside + [Path(folder) / name.name]
-    return next((place for place in places if os.path.isfile(place)), None)
+    spelled = [
+        place.with_name(unicodedata.normalize(form, place.name))
+        for place in places
+        for form in ("NFC", "NFD")
+    ]
+    return next((place for place in (*places, *spelled) if os.path.isfile(place)), None)
 
 
 def _case_ids(names: Mapping[int, str]) -> dict[int, str]:
     """Case ids by number of the image: never with a folder in them."""
     stems = {}
     for number, file_name in names.items():
-        name = file_name.replace("\\", "/").rpartition("/")[2]
+        name = unicodedata.normalize("NFC", file_name.replace("\\", "/").rpartition("/")[2])
         stem = name[: -len(suffix_of(name))] if suffix_of(name) else name.rpartition(".")[0] or name
         stems[number] = stem if stem.strip(". ") and "\0" not in stem else f"image_{number}"
     counts = Counter(stems.values())

@@ -17,7 +17,7 @@ from scipy import ndimage
 from labelmend.errors import ConfigError, DataError, GeometryError, OutputError
 from labelmend.io.atomic import whole_file
 from labelmend.io.coco import CocoLabels, open_coco
-from labelmend.io.coco_entries import CROWD_IMAGES, crowd_objects, number_of, read_content
+from labelmend.io.coco_entries import CROWD_IMAGES, crowd_objects, is_crowd, number_of, read_content
 from labelmend.io.coco_masks import drawn_as
 from labelmend.io.table_base import listed
 from labelmend.types import BoolArray, LabelMap
@@ -102,6 +102,9 @@ def write_coco(
 
 def _keep_crowds(content: dict[str, Any], source: CocoLabels) -> None:
     """Write down which crowds are objects, where the revised file alone would tell otherwise."""
+    if not any(map(is_crowd, content["annotations"])):
+        return
+    source = open_coco(source.path, spacing_mm=source.spacing_mm, images=source.folder)  # all of its cases
     cases = {number_of(image.id): case for case, image in source.images.items()}
     drawn: dict[str, list[Any]] = {case: [] for case in source.images}
     for entry in content["annotations"]:

@@ -41,12 +41,14 @@ def names_given(mapping: Mapping[str, int], ignore: int | None, origin: str) -> 
         origin: where the names come from, for messages.
     """
     for name, value in mapping.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise ConfigError(
-                f"{origin}: class {name!r} has the value {value!r}, expected one integer from 0 up"
+                f"{origin}: class {name!r} has the value {value!r:.60}, expected one integer from 0 up"
             )
     if ignore is None:
         ignore = mapping.get("ignore")
+    if ignore is not None and not -(2**63) <= ignore < 2**63:
+        raise ConfigError(f"{origin}: {ignore!r:.60} cannot be the value to ignore, no label file holds it")
     if ignore == 0:
         raise ConfigError(f"{origin}: 0 is the background and cannot be the value to ignore")
     pairs = sorted((v, name) for name, v in mapping.items() if v not in (0, ignore) and name != "ignore")

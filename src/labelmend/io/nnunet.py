@@ -19,6 +19,7 @@ from labelmend.errors import ConfigError, DataError, MissingDataError, Unreadabl
 from labelmend.io.base import FORMATS, Spacing, case_id
 from labelmend.io.folders import open_images, open_labels
 from labelmend.io.label_folder import LabelFolder
+from labelmend.io.names import names_given
 from labelmend.io.reading import as_count, read_json
 from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table_base import listed
@@ -132,6 +133,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
     regions = {name: region for name, region in names.items() if region != (0,)}
     if all(len(region) == 1 for region in regions.values()):
         classes = {name: region[0] for name, region in regions.items()}
+        names_given(classes, ignore, str(source))
         return open_labels(folder, classes=classes, ignore=ignore, spacing_mm=spacing)
     found = open_labels(
         folder, classes={f"value {v}": v for v in sorted(values)}, ignore=ignore, spacing_mm=spacing
@@ -161,7 +163,7 @@ def _integers(source: Path, labels: Mapping[str, Any]) -> dict[str, tuple[int, .
     found = {}
     for name, value in labels.items():
         region = tuple(value) if isinstance(value, list) else (value,)
-        if not region or any(type(v) is not int or v < 0 for v in region):
+        if not region or any(type(v) is not int or not 0 <= v < 2**63 for v in region):
             raise ConfigError(
                 f"{source}: class {name!r} is {value!r}, expected an integer from 0 up, or a list of them"
             )

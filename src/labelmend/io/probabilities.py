@@ -12,6 +12,7 @@ export_prediction.py, which saves float16 or float32 `probabilities` on the grid
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,9 @@ from labelmend.io.reading import read_json
 from labelmend.io.table_base import listed
 
 BACKGROUND_FOLDER = "background"
+
+MOST_LISTED = 50
+"""Cases that a message names."""
 
 _REORIENTING = ("NibabelIOWithReorient", "SimpleITKIOWithReorient")
 _READERS = ("NaturalImage2DIO", "SimpleITKIO", "Tiff3DIO", "NibabelIO", *_REORIENTING)
@@ -73,7 +77,9 @@ def open_probabilities(
     _check_cases(found, wanted, labels)
     extra = sorted(set(found.files) - set(labels.cases))
     if extra:
-        notes.append(f"Cases with probabilities but without labels, which are left out: {listed(extra)}.")
+        notes.append(
+            f"Cases with probabilities but without labels, which are left out: {listed(extra, MOST_LISTED)}."
+        )
     files = {case: found.files[case] for case in sorted(set(wanted))}
     if not arrays:
         refuse_masks(list(files.values()))
@@ -88,11 +94,12 @@ def _array_files(path: Path) -> dict[str, tuple[Path, ...]]:
         for file in (file for folder in folders for file in sorted(folder.iterdir())):
             if file.name.startswith(".") or file.suffix.lower() not in ARRAY_SUFFIXES or not file.is_file():
                 continue
-            if file.stem in found:
+            case = unicodedata.normalize("NFC", file.stem)
+            if case in found:
                 raise DataError(
-                    f"case {file.stem} has probabilities twice, {found[file.stem][0]} and {file}: remove one"
+                    f"case {case} has probabilities twice, {found[case][0]} and {file}: remove one"
                 )
-            found[file.stem] = (file,)
+            found[case] = (file,)
         if found:
             return found
     return {}
@@ -158,6 +165,6 @@ def _check_cases(found: ProbabilityFolder, wanted: Sequence[str], labels: LabelS
     if missing:
         raise MissingDataError(
             f"{len(missing)} of {len(wanted)} cases of {labels.path} have no probabilities in {found.path}: "
-            f"{listed(missing)}. Predict them as well (of nnU-Net name the folder above all folds), or name "
-            "the cases to look at"
+            f"{listed(missing, MOST_LISTED)}. Predict them as well (of nnU-Net name the folder above all "
+            "folds), or name the cases to look at (--cases: ids, or a text file of them)"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -197,6 +198,7 @@ def _refuse_cell(path: Path, number: int, name: str, cell: str) -> NoReturn:
 
 def _case(entry: str, known: frozenset[str]) -> str:
     """The case id that a cell of the first column stands for; folders in front of a file name are dropped."""
+    entry = unicodedata.normalize("NFC", entry)
     if entry in known:
         return entry
     name = entry.replace("\\", "/").rpartition("/")[2]
