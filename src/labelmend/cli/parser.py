@@ -43,7 +43,10 @@ class ArgumentParser(jsonargparse.ArgumentParser):
         files = [name for name in self._configs if os.path.exists(name)]
         where = f" (settings come from the command line and from {', '.join(files)})" if files else ""
         sentence = " ".join(f"{message}{where}".split())
-        self.exit(2, inert(f"{self.prog}: error: {sentence}; {self.prog} --help tells what there is\n"))
+        print(
+            inert(f"{self.prog}: error: {sentence}; {self.prog} --help tells what there is"), file=sys.stderr
+        )
+        sys.exit(2)
 
 
 def configs(arguments: Sequence[str]) -> Iterator[str]:

@@ -38,6 +38,7 @@ from labelmend.io.coco_entries import (
 from labelmend.io.coco_masks import mask_of, pycocotools
 from labelmend.io.limits import check_declared
 from labelmend.io.png import plain_grid
+from labelmend.io.reading import reading
 from labelmend.types import BoolArray, LabelMap
 
 
@@ -178,7 +179,11 @@ def open_coco(
         DataError: numbers or names twice, or annotations of images or categories that are not there.
     """
     pycocotools()
-    path, images = Path(path), None if images is None else Path(images)
+    with reading(path, "a COCO file"):
+        return _opened(Path(path), spacing_mm, None if images is None else Path(images))
+
+
+def _opened(path: Path, spacing_mm: Spacing, images: Path | None) -> CocoLabels:
     content = read_content(path)
     annotations = by_number(path, content["annotations"], "annotation")
     known = by_number(path, content["images"], "image")
@@ -230,9 +235,9 @@ def _shape(path: Path, entry: Entry, drawn: Sequence[Entry], images: Path | None
         shape = read_image(place).grid.shape
         if len(shape) == 2:
             return shape[0], shape[1]
-    sizes = {tuple(a["segmentation"].get("size") or ()) for a in drawn if _has_runs(a)}
-    numbers = [number_of(side) for side in next(iter(sizes), ())]
-    if len(sizes) == 1 and len(numbers) == 2 and numbers[0] and numbers[1] and min(numbers) > 0:
+    sizes = {tuple(number_of(side) or 0 for side in a["segmentation"]["size"]) for a in drawn if _has_runs(a)}
+    numbers = next(iter(sizes), ())
+    if len(sizes) == 1 and len(numbers) == 2 and min(numbers) > 0:
         return numbers[0], numbers[1]
     where = "its masks do not tell them" if images is None else f"there is no such picture in {images}"
     raise DataError(
