@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from drawn_garbage import READERS, damaged  # noqa: E402
 from test_fuzz_readers import attempt  # noqa: E402
 
-ROUND = 200
+ROUND = 20
 """Files a reader gets before the next one has its turn."""
 
 

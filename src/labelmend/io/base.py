@@ -190,8 +190,10 @@ def _naming(path: str | Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise type(error)(f"{path}: {error}") from error
-    except (LabelmendError, MemoryError):
+    except LabelmendError:
         raise
+    except MemoryError as error:
+        raise UnreadableFileError(f"{path} needs more memory than there is ({error}): check it") from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnreadableFileError(
