@@ -28,6 +28,7 @@ NO_MODULE_OF_THEIR_OWN = {
     "test_doctests.py": "the examples in docstrings",
     "test_documented_commands.py": "the commands in README.md and docs/",
     "test_examples.py": "examples/",
+    "test_fuzz_readers.py": "drawn garbage at every reader",
     "test_exported_members.py": "the public names of all packages",
     "test_guards_can_fail.py": "the four guards",
     "test_layers.py": "who imports whom",

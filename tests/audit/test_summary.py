@@ -45,7 +45,7 @@ def test_a_run_that_did_not_end_is_named(tmp_path: Path) -> None:
         read_summary(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"classes": ["a"]}', "null"])
+@pytest.mark.parametrize("text", ["[]", '{"classes": ["a"]}', "null", "7", '{"classes": 7}'])
 def test_a_summary_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "summary.json").write_text(text)
     with pytest.raises(UnreadableFileError, match=r"cannot use .*summary\.json"):

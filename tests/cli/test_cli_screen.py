@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from labelmend.cli import screen
 from labelmend.cli.screen import Bars, nnunet_command, print_run, table
 
 
@@ -112,3 +113,27 @@ def test_the_next_command_names_the_folder_above_the_data_set_and_its_number():
     assert nnunet_command(Path("my data/Dataset007_Old_mended")) == (
         "nnUNet_raw='my data' nnUNetv2_plan_and_preprocess -d 7 --verify_dataset_integrity"
     )
+
+
+@pytest.mark.parametrize("name", ["[/b]x", "[red]", ":smile:", "[link=http://x]y[/link]", "a[b"])
+def test_brackets_in_names_are_shown_as_they_are(name, capsys):
+    screen.table(name, ["", name], [[name, "1"]])
+    screen.say(name)
+    assert capsys.readouterr().out.count(name) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\rb", r"a\rb"),
+        ("a\x9bb", r"a\x9bb"),
+        ("a\ud800b", r"a\ud800b"),
+        ("a\u202eb", r"a\u202eb"),
+        ("Müller (ж)", "Müller (ж)"),
+    ],
+)
+def test_what_a_terminal_obeys_is_spelled_out(name, shown, capsys):
+    screen.say(name)
+    screen.table("t", [""], [[name]])
+    assert capsys.readouterr().out.count(shown) == 2

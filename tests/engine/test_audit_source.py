@@ -202,7 +202,7 @@ def test_names_are_not_given_to_a_data_set_that_has_its_own(nnunet, more):
 
 def test_a_case_without_an_image_is_named(folder):
     (folder / "images" / "b.png").unlink()
-    with pytest.raises(MissingDataError, match=r"cases of .*labels without an image in .*images: b\."):
+    with pytest.raises(MissingDataError, match=r"1 of 2 cases of .*labels have no image in .*images: b\."):
         opened(folder)
 
 
@@ -227,3 +227,19 @@ def test_folders_that_are_absent_are_named(folder):
         open_source(folder / "labels", folder / "nowhere", classes=CLASSES)
     with pytest.raises(MissingDataError, match="nowhere"):
         opened(folder, images=folder / "nowhere")
+
+
+def test_only_the_cases_asked_for_need_probabilities_and_images(folder, tmp_path):
+    (folder / "probs" / "b.npy").unlink(missing_ok=True)
+    (folder / "probs" / "b.npz").unlink(missing_ok=True)
+    (folder / "images" / "b.png").unlink()
+    given = (folder / "labels", folder / "probs", folder / "images")
+    with pytest.raises(MissingDataError, match=r"no probabilities in .*: b\..* Moreover, 1 of 2 .* no image"):
+        open_source(*given, classes=CLASSES)
+    (tmp_path / "cases.txt").write_text("a.png\n")
+    for cases in (["a"], "a", str(tmp_path / "cases.txt"), tmp_path / "cases.txt"):
+        source = open_source(*given, classes=CLASSES, cases=cases)
+        assert source.cases == ("a",)
+        assert "Only 1 of 2 cases were looked at, as asked for." in source.notes
+    with pytest.raises(MissingDataError, match=r"no labels of cases asked for: x, y\. It has a, b"):
+        open_source(*given, classes=CLASSES, cases=["x", "a", "y"])

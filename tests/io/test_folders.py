@@ -1,5 +1,9 @@
 """What lies in a folder, and what must not lie there."""
 
+import os
+import shutil
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -169,3 +173,65 @@ def test_a_named_value_0_beside_folders_of_masks_is_refused_in_one_sentence(tmp_
     with pytest.raises(ConfigError, match=r"class 'road' has the value 0, but .* has one folder a class"):
         open_labels(tmp_path, classes={"road": 0, "sidewalk": 1})
     assert open_labels(tmp_path, classes={"background": 0, "sidewalk": 1}).classes == ("sidewalk",)
+
+
+COMPOSED, PARTED = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+
+
+def test_names_in_composed_and_in_parted_characters_are_the_same_case(tmp_path):
+    for folder, name in (("images", COMPOSED), ("labels", PARTED)):
+        (tmp_path / folder).mkdir()
+        Pillow.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / folder / f"{name}.png")
+    assert (
+        list(open_images(tmp_path / "images")) == list(open_labels(tmp_path / "labels").files) == [COMPOSED]
+    )
+    (tmp_path / "cases.txt").write_text(PARTED)
+    assert read_case_list(tmp_path / "cases.txt") == (COMPOSED,)
+
+
+def test_two_files_whose_names_only_look_alike_are_refused(tmp_path):
+    for name in (COMPOSED, PARTED):
+        (tmp_path / f"{name}.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="the names look alike but differ in their characters, NFC and NFD"):
+        open_images(tmp_path)
+
+
+def test_only_what_systems_and_people_leave_beside_pictures_is_passed_over(tmp_path):
+    junk = [".DS_Store", "._a.png", "Thumbs.db", "desktop.ini", "a.xml", "a.json", "notes.docx", "__MACOSX"]
+    for name in (*junk, "__a.png", "_b.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list(open_images(tmp_path)) == ["__a", "_b"]
+    (tmp_path / "scan.dcm").write_bytes(b"x")
+    with pytest.raises(UnreadableFileError, match=r"scan\.dcm has a suffix that labelmend does not read"):
+        open_images(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path):
+    (tmp_path / os.fsdecode(b"a\xff.png")).write_bytes(b"x")
+    with pytest.raises(DataError, match=r"a\\udcff\.png' has a name that is no UTF-8 text"):
+        open_images(tmp_path)
+
+
+def test_a_folder_that_may_not_be_listed_is_told(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(UnreadableFileError, match=r"cannot be listed \(Permission denied\)"):
+        open_images(tmp_path)
+
+
+def test_a_folder_of_annotators_is_told_from_one_of_classes(tmp_path):
+    for rater in ("rater_1", "rater_2"):
+        (tmp_path / rater / "lung").mkdir(parents=True)
+        Pillow.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / rater / "lung" / "a.png")
+    with pytest.raises(
+        DataError, match=r"several annotators \(rater_1, rater_2\).* give one of them, such as"
+    ):
+        open_labels(tmp_path)
+    for rater in ("rater_1", "rater_2"):
+        shutil.rmtree(tmp_path / rater / "lung")
+        Pillow.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / rater / "a.png")
+        (tmp_path / rater / "dataset.json").write_text('{"labels": {"lung": 1}}')
+    with pytest.raises(DataError, match="several annotators"):
+        open_labels(tmp_path)

@@ -15,10 +15,9 @@ from labelmend.errors import (
     DataError,
     MissingDataError,
     MissingExtraError,
-    OutputError,
     UnreadableFileError,
 )
-from labelmend.io.table import read_table, write_csv
+from labelmend.io.table import read_table
 from labelmend.io.table_base import Table
 
 SMALL = "a,b,y\n1.5,7,0\n2.5,9,1\n"
@@ -351,22 +350,6 @@ def test_without_pyarrow_the_extra_is_named(parquet, monkeypatch):
     monkeypatch.setattr(pd, "read_parquet", refuse)
     with pytest.raises(MissingExtraError, match=r"needs pyarrow.*pip install 'labelmend\[tabular\]'"):
         read_table(path, "y")
-
-
-def test_a_csv_file_is_written_whole(tmp_path):
-    path = tmp_path / "new" / "rows.csv"
-    rows = [[np.int64(3), np.float32(0.1), "a,b"], [None, np.nan, 'say "ä"'], (1, np.inf, True)]
-    write_csv(path, ("row", "p", "class"), iter(rows))
-    assert path.read_text(encoding="utf-8") == 'row,p,class\n3,0.1,"a,b"\n,,"say ""ä"""\n1,inf,True\n'
-    with pytest.raises(ValueError, match=r"rows\.csv has 3 columns, but a row of 2"):
-        write_csv(path, ("row", "p", "class"), [[1, 2]])
-    assert path.read_text(encoding="utf-8").startswith("row,p,class\n3,")
-
-
-def test_a_csv_file_where_none_can_be_is_an_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write"):
-        write_csv(tmp_path / "file" / "rows.csv", ("a",), [])
 
 
 def test_the_tables_of_the_papers_are_read(uci):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from labelmend.audit import words
 from labelmend.audit.charts import nice_step
 from labelmend.audit.figures import CORRECTED, GIVEN
-from labelmend.errors import UnreadableFileError
+from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import write_text
+from labelmend.io.reading import read_json
 
 WIDTH, HEIGHT = 400.0, 150.0
 """Size of a chart in units of its SVG."""
@@ -72,9 +72,9 @@ def write_noise_page(folder: Path) -> Path:
     """
     path = Path(folder) / "fit.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         page = render_noise(found)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, ValueError, LookupError, TypeError, ArithmeticError, UndefinedError) as error:
         raise UnreadableFileError(f"{path} is no finished noise fit ({error}): fit again") from error
     target = Path(folder) / "fit.html"
     write_text(target, page)

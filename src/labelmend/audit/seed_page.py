@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from PIL import Image
 from labelmend.audit import words
 from labelmend.audit.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
 from labelmend.audit.transition import percent
-from labelmend.errors import UnreadableFileError
+from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import read_label_array, write_text
+from labelmend.io.reading import read_json
 
 SUMMARY, PAGE = "summary.json", "report.html"
 
@@ -87,7 +87,7 @@ def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Pat
     """
     folder = Path(folder)
     try:
-        found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        found = read_json(folder / SUMMARY)
         names = [c["name"] for c in found["classes"]]
         examples = [
             example(folder, case, names, found["ignore"])
@@ -95,7 +95,16 @@ def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Pat
             if case["heat"] is not None
         ]
         page = render_seeds(found, examples, Path(labels or folder / "labels").resolve())
-    except (OSError, ValueError, LookupError, TypeError, UndefinedError, BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        DataError,
+        UndefinedError,
+        BadZipFile,
+    ) as error:
         raise UnreadableFileError(
             f"{folder} holds no finished masks from tags ({error}): run labelmend seed again"
         ) from error

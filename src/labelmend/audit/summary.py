@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labelmend.errors import MissingDataError, UnreadableFileError
+from labelmend.io.reading import read_json
 
 Values = tuple[float | None, ...]
 
@@ -129,9 +129,9 @@ def read_summary(run: Path) -> RunSummary:
             f"no finished run in {run}: {path} is not there; let `labelmend train` end first"
         )
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path)
         return _summary(Path(run), raw)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         what = f"entry {error} is missing" if isinstance(error, KeyError) else str(error)
         raise UnreadableFileError(
             f"cannot use {path}: {what}; run `labelmend train` again to write it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from labelmend.audit import words
 from labelmend.audit.figures import CORRECTED, GIVEN
 from labelmend.audit.noise_fit import dots
-from labelmend.errors import UnreadableFileError
+from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import write_text
+from labelmend.io.csv_table import as_written
+from labelmend.io.reading import read_json
 
 RESULT, SUSPECTS, PAGE = "transition.json", "suspects.csv", "report.html"
 
@@ -103,11 +104,21 @@ def write_transition_page(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     try:
-        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        found = read_json(folder / RESULT)
         with open(folder / SUSPECTS, encoding="utf-8", newline="") as file:
-            suspects = list(islice(csv.DictReader(file), MOST_SUSPECTS))
+            rows = islice(csv.DictReader(file), MOST_SUSPECTS)
+            suspects = [{name: as_written(cell) for name, cell in row.items()} for row in rows]
         page = render_transition(found, suspects)
-    except (OSError, ValueError, LookupError, TypeError, UndefinedError, csv.Error) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        DataError,
+        UndefinedError,
+        csv.Error,
+    ) as error:
         raise UnreadableFileError(
             f"{folder} holds no finished estimate ({error}): run labelmend estimate again"
         ) from error

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from jsonargparse import Namespace
 
-from labelmend.cli.screen import Bars, sentences, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, say, sentences, table
 from labelmend.engine.audit import audit_labels
 from labelmend.engine.audit_result import PAGE, AuditResult
 from labelmend.engine.audit_words import NAMES
@@ -57,6 +57,12 @@ def parser() -> ArgumentParser:
         help="spacing of files that store none, or instead of what they store, in mm",
     )
     add("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
+    add(
+        "--cases",
+        type=list[str] | str | None,
+        default=None,
+        help="only these: a text file of case ids, or ids as [a, b]",
+    )
     add("--proposals", type=bool, default=True, help="write labels that mend what was found")
     add("--page", type=bool, default=True, help="write the review page")
     add("--parquet", type=bool, default=False, help="write the findings as Parquet too")
@@ -76,10 +82,9 @@ def run(arguments: Namespace) -> int:
     from labelmend.audit.review_page import write_review
 
     names = (
-        "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "annotators",
+        "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "cases", "annotators",
         "calibrate", "parquet", "proposals", "jobs", "backend", "overwrite",
     )  # fmt: skip
-    console = Console(highlight=False, soft_wrap=True)
     with Bars(transient=True) as bars:
         counts: dict[str, Callable[[str, int], None]] = {}
         found = audit_labels(
@@ -90,7 +95,7 @@ def run(arguments: Namespace) -> int:
         )
     show(found)
     if arguments.page:
-        console.print(f"\nreview  {found.folder / PAGE}", markup=False)
+        say(f"\nreview  {found.folder / PAGE}")
     return 0
 
 
@@ -106,10 +111,10 @@ def show(found: AuditResult) -> None:
     if rows:
         table(f"Look at first, of {facts['n_cases']} cases", ["", "case", "score", "why"], rows)
     else:
-        print(f"Nothing stands out in {facts['n_cases']} cases.")
+        say(f"Nothing stands out in {facts['n_cases']} cases.")
     counts: Counter[str] = Counter(finding.kind for own in found.findings.values() for finding in own)
     told = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
-    print(f"Found: {told or 'nothing'}.")
+    say(f"Found: {told or 'nothing'}.")
     sentences("Drawn too far out or in throughout:", [r["reason"] for r in facts["bias"] if r["systematic"]])
     sentences("What was assumed:", facts["assumptions"])
     sentences("About the data:", facts["notes"])

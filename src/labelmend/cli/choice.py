@@ -16,11 +16,12 @@ import difflib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
+
+from labelmend.cli.parser import ArgumentParser, settings_of
+from labelmend.errors import LabelmendError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,8 +197,6 @@ def _name_in(settings: Mapping[str, Any], choice: Choice, otherwise: str | None)
 def _load(config: str) -> dict[str, Any]:
     """Settings of a config file or of YAML in its place; nothing if unreadable: the parser will tell."""
     try:
-        path = Path(config)
-        settings = yaml.safe_load(path.read_text(encoding="utf-8") if path.is_file() else config)
-    except (OSError, ValueError, yaml.YAMLError):
+        return dict(settings_of(config) or {})
+    except LabelmendError:
         return {}
-    return settings if isinstance(settings, dict) else {}

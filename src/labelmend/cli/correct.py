@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jsonargparse import Namespace
-from rich.console import Console
 
 from labelmend.cli.choice import ChoiceParser, chosen
-from labelmend.cli.screen import Bars, nnunet_command
+from labelmend.cli.screen import Bars, nnunet_command, say
 from labelmend.engine.correct import CorrectResult, correct
 from labelmend.io.array_axes import ORDER_HELP, OrderSetting
 from labelmend.methods.registry import METHODS
 
 SETTINGS = (
     "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "order",
-    "dataset", "copy_images",
+    "cases", "dataset", "copy_images",
 )  # fmt: skip
 
 
@@ -67,6 +66,11 @@ def parser() -> ChoiceParser:
     )
     made.add_argument("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
     made.add_argument(
+        "--cases",
+        type=list[str] | str | None,
+        help="only these: a text file of case ids, or ids as [a, b]",
+    )
+    made.add_argument(
         "--dataset",
         type=str | None,
         help="of nnU-Net data: name of the new data set, DatasetXXX_Name; default the old name with _mended "
@@ -98,7 +102,6 @@ def run(arguments: Namespace) -> int:
 
 def show(done: CorrectResult) -> None:
     """Print what was found and decided, and where the labels are."""
-    console = Console(highlight=False, soft_wrap=True)
     lines = [f"{row['class']:12} {row['why']}" for row in done.summary["findings"]]
     lines += [f"warning: {sentence}" for sentence in done.warnings]
     lines += [f"note: {sentence}" for sentence in done.summary["notes"]]
@@ -108,4 +111,4 @@ def show(done: CorrectResult) -> None:
     if done.summary["layout"] == "nnunet":
         lines.append(f"next              {nnunet_command(done.labels)}")
     for line in lines:
-        console.print(line, markup=False)
+        say(line)

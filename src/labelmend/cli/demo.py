@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from labelmend.cli.screen import Bars, print_run, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, print_run, say, table
 
 GOES_ON = True
 """Stopped, it keeps what is done, and the same command goes on from there."""
@@ -28,7 +29,7 @@ def run(arguments: Namespace) -> int:
     from labelmend.audit import write_report
     from labelmend.engine.demo import N_TEST, N_TRAIN, N_TRUSTED, demo
 
-    print(
+    say(
         f"{N_TRAIN} drawn radiographs whose masks somebody drew too generously; {N_TRUSTED} trusted cases to "
         "measure by how much; labelmend trains, moves the boundaries back and trains again."
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from labelmend.audit.transition import percent, span, write_transition_page
-from labelmend.cli.screen import sentences, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import say, sentences, table
 from labelmend.engine.estimate import COUNTED, PAGE, Estimate, Model, estimate
 from labelmend.transition.fmi import Divergence
 from labelmend.transition.neighbours import Backend
@@ -69,7 +70,7 @@ def run(arguments: Namespace) -> int:
     )
     show(found)
     if arguments.out is not None:
-        print(f"\nreport  {Path(arguments.out) / PAGE}")
+        say(f"\nreport  {Path(arguments.out) / PAGE}")
     return 0
 
 
@@ -78,7 +79,7 @@ def show(found: Estimate) -> None:
     sure = f"{100 * found.level:g} % interval"
     ends = span(found.rate.low, found.rate.high)
     inside = f" ({sure} {ends})" if ends else ""
-    print(f"About {percent(found.rate.value)} of the labels look wrong{inside}.")
+    say(f"About {percent(found.rate.value)} of the labels look wrong{inside}.")
     sentences("Be careful with these numbers:", found.warnings)
     _matrix(found)
     _classes(found, sure)
@@ -135,11 +136,11 @@ def _suspects(found: Estimate) -> None:
     """The labels to look at first."""
     first = found.suspects[:MOST_SUSPECTS]
     if not first:
-        print("\nNo label is less likely than another class.")
+        say("\nNo label is less likely than another class.")
         return
     table(
         f"Look at first: {len(first)} of {len(found.suspects)} labels less likely than another class",
         ["row", "given", "likeliest", "chance that it is right"],
         [[str(s.row), s.given, s.likeliest, percent(s.given_right)] for s in first],
     )
-    print(COUNTED)
+    say(COUNTED)

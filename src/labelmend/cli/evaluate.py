@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from labelmend.cli.screen import Bars
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, cell, inert
 from labelmend.engine.evaluate import Evaluation, evaluate
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import write_json, write_text
+from labelmend.io.csv_table import csv_text as csv_table
+from labelmend.io.reading import as_count
 from labelmend.metrics import MEASURES, ClassSummary, Score
 
 NOT_MEASURED = "-"
@@ -92,7 +93,7 @@ def class_values(given: Mapping[str, int] | str | None) -> dict[str, int] | None
     if not isinstance(given, str):
         return None if given is None else dict(given)
     pairs = [pair.rpartition("=") for pair in given.split(",")]
-    if not all(name.strip() and value.strip().isdigit() for name, _, value in pairs):
+    if not all(name.strip() and as_count(value.strip()) is not None for name, _, value in pairs):
         raise ConfigError(f"--classes takes names with their values, as lung=1,heart=2, but got {given!r}")
     return {name.strip(): int(value) for name, _, value in pairs}
 
@@ -100,26 +101,21 @@ def class_values(given: Mapping[str, int] | str | None) -> dict[str, int] | None
 def csv_text(evaluation: Evaluation) -> str:
     """One row a case and class; a score that does not exist is left empty, an infinite distance is `inf`."""
     names = ("case", "class_name", *MEASURES, "labels_vox", "reference_vox")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*("class" if n == "class_name" else n for n in names), "unit", "tolerance_mm"])
-    for score in evaluation.scores:
-        values = [getattr(score, name) for name in names]
-        row = ["" if isinstance(v, float) and math.isnan(v) else v for v in values]
-        writer.writerow([*row, evaluation.unit, evaluation.tolerance_mm])
-    return text.getvalue()
+    header = [*("class" if name == "class_name" else name for name in names), "unit", "tolerance_mm"]
+    about = (evaluation.unit, evaluation.tolerance_mm)
+    return csv_table(header, ([*(getattr(s, name) for name in names), *about] for s in evaluation.scores))
 
 
 def show(evaluation: Evaluation, console: Console, *, per_case: bool = False, worst: int = 5) -> None:
     """Print the table of classes, what it leaves out, what its columns mean, and the worst cases."""
     n = evaluation.n_cases
-    console.print(f"labels:     {evaluation.labels}")
-    console.print(f"reference:  {evaluation.reference}")
+    console.print(inert(f"labels:     {evaluation.labels}"))
+    console.print(inert(f"reference:  {evaluation.reference}"))
     console.print(_plain(_cases(n) + (", mean ± sd over cases" if n > 1 else ""), console) + "\n")
     console.print(_class_table(evaluation, console))
     console.print()
     for note in _notes(evaluation):
-        console.print(note)
+        console.print(inert(note))
     if per_case:
         console.print("\nEvery case and class\n")
         console.print(_score_table(evaluation, evaluation.scores))
@@ -134,8 +130,8 @@ def _class_table(evaluation: Evaluation, console: Console) -> Table:
     table = _table(evaluation, "class")
     for c in summary.classes:
         spreads = [c.spreads[m] for m in MEASURES]
-        cells = [_number(m, s.mean, s.sd) for m, s in zip(MEASURES, spreads, strict=True)]
-        table.add_row(c.class_name, *(_plain(cell, console) for cell in cells))
+        numbers = [_number(m, s.mean, s.sd) for m, s in zip(MEASURES, spreads, strict=True)]
+        table.add_row(cell(c.class_name), *(_plain(number, console) for number in numbers))
     if len(summary.classes) > 1:
         table.add_section()
         table.add_row("mean", *(_number(m, summary.mean[m]) for m in MEASURES))
@@ -145,7 +141,9 @@ def _class_table(evaluation: Evaluation, console: Console) -> Table:
 def _score_table(evaluation: Evaluation, scores: Sequence[Score]) -> Table:
     table = _table(evaluation, "case", "class")
     for score in scores:
-        table.add_row(score.case, score.class_name, *(_number(m, getattr(score, m)) for m in MEASURES))
+        table.add_row(
+            cell(score.case), cell(score.class_name), *(_number(m, getattr(score, m)) for m in MEASURES)
+        )
     return table
 
 

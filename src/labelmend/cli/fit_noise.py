@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from labelmend.audit.noise_fit import write_noise_page
 from labelmend.cli.evaluate import add_label_flags, class_values
-from labelmend.cli.screen import Bars, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, say, table
 from labelmend.engine.fit_noise import PAGE, ClassNoise, NoiseFit, RatersFit, fit_noise, fit_rater_noise
 from labelmend.errors import ConfigError
 from labelmend.fitting.intervals import Interval
@@ -88,7 +89,7 @@ def run(arguments: Namespace) -> int:
             )
     show(found)
     if arguments.out is not None:
-        print(f"\npage  {Path(arguments.out) / PAGE}")
+        say(f"\npage  {Path(arguments.out) / PAGE}")
     return 0
 
 
@@ -101,11 +102,11 @@ def show(found: NoiseFit | RatersFit) -> None:
         rows = [[text, *_cells(value, digits)] for text, value, digits in _rows(c, found.unit)]
         table(f"{c.name}: {len(c.cases) - c.n_left_out} cases", ["", "estimate", sure], rows)
         if c.n_left_out:
-            print(f"{c.n_left_out} more have no boundary in one of the folders and are left out.")
+            say(f"{c.n_left_out} more have no boundary in one of the folders and are left out.")
         if c.fit.moments:
             _tell_fit(c)
-        print(f"labelmend simulate CLEAN OUT {flags(c.fit.noise)}")
-    print("\nIntervals come from drawing cases with replacement. Positive bias: the masks are too large.")
+        say(f"labelmend simulate CLEAN OUT {flags(c.fit.noise)}")
+    say("\nIntervals come from drawing cases with replacement. Positive bias: the masks are too large.")
 
 
 def _rows(c: ClassNoise, unit: str) -> list[tuple[str, Interval, int]]:
@@ -126,17 +127,15 @@ def _rows(c: ClassNoise, unit: str) -> list[tuple[str, Interval, int]]:
 def _tell_fit(c: ClassNoise) -> None:
     """How well the noise fits, in what it fails, and what else would fit."""
     fits = "fits" if c.fit.distance < 4 else "does not make masks quite like these"
-    print(f"chi-square of bias, its variation and roughness: {c.fit.distance:.1f}: this noise {fits}.")
+    say(f"chi-square of bias, its variation and roughness: {c.fit.distance:.1f}: this noise {fits}.")
     off = [m for m in c.fit.moments if not m.matched and abs(m.z) > 3]
     if off:
         told = ", ".join(f"{m.name} {m.given:.3f} given, {m.simulated:.3f} simulated" for m in off)
-        print(f"It misses what it was not fitted to: {told}.")
+        say(f"It misses what it was not fitted to: {told}.")
     if c.fit.profile:
-        print("Flip and steps trade off; unless you know flip, these are as good as their chi-square says:")
+        say("Flip and steps trade off; unless you know flip, these are as good as their chi-square says:")
         for p in c.fit.profile:
-            print(
-                f"  flip {p.flip:g}: steps {p.steps:.0f}, expand {p.expand:.3f}, chi-square {p.distance:.1f}"
-            )
+            say(f"  flip {p.flip:g}: steps {p.steps:.0f}, expand {p.expand:.3f}, chi-square {p.distance:.1f}")
 
 
 def _show_raters(found: RatersFit) -> None:
@@ -150,11 +149,11 @@ def _show_raters(found: RatersFit) -> None:
         head = ["annotator", "cases", f"bias {unit}", sure, f"roughness {unit}", sure, f"bias varies {unit}"]
         table(f"{name}: mean pairwise Dice {' '.join(_cells(fit.dice, 3))}", head, rows)
         if not fit.split:
-            print(
+            say(
                 "Two annotators: half of roughness and variation is given to each; whose it is, is not known."
             )
-    print("\nIntervals come from drawing cases with replacement. Positive bias: larger than the others.")
-    print("Biases add up to zero: one that all annotators share cannot be seen without clean masks.")
+    say("\nIntervals come from drawing cases with replacement. Positive bias: larger than the others.")
+    say("Biases add up to zero: one that all annotators share cannot be seen without clean masks.")
 
 
 def _cells(found: Interval, digits: int = 2, *, signed: bool = False) -> tuple[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from labelmend.cli.screen import Bars
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, say
 from labelmend.engine.config import Device
 
 
@@ -41,5 +42,5 @@ def run(arguments: Namespace) -> int:
             device=arguments.device,
             on_case=bars.counting("segmenting"),
         )
-    print(f"{len(written)} masks of {bars.done('segmenting')} images written to {arguments.out}")
+    say(f"{len(written)} masks of {bars.done('segmenting')} images written to {arguments.out}")
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from jsonargparse import Namespace
 
-from labelmend.cli.screen import Bars, nnunet_command
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, nnunet_command, say
 
 DEEDS = {
     "keep": "kept as given",
@@ -58,7 +58,6 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Do one of the two and say what was written."""
-    console = Console(highlight=False, soft_wrap=True)
     if arguments.deed == "page":
         from labelmend.audit.review_page import write_review
 
@@ -71,7 +70,7 @@ def run(arguments: Namespace) -> int:
                 max_megabytes=chosen.max_megabytes,
                 on_case=bars.counting("drawing"),
             )
-        console.print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser", markup=False)
+        say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser")
         return 0
     from labelmend.engine.review import apply_review
 
@@ -88,10 +87,10 @@ def run(arguments: Namespace) -> int:
         )
     for verdict, words in DEEDS.items():
         if done.counts.get(verdict):
-            console.print(f"{done.counts[verdict]:6d}  {words}", markup=False)
-    console.print(f"final labels  {done.labels}", markup=False)
+            say(f"{done.counts[verdict]:6d}  {words}")
+    say(f"final labels  {done.labels}")
     if done.worklist is not None:
-        console.print(f"to draw again {done.worklist}", markup=False)
+        say(f"to draw again {done.worklist}")
     if done.dataset is not None:
-        console.print(f"next          {nnunet_command(done.dataset)}", markup=False)
+        say(f"next          {nnunet_command(done.dataset)}")
     return 0

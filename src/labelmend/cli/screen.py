@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +15,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+_TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 class Bars:
@@ -25,7 +30,7 @@ class Bars:
     def __init__(self, *, transient: bool = False) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description:24}"),
+            TextColumn("{task.description:24}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -60,14 +65,43 @@ class Bars:
 
     def _show(self, stage: str, done: int, total: int, text: str) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total or None, text="")
-        self._progress.update(self._tasks[stage], completed=done, total=total or None, text=text)
+            self._tasks[stage] = self._progress.add_task(inert(stage), total=total or None, text="")
+        self._progress.update(self._tasks[stage], completed=done, total=total or None, text=inert(text))
+
+
+def say(*lines: str) -> None:
+    """Print lines that may hold names of files, cases or classes: all of `labelmend` prints through this."""
+    for line in lines:
+        print(inert(line))
+
+
+def cell(text: str) -> Text:
+    """Text for a cell of a table; brackets in it are no markup."""
+    return Text(inert(text))
+
+
+def inert(text: str) -> str:
+    """Text that does nothing to a terminal but appear: control characters and half ones are spelled out.
+
+    >>> inert("lung \\x1b[31m")
+    'lung \\\\x1b[31m'
+    """
+    shown = "".join(f"{character!a}"[1:-1] if _acts(character) else character for character in text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _acts(character: str) -> bool:
+    """Whether a terminal obeys a character: controls, half characters, and those that turn the direction."""
+    if character == "\n" or " " <= character <= "~":
+        return False
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNING
 
 
 def print_run(result: Any) -> None:
     """What a finished run measured and where its results lie."""
-    console, summary = Console(), result.summary
-    unit, lines = summary["unit"], []
+    summary, lines = result.summary, []
+    unit = summary["unit"]
     for row in summary["rounds"]:
         for found in row["bias"]:
             lines.append(f"round {row['round']}  {found['class']:12} {_bias(found, unit)}{found['why']}")
@@ -76,8 +110,7 @@ def print_run(result: Any) -> None:
     lines.append(f"{changed} of {len(summary['cases'])} cases corrected")
     lines.append(f"corrected labels  {result.labels}")
     lines.append(f"report            {result.folder / 'report.html'}")
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(*lines)
 
 
 def _bias(found: dict[str, Any], unit: str) -> str:
@@ -96,10 +129,10 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     console = Console()
     made = Table(header_style="bold")
     for index, name in enumerate(columns):
-        made.add_column(name, justify="left" if index == 0 else "right")
+        made.add_column(cell(name), justify="left" if index == 0 else "right")
     for row in rows:
-        made.add_row(*row)
-    console.print(f"\n{title}", style="bold", highlight=False, soft_wrap=True)
+        made.add_row(*map(cell, row))
+    console.print(Text(f"\n{inert(title)}", style="bold"), soft_wrap=True)
     console.print(made)
 
 
@@ -107,9 +140,9 @@ def sentences(title: str, told: Sequence[str]) -> None:
     """Sentences under their title, one a point; nothing where there are none."""
     if not told:
         return
-    print(f"\n{title}")
+    say(f"\n{title}")
     for sentence in told:
-        print(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))
+        say(textwrap.fill(sentence, 100, initial_indent="- ", subsequent_indent="  "))
 
 
 def nnunet_command(dataset: Path) -> str:

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
 from labelmend.audit.transition import percent
-from labelmend.cli.screen import Bars, sentences, table
+from labelmend.cli.parser import ArgumentParser
+from labelmend.cli.screen import Bars, say, sentences, table
 
 POSITIONAL = ("images", "tags", "out")
 
@@ -120,9 +121,9 @@ def run(arguments: Namespace) -> int:
             on_tick=bars.on_tick,
         )
     show(result.summary)
-    print(f"\nmasks   {result.labels}\nreport  {result.folder / PAGE}")
+    say(f"\nmasks   {result.labels}\nreport  {result.folder / PAGE}")
     labels = shlex.quote(str(result.labels.resolve()))
-    print(f"\nTrain on them with: labelmend train DATA --labels {labels} --method adele --out RUN")
+    say(f"\nTrain on them with: labelmend train DATA --labels {labels} --method adele --out RUN")
     return 0
 
 
@@ -130,7 +131,7 @@ def show(found: dict[str, Any]) -> None:
     """Print what the masks hold and what speaks against them."""
     classes, n = found["classes"], found["n_cases"]
     background, unsure = found["background"], found["unsure"]
-    print(
+    say(
         f"{n} images: {percent(1 - background - unsure)} of the pixels are marked as a class, "
         f"{percent(background)} as background, {percent(unsure)} are unsure."
     )

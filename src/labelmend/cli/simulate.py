@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from jsonargparse import Namespace
-from rich.console import Console
 
 from labelmend.cli.choice import ChoiceParser, chosen
-from labelmend.cli.screen import Bars
+from labelmend.cli.screen import Bars, say
 from labelmend.engine.simulate import mean_dice_by_rater, simulate
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
 
@@ -60,7 +59,6 @@ def parser() -> ChoiceParser:
 
 def run(arguments: Namespace) -> int:
     """Draw the masks and say in one line what was written."""
-    console = Console(highlight=False, soft_wrap=True)
     with Bars(transient=True) as bars:
         out = simulate(
             arguments.labels,
@@ -83,10 +81,10 @@ def run(arguments: Namespace) -> int:
     by = "" if arguments.raters is None else f" by {n_raters} raters"
     cases = f"{n_cases // n_raters} cases{by}"
     dice = mean_dice_by_rater(out)
-    console.print(f"{out}: noisy masks of {cases}; mean Dice to clean: {_told(dice[''])}", markup=False)
+    say(f"{out}: noisy masks of {cases}; mean Dice to clean: {_told(dice[''])}")
     for rater in draw_raters(n_raters, arguments.seed) if by else ():
         style = f"strength {rater.strength:.2f}, bias {rater.bias:+.2f}"
-        console.print(f"{rater.name}: {style}; mean Dice to clean: {_told(dice[rater.name])}", markup=False)
+        say(f"{rater.name}: {style}; mean Dice to clean: {_told(dice[rater.name])}")
     return 0
 
 

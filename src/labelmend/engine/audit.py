@@ -42,6 +42,7 @@ def audit_labels(
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
     order: OrderSetting = "auto",
+    cases: str | Path | Sequence[str] | None = None,
     annotators: str | Path | None = None,
     calibrate: bool = False,
     parquet: bool = False,
@@ -66,6 +67,7 @@ def audit_labels(
         spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
         order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
+        cases: only these: ids, or a text file of them; no other is looked at.
         annotators: CSV file with the columns `case` and `annotator`: who drew what.
         calibrate: divide logits by the temperature at which the given labels are likeliest, before the
             findings.
@@ -85,7 +87,14 @@ def audit_labels(
     """
     check_jobs(jobs, backend)
     source = open_source(
-        labels, probabilities, images, classes=classes, ignore=ignore, spacing_mm=spacing_mm, order=order
+        labels,
+        probabilities,
+        images,
+        classes=classes,
+        ignore=ignore,
+        spacing_mm=spacing_mm,
+        order=order,
+        cases=cases,
     )
     who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
     settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)

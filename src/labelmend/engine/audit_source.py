@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from labelmend.io import (
     grid_difference,
     open_images,
     open_labels,
+    read_case_list,
     read_image,
     spacing_notes,
     stored_apart,
@@ -26,7 +28,7 @@ from labelmend.io.array_axes import OrderSetting
 from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.coco_proposals import write_proposal
 from labelmend.io.nnunet import is_nnunet, open_nnunet
-from labelmend.io.probabilities import open_probabilities
+from labelmend.io.probabilities import MOST_LISTED, open_probabilities
 from labelmend.io.probability_folder import ProbabilityFolder
 from labelmend.io.table_base import listed
 from labelmend.io.turned import turned_apart
@@ -159,6 +161,7 @@ def open_source(
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
     order: OrderSetting = "auto",
+    cases: str | Path | Sequence[str] | None = None,
 ) -> Source:
     """Open labels of any layout with their probabilities and images; reads no case yet.
 
@@ -171,6 +174,7 @@ def open_source(
         ignore: value of pixels nobody annotated, for folders of integer maps only.
         spacing_mm: for files that store none, or instead of what they store.
         order: of the axes of probabilities, see `open_probabilities`.
+        cases: only these: ids, or a text file of them; all others may lack probabilities and images.
 
     Raises:
         DataError: what `open_labels`, `open_nnunet`, `open_coco` and `open_probabilities` raise.
@@ -193,27 +197,65 @@ def open_source(
         else:
             files = {case: (path,) for case, path in open_images(home).items()}
     elif layout == "coco":
-        given = open_coco(labels, spacing_mm=spacing_mm)
-        notes = given.notes
         if home is not None and not home.is_dir():
             raise MissingDataError(f"{home} is no folder: expected one with the images of {labels}")
+        given = open_coco(labels, spacing_mm=spacing_mm, images=home)
+        notes = given.notes
         files = {} if home is None else {case: (p,) for case, p in given.image_files(home).items()}
     else:
         given = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     if home is not None and layout == "folder":
         files = {case: (path,) for case, path in open_images(home).items()}
-    if images is not None:
-        missing = [case for case in given.cases if case not in files]
-        if missing:
-            raise MissingDataError(
-                f"cases of {labels} without an image in {home}: {listed(missing)}. Add the images, or leave "
-                "all of them out"
-            )
-    probs = open_probabilities(probabilities, given, order=order)
+    if cases is not None:
+        wanted = _wanted(cases, given)
+        notes = (*notes, f"Only {len(wanted)} of {len(given.cases)} cases were looked at, as asked for.")
+        given = given.only(*wanted)
+    probs = _matched(probabilities, given, files if images is not None else None, home, order)
     source = Source(labels, layout, given, probs, home, files, spacing_mm, (*notes, *probs.notes))
+    return dataclasses.replace(source, notes=(*source.notes, *_header_notes(source)))
+
+
+def _header_notes(source: Source) -> tuple[str, ...]:
+    """What the headers of labels and images say against each other or themselves."""
+    files = source.image_files
     read = [path for case in source.cases for path in (*source.label_files(case), *files.get(case, ()))]
     apart = stored_apart(
         {case: paths[0] for case, paths in files.items()},
         {case: source.label_files(case)[0] for case in source.cases},
     )
-    return dataclasses.replace(source, notes=(*source.notes, *spacing_notes(read, spacing_mm), *apart))
+    return (*spacing_notes(read, source.spacing_mm), *apart)
+
+
+def _wanted(cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels) -> tuple[str, ...]:
+    """The ids of the cases asked for, sorted, or an error that lists all that are not there."""
+    if isinstance(cases, Path) or (isinstance(cases, str) and os.path.isfile(cases)):
+        wanted: tuple[str, ...] = read_case_list(cases)
+    else:
+        wanted = tuple(cases.split(",")) if isinstance(cases, str) else tuple(cases)
+    unknown = [case for case in dict.fromkeys(wanted) if case not in given.cases]
+    if unknown or not wanted:
+        raise MissingDataError(
+            f"{given.path} has no labels of cases asked for: {listed(unknown, MOST_LISTED) or 'none named'}. "
+            f"It has {listed(given.cases)}: give ids of these, or a text file of them"
+        )
+    return tuple(sorted(set(wanted)))
+
+
+def _matched(
+    probabilities: str | Path,
+    given: LabelFolder | CocoLabels,
+    images: Mapping[str, tuple[Path, ...]] | None,
+    home: Path | None,
+    order: OrderSetting,
+) -> ProbabilityFolder:
+    """The probabilities of all cases, or one error that lists all without them or without an image."""
+    missing = [] if images is None else [case for case in given.cases if case not in images]
+    told = f"{len(missing)} of {len(given.cases)} cases of {given.path} have no image in {home}: "
+    told += f"{listed(missing, MOST_LISTED)}. Add the images, or leave all of them out"
+    try:
+        probs = open_probabilities(probabilities, given, order=order)
+    except MissingDataError as error:
+        raise MissingDataError(f"{error}. Moreover, {told}" if missing else str(error)) from error
+    if missing:
+        raise MissingDataError(f"{told}, or name the cases to look at (--cases: ids, or a text file of them)")
+    return probs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from labelmend.errors import UnreadableFileError
+from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import write_bytes, write_json
+from labelmend.io.reading import read_bytes, read_json
 
 
 def save_checkpoint(path: Path, values: Mapping[str, Any]) -> None:
@@ -53,8 +53,8 @@ def read_model(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     from safetensors.torch import load
 
     try:
-        return load((run / "model.safetensors").read_bytes()), json.loads((run / "model.json").read_text())
-    except (OSError, ValueError, SafetensorError) as error:
+        return load(read_bytes(run / "model.safetensors")), read_json(run / "model.json")
+    except (OSError, ValueError, DataError, SafetensorError) as error:
         raise UnreadableFileError(
             f"{run} holds no finished model ({error}): let `labelmend train` end first"
         ) from error

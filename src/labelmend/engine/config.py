@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import yaml
 
-from labelmend.errors import ConfigError
+from labelmend.errors import ConfigError, DataError
+from labelmend.io.reading import read_yaml
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import METHODS, method_name
 
@@ -188,12 +189,9 @@ def read_settings(run: Path) -> dict[str, Any]:
     """The settings that a run was started with, as nested dicts."""
     path = run / "config.yaml"
     try:
-        settings = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{run} is no readable run, {path} cannot be read ({error})") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path} holds no settings")
-    return settings
+        return read_yaml(path)
+    except DataError as error:
+        raise ConfigError(f"{run} is no readable run: {error}") from error
 
 
 def config_from(settings: Mapping[str, Any]) -> tuple[TrainConfig, Method]:

@@ -76,6 +76,7 @@ def correct(
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
     order: OrderSetting = "auto",
+    cases: str | Path | Sequence[str] | None = None,
     dataset: str | None = None,
     copy_images: bool = False,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
@@ -100,6 +101,8 @@ def correct(
         spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
         order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
+        cases: only these: ids, or a text file of them. Of a label folder no other is written; of
+            COCO files and nnU-Net data sets all others stay as given.
         dataset: name of the new raw data set, DatasetXXX_Name; default: that of the given one with "_mended"
             and the next free number.
         copy_images: copy the images of a raw data set instead of linking to them.
@@ -113,7 +116,13 @@ def correct(
     """
     check_able(method, trusted=clean is not None)
     source = open_source(
-        labels, probabilities, classes=classes, ignore=ignore, spacing_mm=spacing_mm, order=order
+        labels,
+        probabilities,
+        classes=classes,
+        ignore=ignore,
+        spacing_mm=spacing_mm,
+        order=order,
+        cases=cases,
     )
     out, home = Path(out), home_of(source, dataset)
     read = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from labelmend.io import (
     read_case_list,
     spacing_notes,
 )
+from labelmend.io.reading import read_json
 from labelmend.methods.base import Facts, Method
 
 
@@ -252,7 +252,7 @@ def check_first_round(run: Path, clean: Dataset) -> None:
     path = run / "summary.json"
     if not path.exists():
         raise MissingDataError(f"--first_round {run} is no finished run, it has no summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_json(path)
     seen = {row["case"] for row in summary["cases"]}
     if read_settings(run).get("clean_repeat"):
         seen |= set(summary["clean_cases"])

@@ -25,6 +25,7 @@ from labelmend.io import (
     write_json,
     write_text,
 )
+from labelmend.io.reading import read_json
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import method_name
 from labelmend.runtime.output_folder import check_output, names_in
@@ -127,7 +128,7 @@ def write_outputs(run: Run) -> RunResult:
             )
         write_json(summary_path, _summary(run, cases))
     run.accelerator.wait_for_everyone()
-    summary = json.loads(summary_path.read_text())
+    summary = read_json(summary_path)
     return RunResult(folder, folder / "labels", summary, run.accelerator.is_main_process)
 
 

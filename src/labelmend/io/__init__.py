@@ -15,6 +15,7 @@ from labelmend.io.base import (
 from labelmend.io.check import DatasetFacts, check_dataset
 from labelmend.io.coco import CocoImage, CocoLabels, open_coco
 from labelmend.io.coco_write import write_coco
+from labelmend.io.csv_table import write_csv
 from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.header_notes import common_orientation, spacing_notes, stored_apart
 from labelmend.io.label_folder import LabelFolder, grid_difference
@@ -27,7 +28,7 @@ from labelmend.io.picture import write_picture
 from labelmend.io.probabilities import open_probabilities
 from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
 from labelmend.io.region_folder import RegionFolder
-from labelmend.io.table import read_table, write_csv
+from labelmend.io.table import read_table
 from labelmend.io.table_base import Table
 from labelmend.io.tags import TagTable, read_tags
 

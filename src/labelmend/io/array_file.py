@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import DataError, UnreadableFileError
+from labelmend.io.limits import check_declared
 from labelmend.io.table_base import listed, reading
 
 NNUNET_KEYS = ("probabilities", "softmax")
@@ -20,6 +22,7 @@ NNUNET_KEYS = ("probabilities", "softmax")
 ARRAY_SUFFIXES = (".npz", ".npy")
 
 _KIND = "a NumPy array"
+_MOST_HEADER = 65536
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class ArrayFile:
         with reading(self.path, _KIND):
             if not self.key:
                 return np.lib.format.open_memmap(self.path, mode="r")
+            n_bytes = self.dtype.itemsize * math.prod(self.shape)
+            check_declared(n_bytes, self.path, f"an array {self.shape} of {self.dtype}")
             with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.key}.npy") as file:
                 return np.lib.format.read_array(file, allow_pickle=False)
 
@@ -66,23 +71,46 @@ def open_array(path: str | Path) -> ArrayFile:
     path = Path(path)
     if path.suffix.lower() == ".npy":
         with reading(path, _KIND), open(path, "rb") as file:
-            shape, dtype = _header(file)
+            shape, dtype = header(file)
         return _checked(ArrayFile(path, "", shape, dtype))
     with reading(path, _KIND), zipfile.ZipFile(path) as archive:
         member = _chosen(path, archive.infolist())
         with archive.open(member) as file:
-            shape, dtype = _header(file)
+            shape, dtype = header(file)
             _check_size(member, dtype.itemsize * math.prod(shape))
     return _checked(ArrayFile(path, member.filename.removesuffix(".npy"), shape, dtype))
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of a .npy file from its first bytes, or a ValueError."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of the format, which plain numbers do not need")
+    length = file.read(2 if version == (1, 0) else 4)
+    n_bytes = int.from_bytes(length, "little")
+    if n_bytes > _MOST_HEADER:
+        raise ValueError(f"a header of {n_bytes} bytes, which NumPy does not write")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return tuple(shape), dtype
+    shape, _, dtype = read(io.BytesIO(length + file.read(n_bytes)))
+    if any(isinstance(n, bool) or n < 0 for n in shape):
+        raise ValueError(f"the shape {shape}")
+    return tuple(int(n) for n in shape), dtype
+
+
+def read_npy(path: Path) -> NDArray:
+    """The array of a .npy file, whose size is compared with its header before memory is taken.
+
+    Raises:
+        UnreadableFileError: from within `reading`.
+    """
+    with open(path, "rb") as file:
+        shape, dtype = header(file)
+        announced, held = dtype.itemsize * math.prod(shape), path.stat().st_size - file.tell()
+        if announced > held and not dtype.hasobject:
+            raise ValueError(f"the header announces {announced} bytes, the file holds {held}")
+        check_declared(announced, path, f"an array {shape} of {dtype}")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _checked(array: ArrayFile) -> ArrayFile:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import DataError, GeometryError
+from labelmend.io.array_file import read_npy
+from labelmend.io.limits import check_declared
 from labelmend.io.table_base import Table, check_classes, coded, reading, refuse, without_constants
 
 MOST_DENSE = 50_000_000
@@ -51,22 +54,29 @@ def read_arrays(features: str | Path, labels: str | Path, groups: str | Path | N
 
 
 def _array(path: Path) -> NDArray:
-    with reading(path, "a .npy file"), open(path, "rb") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+    with reading(path, "a .npy file"):
+        return read_npy(path)
 
 
 def _sparse(path: Path) -> NDArray:
     from scipy import sparse
 
-    with reading(path, "a SciPy sparse matrix (.npz)"), open(path, "rb") as file:
-        matrix = sparse.load_npz(file)
+    with reading(path, "a SciPy sparse matrix (.npz)"):
+        with zipfile.ZipFile(path) as archive:
+            n_bytes = sum(member.file_size for member in archive.infolist())
+        check_declared(n_bytes, path, "a sparse matrix")
+        with open(path, "rb") as file:
+            matrix = sparse.load_npz(file)
+        if hasattr(matrix, "check_format"):  # an index beyond the matrix would be written beside it
+            matrix.check_format(full_check=True)
     entries = math.prod(matrix.shape)
     if entries > MOST_DENSE:
         raise DataError(
             f"{path} is a sparse matrix of shape {matrix.shape}, dense it has {entries:,} entries, more than "
             f"{MOST_DENSE:,}: reduce it to fewer features first, such as by a truncated SVD"
         )
-    return np.asarray(matrix.toarray())
+    with reading(path, "a SciPy sparse matrix (.npz)"):
+        return np.asarray(matrix.toarray())
 
 
 def _sources(path: Path, features: Path, n_rows: int) -> NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 
 from labelmend.detection.finding import KINDS
 from labelmend.errors import DataError, MissingDataError, UnreadableFileError
-from labelmend.io.atomic import read_lines
-from labelmend.io.base import read_bytes
 from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.coco_proposals import CocoProposals
 from labelmend.io.folders import open_labels
 from labelmend.io.label_folder import LabelFolder
+from labelmend.io.reading import read_json, read_json_lines, reading
 
 AUDIT, CASES, FINDINGS, PROPOSALS = "audit.json", "cases.jsonl", "findings.jsonl", "proposals"
+ANEW = "run labelmend audit again"
 Given = LabelFolder | CocoLabels
 Proposed = LabelFolder | CocoProposals
 
@@ -111,7 +110,7 @@ def read_audit(folder: str | Path) -> Audit:
     if not (folder / AUDIT).is_file():
         raise MissingDataError(f"{folder} holds no {AUDIT}: name the folder that labelmend audit wrote")
     try:
-        facts = json.loads(read_bytes(folder / AUDIT))
+        facts = read_json(folder / AUDIT, ANEW)
         if facts["kind"] != "audit":
             raise ValueError(f"kind {facts['kind']!r}")
         found: dict[str, list[AuditedFinding]] = {}
@@ -121,7 +120,7 @@ def read_audit(folder: str | Path) -> Audit:
         complete = len(cases) == facts["n_cases"] and len({row.case for row in cases}) == len(cases)
         audit = Audit(folder, facts, tuple(sorted(cases, key=lambda row: row.rank)))
         audit.id, audit.classes  # noqa: B018  (both are there)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise UnreadableFileError(
             f"{folder} holds no finished audit ({type(error).__name__}: {error}): run labelmend audit again"
         ) from error
@@ -140,9 +139,14 @@ def open_given(audit: Audit) -> Given:
         MissingDataError: they are gone.
         DataError: a COCO file with other categories than were audited.
     """
+    with reading(audit.folder / AUDIT, "a finished audit"):
+        return _given(audit)
+
+
+def _given(audit: Audit) -> Given:
     facts = audit.facts
     if facts["layout"] == "coco":
-        coco = open_coco(facts["labels"], spacing_mm=spacing_of(audit))
+        coco = open_coco(facts["labels"], spacing_mm=spacing_of(audit), images=facts["images"])
         if coco.classes != audit.classes:
             raise DataError(
                 f"{coco.path} has the categories {', '.join(coco.classes)}, but {', '.join(audit.classes)} "
@@ -180,7 +184,7 @@ def spacing_of(audit: Audit) -> tuple[float, ...] | float | None:
 def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise ValueError(f"{path.name} is not there")
-    return [json.loads(line) for line in read_lines(path)]
+    return read_json_lines(path, ANEW)
 
 
 def _case(

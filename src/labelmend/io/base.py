@@ -6,6 +6,7 @@ opens image and label files; it reads each one whole, and adds its name to whate
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from labelmend.errors import (
     DataError,
     LabelmendError,
     LabelValueError,
-    MissingDataError,
     OutputError,
     UnreadableFileError,
 )
 from labelmend.geometry.orientation import Turn, turn_onto
 from labelmend.io.atomic import whole_file
+from labelmend.io.reading import read_bytes as read_bytes
 from labelmend.types import Grid
 
 Spacing = Sequence[float] | float | None
@@ -91,14 +92,14 @@ def suffix_of(path: str | Path) -> str:
 
 
 def case_id(path: str | Path) -> str:
-    """The case a file belongs to: its name without the suffix.
+    """The case a file belongs to: its name without the suffix, in composed characters (NFC).
 
     >>> case_id("labels/lung/case.07.nii.gz")
     'case.07'
     """
-    name = Path(path).name
-    suffix = suffix_of(path)
-    return name[: -len(suffix)] if suffix else Path(path).stem
+    name = unicodedata.normalize("NFC", Path(path).name)
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix else Path(name).stem
 
 
 def format_of(path: str | Path) -> Format:
@@ -109,22 +110,6 @@ def format_of(path: str | Path) -> Format:
             f"{path} has a suffix that labelmend does not read: use one of {', '.join(FORMATS)}"
         )
     return FORMATS[suffix]
-
-
-def read_bytes(path: str | Path) -> bytes:
-    """A whole file, or one clear error."""
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{path} does not exist") from error
-    except OSError as error:
-        raise UnreadableFileError(
-            f"{path} cannot be read ({error.strerror}): check the file and its rights"
-        ) from error
-    if not data:
-        raise UnreadableFileError(f"{path} is empty (0 bytes): copy or export it again")
-    return data
 
 
 def decode_image(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> Image:
@@ -249,12 +234,10 @@ def _naming(path: str | Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise type(error)(f"{path}: {error}") from error
-    except MemoryError as error:
-        raise UnreadableFileError(
-            f"{path} needs more memory than there is: check the file, or take a larger machine"
-        ) from error
     except LabelmendError:
         raise
+    except MemoryError as error:
+        raise UnreadableFileError(f"{path} needs more memory than there is ({error}): check it") from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnreadableFileError(

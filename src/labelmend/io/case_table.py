@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.io.base import case_id, read_bytes, suffix_of
+from labelmend.io.base import case_id, suffix_of
+from labelmend.io.reading import read_text
 from labelmend.io.table_base import listed
 
 CASE = "case"
@@ -29,10 +31,7 @@ def read_case_column(path: str | Path, column: str, cases: Sequence[str]) -> dic
         DataError: a column that is not there, a case that is unknown or listed twice.
     """
     path = Path(path)
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is no UTF-8 text: export it as CSV with UTF-8") from error
+    text = read_text(path)
     try:
         return _column(path, csv.DictReader(io.StringIO(text, newline="")), column, frozenset(cases))
     except csv.Error as error:
@@ -47,7 +46,7 @@ def _column(path: Path, reader: csv.DictReader[str], column: str, cases: frozens
     reader.fieldnames = header
     found: dict[str, str] = {}
     for row in reader:
-        entry = (row[CASE] or "").strip()
+        entry = unicodedata.normalize("NFC", (row[CASE] or "").strip())
         case = entry if entry in cases or not suffix_of(entry) else case_id(entry)
         if case not in cases:
             raise DataError(f"{path}, line {reader.line_num}: no case called {entry!r}: check the ids")

@@ -1,8 +1,9 @@
 """COCO JSON files (object detection and stuff segmentation) as overlapping classes, one case an image.
 
 The mask of a class is the union of its annotations in an image. Crowd regions (`iscrowd` 1) are ignored: they
-say that there are such objects, not where each is. Panoptic files keep their masks in PNG files and are not
-read. Source: cocodataset.org, "Data format" (dataset/format-data.htm).
+say that there are such objects, not where each is. But where all masks of an image are crowds they are its
+objects, since tools mark run lengths so; of a file that holds nothing else all are. Panoptic files keep their
+masks in PNG files and are not read. Source: cocodataset.org, "Data format" (dataset/format-data.htm).
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +22,23 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.errors import DataError, MissingDataError, UnreadableFileError
-from labelmend.io.base import Spacing, read_bytes, suffix_of
+from labelmend.errors import DataError, MissingDataError
+from labelmend.io.base import Spacing, read_image, suffix_of
+from labelmend.io.coco_entries import (
+    Entry,
+    by_number,
+    checked,
+    chosen_categories,
+    crowd_objects,
+    is_crowd,
+    left_out,
+    number_of,
+    read_content,
+)
 from labelmend.io.coco_masks import mask_of, pycocotools
+from labelmend.io.limits import check_declared
 from labelmend.io.png import plain_grid
-from labelmend.io.table_base import listed
+from labelmend.io.reading import reading
 from labelmend.types import BoolArray, LabelMap
 
 
@@ -31,12 +47,12 @@ class CocoImage:
     """One image of a COCO file.
 
     Args:
-        id: its number in the file.
+        id: its number, as the file spells it.
         file_name: as the file says, with folders where there are some.
         shape: height and width in pixels.
     """
 
-    id: int
+    id: Any
     file_name: str
     shape: tuple[int, int]
 
@@ -48,20 +64,24 @@ class CocoLabels:
     Args:
         path: the JSON file.
         classes: names of the k categories, in the order of their numbers.
-        category_ids: those numbers.
+        category_ids: those numbers, as the file spells them.
         images: per case its image.
         annotations: per case its annotations as in the file, in the order of the file.
         spacing_mm: of the pixels.
         notes: sentences on what is left out.
+        crowd_objects: cases whose crowd regions are objects.
+        folder: of the images, where their sizes were looked up if the file does not tell.
     """
 
     path: Path
     classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[Any, ...]
     images: Mapping[str, CocoImage]
-    annotations: Mapping[str, tuple[Mapping[str, Any], ...]]
+    annotations: Mapping[str, tuple[Entry, ...]]
     spacing_mm: Spacing = None
     notes: tuple[str, ...] = ()
+    crowd_objects: frozenset[str] = frozenset()
+    folder: Path | None = None
 
     @property
     def overlapping(self) -> bool:
@@ -78,10 +98,13 @@ class CocoLabels:
         """Case ids, sorted."""
         return tuple(sorted(self.images))
 
-    def only(self, case: str) -> CocoLabels:
-        """The same labels with one case, small enough to send to a worker."""
+    def only(self, *cases: str) -> CocoLabels:
+        """The same labels with some cases; with one, small enough to send to a worker."""
         return dataclasses.replace(
-            self, images={case: self._image(case)}, annotations={case: self.annotations.get(case, ())}
+            self,
+            images={case: self._image(case) for case in cases},
+            annotations={case: self.annotations.get(case, ()) for case in cases},
+            crowd_objects=self.crowd_objects & set(cases),
         )
 
     def checksum(self, case: str) -> str:
@@ -99,10 +122,10 @@ class CocoLabels:
         masks = np.zeros((len(self.classes), *shape), bool)
         ignored = np.zeros(shape, bool)
         for annotation, mask in self.drawn(case):
-            at = self.category_ids.index(annotation["category_id"])
+            at = self._index(annotation)
             np.logical_or(masks[at], mask, out=masks[at])
         for annotation in self.annotations.get(case, ()):
-            crowd = self._mask(annotation, case) if annotation.get("iscrowd") else None
+            crowd = None if self.is_object(annotation, case) else self._mask(annotation, case)
             if crowd is not None:
                 ignored |= crowd
         grid = plain_grid(shape, self.spacing_mm)
@@ -110,21 +133,25 @@ class CocoLabels:
 
     def drawn(self, case: str) -> list[tuple[Mapping[str, Any], BoolArray]]:
         """The annotations of single objects in a case that have a mask, with it: `(h w)` booleans."""
-        single = [a for a in self.annotations.get(case, ()) if not a.get("iscrowd")]
+        single = [a for a in self.annotations.get(case, ()) if self.is_object(a, case)]
         masks = [(annotation, self._mask(annotation, case)) for annotation in single]
         return [(annotation, mask) for annotation, mask in masks if mask is not None]
 
+    def is_object(self, annotation: Entry, case: str) -> bool:
+        """Whether an annotation of a case is an object, not a crowd region that is ignored."""
+        return case in self.crowd_objects or not is_crowd(annotation)
+
+    def of_class(self, annotation: Entry, category: Any) -> bool:
+        """Whether an annotation is of a category, however the file spells its number."""
+        return number_of(annotation["category_id"]) == number_of(category)
+
     def image_files(self, folder: str | Path) -> dict[str, Path]:
         """Per case its image below a folder, if it is there; of names that lead elsewhere the last part."""
-        found = {}
-        for case, image in self.images.items():
-            name = PurePosixPath(image.file_name.replace("\\", "/"))
-            inside = not name.is_absolute() and ".." not in name.parts and ":" not in image.file_name
-            places = [Path(folder) / name] * inside + [Path(folder) / name.name]
-            place = next((place for place in places if place.is_file()), None)
-            if place is not None:
-                found[case] = place
-        return found
+        found = {case: image_file(folder, image.file_name) for case, image in self.images.items()}
+        return {case: place for case, place in found.items() if place is not None}
+
+    def _index(self, annotation: Entry) -> int:
+        return next(i for i, number in enumerate(self.category_ids) if self.of_class(annotation, number))
 
     def _image(self, case: str) -> CocoImage:
         if case not in self.images:
@@ -138,7 +165,9 @@ class CocoLabels:
             raise type(error)(f"case {case}: {self.path}: {error}") from error
 
 
-def open_coco(path: str | Path, *, spacing_mm: Spacing = None) -> CocoLabels:
+def open_coco(
+    path: str | Path, *, spacing_mm: Spacing = None, images: str | Path | None = None
+) -> CocoLabels:
     """Read a COCO file and check that its parts fit together; masks are drawn later, case by case.
 
     A case is called as its image file without folders and suffix; where two images would be called the same,
@@ -147,6 +176,7 @@ def open_coco(path: str | Path, *, spacing_mm: Spacing = None) -> CocoLabels:
     Args:
         path: the .json file.
         spacing_mm: distance of pixels in mm, one number or two; lengths are in pixels without it.
+        images: folder of the images, which tells the size of one whose entry does not.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
@@ -154,90 +184,98 @@ def open_coco(path: str | Path, *, spacing_mm: Spacing = None) -> CocoLabels:
         DataError: numbers or names twice, or annotations of images or categories that are not there.
     """
     pycocotools()
-    path = Path(path)
+    with reading(path, "a COCO file"):
+        return _opened(Path(path), spacing_mm, None if images is None else Path(images))
+
+
+def _opened(path: Path, spacing_mm: Spacing, images: Path | None) -> CocoLabels:
     content = read_content(path)
-    categories = sorted(_by_id(path, content["categories"], "category").items())
-    names = tuple(str(category.get("name", "")) for _, category in categories)
-    _check_names(path, names)
-    images = {i: _image(path, i, entry) for i, entry in _by_id(path, content["images"], "image").items()}
-    cases = _case_ids(images)
-    drawn: dict[str, list[Mapping[str, Any]]] = {case: [] for case in cases.values()}
-    ids = tuple(number for number, _ in categories)
-    without = 0
-    for number, annotation in _by_id(path, content["annotations"], "annotation").items():
-        for key, there in (("image_id", images), ("category_id", ids)):
-            if annotation.get(key) not in there:
-                raise DataError(
-                    f"{path}: annotation {number} has the {key} {annotation.get(key)!r}, which the file "
-                    "does not list"
-                )
-        without += not annotation.get("segmentation")
-        drawn[cases[annotation["image_id"]]].append(annotation)
-    notes = (f"{without} annotations have no mask (a box or key points only) and are left out.",)
+    annotations = by_number(path, content["annotations"], "annotation")
+    known = by_number(path, content["images"], "image")
+    listed_categories = by_number(path, content["categories"], "category")
+    checked(path, annotations, known, listed_categories)
+    names, notes = chosen_categories(path, listed_categories, annotations.values())
+    cases = _case_ids({number: _file_name(path, number, entry) for number, entry in known.items()})
+    drawn: dict[str, list[Entry]] = {case: [] for case in cases.values()}
+    for annotation in annotations.values():
+        drawn[cases[number_of(annotation["image_id"]) or 0]].append(annotation)
+    shapes = {number: _shape(path, known[number], drawn[case], images) for number, case in cases.items()}
+    height, width = max(shapes.values(), key=math.prod)
+    what = f"{len(names)} classes on {height} x {width} pixels"
+    check_declared(len(names) * height * width, path, what)
+    objects, of_crowds = crowd_objects(content, drawn, {case: number for number, case in cases.items()})
     return CocoLabels(
         path=path,
-        classes=names,
-        category_ids=ids,
-        images={case: images[number] for number, case in cases.items()},
+        classes=tuple(names.values()),
+        category_ids=tuple(listed_categories[number]["id"] for number in names),
+        images={
+            case: CocoImage(known[number]["id"], _file_name(path, number, known[number]), shapes[number])
+            for number, case in cases.items()
+        },
         annotations={case: tuple(found) for case, found in drawn.items()},
         spacing_mm=spacing_mm,
-        notes=notes if without else (),
+        notes=(*notes, *left_out(annotations.values()), *of_crowds),
+        crowd_objects=objects,
+        folder=images,
     )
 
 
-def read_content(path: Path) -> dict[str, Any]:
-    """The JSON of a COCO file with lists of images, annotations and categories, or an error."""
-    try:
-        content = json.loads(read_bytes(path))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFileError(f"{path} is no valid JSON ({error}): export it again") from error
-    keys = ("images", "annotations", "categories")
-    absent = [k for k in keys if not isinstance(content, dict) or not isinstance(content.get(k), list)]
-    if absent or not content["images"] or not content["categories"]:
-        lacks = listed(absent) or "images or categories"
-        raise UnreadableFileError(f"{path} is no COCO file with masks, it lists no {lacks}")
-    if any(isinstance(a, dict) and "segments_info" in a for a in content["annotations"]):
-        raise UnreadableFileError(
-            f"{path} is a panoptic COCO file, whose masks lie in PNG files: use the one of instances "
-            "or of stuff"
-        )
-    return content
+def _file_name(path: Path, number: int, entry: Entry) -> str:
+    name = entry.get("file_name")
+    if name is not None and not isinstance(name, str):
+        raise DataError(f"{path}: image {number} has the file_name {name!r:.60}: expected text")
+    return name or ""
 
 
-def _by_id(path: Path, entries: Sequence[Any], what: str) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
-    for entry in entries:
-        number = entry.get("id") if isinstance(entry, dict) else None
-        if type(number) is not int:
-            raise DataError(f"{path} holds an entry ({what}) with the id {number!r}: expected a whole number")
-        if number in found:
-            raise DataError(f"{path} holds two entries ({what}) with the id {number}: each needs its own")
-        found[number] = entry
-    return found
+def _shape(path: Path, entry: Entry, drawn: Sequence[Entry], images: Path | None) -> tuple[int, int]:
+    """Height and width of an image: as the entry says, else of its file, else of its run lengths."""
+    said = (entry.get("height"), entry.get("width"))
+    height, width = map(number_of, said)
+    if height is not None and width is not None and min(height, width) > 0:
+        return height, width
+    if said != (None, None):
+        raise DataError(f"{path}: image {entry['id']} has the height and width {said!r:.80}: expected pixels")
+    place = None if images is None else image_file(images, str(entry.get("file_name") or ""))
+    if place is not None:
+        shape = read_image(place).grid.shape
+        if len(shape) == 2:
+            return shape[0], shape[1]
+    sizes = {tuple(number_of(side) or 0 for side in a["segmentation"]["size"]) for a in drawn if _has_runs(a)}
+    numbers = next(iter(sizes), ())
+    if len(sizes) == 1 and len(numbers) == 2 and min(numbers) > 0:
+        return numbers[0], numbers[1]
+    where = "its masks do not tell them" if images is None else f"there is no such picture in {images}"
+    raise DataError(
+        f"{path}: image {entry['id']} ({entry.get('file_name')!r:.80}) has no height and width, and {where}: "
+        "write both into the file"
+    )
 
 
-def _image(path: Path, number: int, entry: Mapping[str, Any]) -> CocoImage:
-    shape = (entry.get("height"), entry.get("width"))
-    if not all(type(side) is int and side > 0 for side in shape):
-        raise DataError(f"{path}: image {number} has the height and width {shape}: expected pixels")
-    return CocoImage(number, str(entry.get("file_name") or ""), (int(shape[0] or 0), int(shape[1] or 0)))
+def _has_runs(annotation: Entry) -> bool:
+    drawn = annotation.get("segmentation")
+    return isinstance(drawn, dict) and isinstance(drawn.get("size"), list)
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1 or not name.strip()]
-    if twice:
-        raise DataError(
-            f"{path} calls two categories {twice[0]!r}, or one nothing: each needs a name of its own"
-        )
+def image_file(folder: str | Path, file_name: str) -> Path | None:
+    """The file that an image is called below a folder; of a name that leads elsewhere the last part."""
+    name = PurePosixPath(file_name.replace("\\", "/"))
+    inside = not name.is_absolute() and ".." not in name.parts and ":" not in file_name
+    places = [Path(folder) / name] * inside + [Path(folder) / name.name]
+    spelled = [
+        place.with_name(unicodedata.normalize(form, place.name))
+        for place in places
+        for form in ("NFC", "NFD")
+    ]
+    return next((place for place in (*places, *spelled) if os.path.isfile(place)), None)
 
 
-def _case_ids(images: Mapping[int, CocoImage]) -> dict[int, str]:
+def _case_ids(names: Mapping[int, str]) -> dict[int, str]:
     """Case ids by number of the image: never with a folder in them."""
     stems = {}
-    for number, image in images.items():
-        name = image.file_name.replace("\\", "/").rpartition("/")[2]
+    for number, file_name in names.items():
+        name = unicodedata.normalize("NFC", file_name.replace("\\", "/").rpartition("/")[2])
         stem = name[: -len(suffix_of(name))] if suffix_of(name) else name.rpartition(".")[0] or name
-        stems[number] = stem if stem.strip(". ") else f"image_{number}"
+        stems[number] = stem if stem.strip(". ") and "\0" not in stem else f"image_{number}"
     counts = Counter(stems.values())
     cases = {n: stem if counts[stem] == 1 else f"{stem}_{n}" for n, stem in stems.items()}
-    return cases if len(set(cases.values())) == len(cases) else {n: f"image_{n}" for n in images}
+    return cases if len(set(cases.values())) == len(cases) else {n: f"image_{n}" for n in names}

@@ -9,6 +9,7 @@ Source: cocodataset.org, "Data format" and "Mask API"; pycocotools/mask.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,10 +81,9 @@ def _filled(polygons: Sequence[Any], shape: tuple[int, int]) -> BoolArray | None
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) % 2:
             raise DataError("a polygon is no list of x y x y ...: export it again")
-        corners = np.asarray(polygon, dtype=object)
-        if not all(type(value) in (int, float) and np.isfinite(value) for value in corners):
+        if not all(type(v) is int or (type(v) is float and math.isfinite(v)) for v in polygon):
             raise DataError("a polygon holds something else than numbers: export it again")
-        if np.abs(np.asarray(polygon, float)).max(initial=0) > (MOST_OUTSIDE + 1) * max(shape):
+        if not all(abs(value) <= (MOST_OUTSIDE + 1) * max(shape) for value in polygon):
             raise DataError(f"a polygon lies far outside of its image of {height} x {width}: export it again")
         if len(polygon) >= 6:
             kept.append(polygon)

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from labelmend.io.atomic import write_bytes
+import numpy as np
+
+from labelmend.errors import OutputError
+from labelmend.io.atomic import whole_file
 from labelmend.io.base import Spacing
 from labelmend.io.coco import CocoLabels, open_coco
+from labelmend.io.coco_entries import CROWD_IMAGES, number_of
 from labelmend.io.coco_masks import drawn_as
 from labelmend.types import LabelMap
 
@@ -56,8 +60,8 @@ def write_proposal(folder: str | Path, given: CocoLabels, case: str, labels: Lab
         OutputError: disk full; not writable.
     """
     image = given.images[case]
-    crowds = [entry for entry in given.annotations.get(case, ()) if entry.get("iscrowd")]
-    first = max((entry["id"] for entry in crowds), default=0) + 1
+    crowds = [entry for entry in given.annotations.get(case, ()) if not given.is_object(entry, case)]
+    first = max((number_of(entry["id"]) or 0 for entry in crowds), default=0) + 1
     about = {"image_id": image.id, "iscrowd": 0}
     drawn = [
         {"id": number, **about, "category_id": category, **drawn_as(mask)}
@@ -70,7 +74,12 @@ def write_proposal(folder: str | Path, given: CocoLabels, case: str, labels: Lab
         "images": [{"id": image.id, "file_name": image.file_name, "height": height, "width": width}],
         "annotations": [*crowds, *drawn],
         "categories": [{"id": number, "name": name} for number, name in names],
+        CROWD_IMAGES: [],
     }
     path = Path(folder) / f"{case}.json"
-    write_bytes(path, json.dumps(content).encode())
+    with whole_file(path) as temporary:
+        temporary.write_bytes(json.dumps(content).encode())
+        written = open_coco(temporary, spacing_mm=given.spacing_mm)
+        if not np.array_equal(written.read(written.cases[0]).array, labels.array):
+            raise OutputError(f"{path} does not read back as the labels proposed, so it was not kept")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,9 +15,11 @@ import numpy as np
 from scipy import ndimage
 
 from labelmend.errors import ConfigError, DataError, GeometryError, OutputError
-from labelmend.io.atomic import whole_file, write_bytes
-from labelmend.io.coco import CocoLabels, read_content
+from labelmend.io.atomic import whole_file
+from labelmend.io.coco import CocoLabels, open_coco
+from labelmend.io.coco_entries import CROWD_IMAGES, crowd_objects, is_crowd, number_of, read_content
 from labelmend.io.coco_masks import drawn_as
+from labelmend.io.table_base import listed
 from labelmend.types import BoolArray, LabelMap
 
 
@@ -50,7 +53,8 @@ def write_coco(
     annotation of its own with a new number. An object with nothing left loses its annotation. Objects that
     did not change keep their annotation as it is, polygons too; changed ones keep all but segmentation
     (compressed run lengths), area, bbox and, with `new_ids`, number. Crowd regions, boxes and key points are
-    left alone. If nothing changed, the file is a copy of the source.
+    left alone. Where crowds are objects, new objects are crowds too. If nothing changed, the file is a copy
+    of the source; else it is read back and compared before it takes its name.
 
     Args:
         path: file to write; never the source.
@@ -63,33 +67,67 @@ def write_coco(
         The file.
 
     Raises:
-        OutputError: `path` is the source; disk full; not writable.
+        OutputError: `path` is the source; disk full; not writable; the file reads back as other labels.
         ConfigError, GeometryError, MissingDataError, DataError: classes, shape or cases do not fit.
     """
     path = Path(path)
     if path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path)):
         raise OutputError(f"{path} is the given file itself, which is never overwritten: choose another name")
     content = read_content(source.path)
-    numbers = count(max((entry["id"] for entry in content["annotations"]), default=0) + 1)
+    known = [number_of(entry["id"]) or 0 for entry in content["annotations"]]
+    as_text = any(isinstance(entry["id"], str) for entry in content["annotations"])
+    numbers = map(str if as_text else int, count(max(known, default=0) + 1))
     replaced: dict[int, dict[str, Any] | None] = {}
     added: list[dict[str, Any]] = []
-    done: set[str] = set()
+    done: dict[str, str] = {}
     for case, revised in labels.items() if isinstance(labels, Mapping) else labels:
         if case in done:
             raise DataError(f"case {case} has revised labels twice: hand over one")
-        done.add(case)
+        done[case] = _digest(revised)
         changes, fresh = _changes(source, case, revised, numbers, new_ids=new_ids)
         replaced.update(changes)
         added += fresh
         on_case(case, _changed(changes, fresh))
-    if not replaced and not added:
-        with whole_file(path) as temporary:
+    with whole_file(path) as temporary:
+        if not replaced and not added:
             shutil.copyfile(source.path, temporary)
-        return path
-    kept = [replaced.get(entry["id"], entry) for entry in content["annotations"]]
-    content["annotations"] = [entry for entry in kept if entry is not None] + added
-    write_bytes(path, json.dumps(content, ensure_ascii=False).encode())
+            return path
+        kept = [replaced.get(entry["id"], entry) for entry in content["annotations"]]
+        content["annotations"] = [entry for entry in kept if entry is not None] + added
+        _keep_crowds(content, source)
+        temporary.write_bytes(json.dumps(content, ensure_ascii=False).encode())
+        _check_written(temporary, path, source, done)
     return path
+
+
+def _keep_crowds(content: dict[str, Any], source: CocoLabels) -> None:
+    """Write down which crowds are objects, where the revised file alone would tell otherwise."""
+    if not any(map(is_crowd, content["annotations"])):
+        return
+    source = open_coco(source.path, spacing_mm=source.spacing_mm, images=source.folder)  # all of its cases
+    cases = {number_of(image.id): case for case, image in source.images.items()}
+    drawn: dict[str, list[Any]] = {case: [] for case in source.images}
+    for entry in content["annotations"]:
+        drawn[cases[number_of(entry["image_id"])]].append(entry)
+    numbers = {case: number or 0 for number, case in cases.items()}
+    if crowd_objects(content, drawn, numbers)[0] != source.crowd_objects:
+        content[CROWD_IMAGES] = [source.images[case].id for case in sorted(source.crowd_objects)]
+
+
+def _check_written(temporary: Path, path: Path, source: CocoLabels, expected: Mapping[str, str]) -> None:
+    """An OutputError unless the file reads back as the labels that were to be written."""
+    written = open_coco(temporary, spacing_mm=source.spacing_mm, images=source.folder)
+    wrong = [case for case, digest in expected.items() if _digest(written.read(case)) != digest]
+    if wrong or written.classes != source.classes:
+        raise OutputError(
+            f"{path} does not read back as the labels that were to be written (case {listed(wrong)}), so it "
+            "was not kept: please report this"
+        )
+
+
+def _digest(labels: LabelMap) -> str:
+    """Of the masks of a case without their ignored pixels, which are kept as they were given."""
+    return hashlib.sha256(np.packbits(labels.array).tobytes()).hexdigest()
 
 
 def _changed(replaced: Mapping[int, dict[str, Any] | None], added: Sequence[dict[str, Any]]) -> Changed:
@@ -101,7 +139,7 @@ def _changed(replaced: Mapping[int, dict[str, Any] | None], added: Sequence[dict
 
 
 def _changes(
-    source: CocoLabels, case: str, revised: LabelMap, numbers: Iterator[int], *, new_ids: bool
+    source: CocoLabels, case: str, revised: LabelMap, numbers: Iterator[Any], *, new_ids: bool
 ) -> tuple[dict[int, dict[str, Any] | None], list[dict[str, Any]]]:
     """Annotations of one case that change (None: go), and those that come, with new numbers."""
     given = source.read(case)
@@ -120,7 +158,7 @@ def _changes(
     for category, old, new in zip(source.category_ids, given.array, revised.array, strict=True):
         if np.array_equal(old, new):
             continue
-        own = [(entry, mask) for entry, mask in drawn if entry["category_id"] == category]
+        own = [(entry, mask) for entry, mask in drawn if source.of_class(entry, category)]
         objects, fresh = shared_out([mask for _, mask in own], new)
         for (entry, before), after in zip(own, objects, strict=True):
             if not after.any():
@@ -128,7 +166,8 @@ def _changes(
             elif not np.array_equal(before, after):
                 number = next(numbers) if new_ids else entry["id"]
                 replaced[entry["id"]] = {**entry, "id": number, **drawn_as(after)}
-        about = {"image_id": source.images[case].id, "category_id": category, "iscrowd": 0}
+        about = {"image_id": source.images[case].id, "category_id": category}
+        about["iscrowd"] = int(case in source.crowd_objects)
         added += [{"id": next(numbers), **about, **drawn_as(mask)} for mask in fresh]
     return replaced, added
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError, UnreadableFileError
-from labelmend.io.base import Spacing, case_id, format_of, read_bytes, suffix_of
+from labelmend.io.base import Spacing, case_id, format_of, suffix_of
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.names import Names, class_of_zero, names_found, names_given, names_in_json, with_255_as_1
+from labelmend.io.reading import read_text
+from labelmend.io.table_base import listed
 
 IGNORE_FOLDER = "ignore"
-_NO_DATA = (".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".html", ".db", ".ini")
+_NO_DATA = (
+    ".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log",
+    ".html", ".htm", ".xml", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".rtf", ".db", ".pkl", ".py",
+    ".sh", ".ipynb", ".zip", ".md5", ".sha256", ".bval", ".bvec", ".label", ".lock", ".tmp", ".bak",
+)  # fmt: skip
+"""Suffixes of what lies beside pictures and is none."""
+
+_JUNK = ("__macosx", "__pycache__", "@eadir")
+"""What systems leave in folders, beside hidden files, Thumbs.db and desktop.ini; lower case."""
 
 
 def open_images(folder: str | Path) -> dict[str, Path]:
@@ -61,6 +73,7 @@ def open_labels(
             "expected integer maps, or one folder a class"
         )
     if folders:
+        _check_no_raters(path, folders)
         return _open_class_folders(path, folders, classes, ignore, spacing_mm)
     if not files:
         raise MissingDataError(f"{path} holds no labels: expected <case>.<ext>, or <class>/<case>.<ext>")
@@ -84,13 +97,11 @@ def read_case_list(path: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: a case is listed twice, or none at all.
     """
-    try:
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is no UTF-8 text: expected one case id a line") from error
+    lines = read_text(path).splitlines()
     entries = [line.split(" #")[0].strip() for line in lines if not line.lstrip().startswith("#")]
     cases = [case_id(entry) if suffix_of(entry) else entry for entry in entries if entry]
-    twice = next((case for i, case in enumerate(cases) if case in cases[:i]), None)
+    cases = [unicodedata.normalize("NFC", case) for case in cases]
+    twice = next((case for case, count in Counter(cases).items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{path} lists case {twice} twice: remove one of the lines")
     if not cases:
@@ -156,25 +167,65 @@ def _open_class_folders(
     return LabelFolder(path, tuple(names), True, None, None, files, ignored, spacing_mm)
 
 
+def _check_no_raters(path: Path, folders: list[Path]) -> None:
+    """An error where the folders are those of annotators, each a label folder of its own."""
+    marks = ("dataset.json", "manifest.jsonl")
+    inner = [p for p in folders if any((p / name).is_file() for name in marks)]
+    nested = [p for p in folders if any(q.is_dir() and not q.name.startswith(".") for q in _entries(p))]
+    raters = inner or (nested if len(nested) == len(folders) else [])
+    if raters:
+        raise DataError(
+            f"{path} holds the label folders of several annotators ({listed([p.name for p in folders])}), "
+            f"not one folder a class: give one of them, such as {raters[0]}"
+        )
+
+
 def _listing(folder: Path, kind: str) -> tuple[dict[str, Path], list[Path]]:
-    """Data files by case and sub-folders of a folder, both sorted; hidden ones and notes are passed over."""
+    """Data files by case and sub-folders, both sorted; hidden files, junk and notes are passed over."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise MissingDataError(f"{folder} {what}: expected a folder of {kind}")
     files: dict[str, Path] = {}
     folders: list[Path] = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "__")) or path.suffix.lower() in _NO_DATA:
+    for path in _entries(folder):
+        if path.name.startswith(".") or path.name.lower() in _JUNK or _beside(path):
             continue
+        _check_name(path)
         if path.is_dir():
             folders.append(path)
             continue
         form = format_of(path)
         if kind == "labels" and form.labels is None:
             raise LabelValueError(f"{path}: labels cannot be kept in {form.name}, {form.no_labels}")
-        if case_id(path) in files:
-            raise DataError(
-                f"case {case_id(path)} lies there twice, as {files[case_id(path)]} and {path}: remove one"
-            )
-        files[case_id(path)] = path
-    return files, folders
+        case = case_id(path)
+        if case in files:
+            alike = unicodedata.normalize("NFC", path.name) == unicodedata.normalize("NFC", files[case].name)
+            spelled = " (the names look alike but differ in their characters, NFC and NFD)" if alike else ""
+            raise DataError(f"case {case} lies there twice, as {files[case]} and {path}{spelled}: remove one")
+        files[case] = path
+    return dict(sorted(files.items())), folders
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, or an error."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UnreadableFileError(
+            f"{folder} cannot be listed ({error.strerror}): check the folder and its rights"
+        ) from error
+
+
+def _beside(path: Path) -> bool:
+    """Whether a file is known to be no picture: notes and tables that lie beside them."""
+    return path.suffix.lower() in _NO_DATA and not suffix_of(path) and not path.is_dir()
+
+
+def _check_name(path: Path) -> None:
+    """An error for names that are no text in UTF-8, which no table or page could hold."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{str(path)!a} has a name that is no UTF-8 text: rename the file (convmv renames whole folders)"
+        ) from error

@@ -78,13 +78,14 @@ class LabelFolder:
         ignore = {} if self.ignore is None else {"ignore": self.ignore}
         return {"labels": {**zero, **self.class_map(), **ignore}}
 
-    def only(self, case: str) -> LabelFolder:
-        """The same folder with one case, small enough to send to a worker; it writes what the whole would."""
-        self.sources(case)
+    def only(self, *cases: str) -> LabelFolder:
+        """The same folder with some cases, small enough to send to a worker; writes what the whole would."""
+        for case in cases:
+            self.sources(case)
         return dataclasses.replace(
             self,
-            files={case: self.files[case]},
-            ignore_files={case: self.ignore_files[case]} if case in self.ignore_files else {},
+            files={case: self.files[case] for case in cases},
+            ignore_files={case: self.ignore_files[case] for case in cases if case in self.ignore_files},
             usual_foreground=self.foregrounds if self.overlapping else None,
         )
 

@@ -19,7 +19,11 @@ from labelmend.io.base import Image, Spacing, read_image
 from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.nifti import stored_grid
+from labelmend.io.table_base import listed
 from labelmend.types import Grid, LabelMap
+
+MOST_LISTED = 50
+"""Cases that a message names."""
 
 __all__ = ["Dataset", "LabelFolder", "open_dataset", "open_images", "open_labels", "read_case_list"]
 
@@ -133,12 +137,19 @@ def open_dataset(
             raise MissingDataError(
                 f"no case called {case!r}: neither {root / images} nor {folder.path} holds it"
             )
-        if case not in folder.files:
-            raise MissingDataError(
-                f"case {case} has an image ({image_files[case]}) but no label in {folder.path}"
-            )
-        if case not in image_files:
-            raise MissingDataError(
-                f"case {case} has labels ({folder.files[case][0]}) but no image in {root / images}"
-            )
+    told = []
+    for lacking, files, what in (
+        ([case for case in wanted if case not in folder.files], image_files, f"no label in {folder.path}"),
+        ([case for case in wanted if case not in image_files], folder.files, f"no image in {root / images}"),
+    ):
+        if lacking:
+            kind = "an image" if files is image_files else "labels"
+            first = files[lacking[0]]
+            more = f"; so have {listed(lacking[1:], MOST_LISTED)}" if lacking[1:] else ""
+            file = first if isinstance(first, Path) else first[0]
+            told.append(f"case {lacking[0]} has {kind} ({file}) but {what}{more}")
+    if told:
+        raise MissingDataError(
+            f"{'; '.join(told)}. Add them, or list the cases to use in a text file (--cases)"
+        )
     return Dataset(root, image_files, folder, wanted, spacing_mm)

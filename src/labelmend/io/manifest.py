@@ -12,7 +12,8 @@ from typing import Any
 
 from labelmend import __version__
 from labelmend.errors import MissingDataError, UnreadableFileError
-from labelmend.io.atomic import append_line, plain, read_lines, write_text
+from labelmend.io.atomic import append_line, plain, write_text
+from labelmend.io.reading import read_json_lines
 
 _BLOCK = 1 << 20
 
@@ -86,11 +87,10 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
         UnreadableFileError: a finished line is no manifest row.
     """
     rows = []
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, content in enumerate(read_json_lines(path), start=1):
         try:
-            content = json.loads(line)
             rows.append(ManifestRow(**{**content, "files": tuple(content["files"])}))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError) as error:
             raise UnreadableFileError(f"{path}, line {number}: this is no manifest row ({error})") from error
     return rows
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelmend.errors import ConfigError, LabelValueError, UnreadableFileError
-from labelmend.io.base import read_bytes, read_label_array
+from labelmend.errors import ConfigError, LabelValueError
+from labelmend.io.base import read_label_array
 from labelmend.io.faded import FADED, is_faded
+from labelmend.io.reading import as_count, read_json
 from labelmend.io.values import distinct_values
 
 MOST_CLASSES = 255
@@ -59,13 +59,15 @@ def names_given(mapping: Mapping[str, int], ignore: int | None, origin: str) -> 
         origin: where the names come from, for messages.
     """
     for name, value in mapping.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise ConfigError(
-                f"{origin}: class {name!r} has the value {value!r}, expected one integer from 0 up"
+                f"{origin}: class {name!r} has the value {value!r:.60}, expected one integer from 0 up"
             )
     if ignore is None:
         ignore = mapping.get("ignore")
     background = class_of_zero(mapping, origin)
+    if ignore is not None and not -(2**63) <= ignore < 2**63:
+        raise ConfigError(f"{origin}: {ignore!r:.60} cannot be the value to ignore, no label file holds it")
     if ignore == 0:
         what = "the background" if background is None else f"the class {background!r}"
         raise ConfigError(f"{origin}: 0 is {what} and cannot be the value to ignore")
@@ -106,14 +108,11 @@ def names_in_json(folder: Path) -> tuple[Mapping[str, int], Path] | None:
     path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if p.is_file()), None)
     if path is None:
         return None
-    try:
-        content: Any = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UnreadableFileError(f"{path} is no valid JSON ({error}): repair or remove it") from error
+    content: Any = read_json(path, "repair or remove it")
     labels = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(labels, dict) or not labels:
         return None
-    if all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
+    if all(as_count(key) is not None and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
     return labels, path
 

@@ -9,7 +9,6 @@ Source: documentation/dataset_format.md, region_based_training.md and ignore_lab
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from labelmend.errors import ConfigError, DataError, MissingDataError, UnreadableFileError
-from labelmend.io.base import FORMATS, Spacing, case_id, read_bytes
+from labelmend.io.base import FORMATS, Spacing, case_id
 from labelmend.io.folders import open_images, open_labels
 from labelmend.io.label_folder import LabelFolder
-from labelmend.io.names import class_of_zero
+from labelmend.io.names import class_of_zero, names_given
+from labelmend.io.reading import as_count, read_json
 from labelmend.io.region_folder import RegionFolder
 from labelmend.io.table_base import listed
 
@@ -95,10 +95,7 @@ def open_nnunet(
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UnreadableFileError(f"{path} is no valid JSON ({error}): repair it") from error
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise UnreadableFileError(
             f'{path} names no "labels": expected such as {{"background": 0, "liver": 1}}'
@@ -138,6 +135,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
     zero = class_of_zero(zeros, str(source))
     if all(len(region) == 1 for region in regions.values()):
         classes = zeros | {name: region[0] for name, region in regions.items()}
+        names_given(classes, ignore, str(source))
         return open_labels(folder, classes=classes, ignore=ignore, spacing_mm=spacing)
     if zero is not None:
         raise ConfigError(
@@ -167,12 +165,12 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
 
 def _integers(source: Path, labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Class names with their integers; the old form, integers with their names, is turned round."""
-    if all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
+    if all(as_count(key) is not None and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
     found = {}
     for name, value in labels.items():
         region = tuple(value) if isinstance(value, list) else (value,)
-        if not region or any(type(v) is not int or v < 0 for v in region):
+        if not region or any(type(v) is not int or not 0 <= v < 2**63 for v in region):
             raise ConfigError(
                 f"{source}: class {name!r} is {value!r}, expected an integer from 0 up, or a list of them"
             )
@@ -201,8 +199,8 @@ def _spacing_beside(folder: Path, ending: str) -> tuple[Spacing, list[str]]:
         found.add((1.0, 1.0, 1.0))  # what nnU-Net assumes
     for path in filter(Path.is_file, beside):
         try:
-            found.add(tuple(float(s) for s in json.loads(read_bytes(path))["spacing"]))
-        except (ValueError, KeyError, TypeError) as error:
+            found.add(tuple(float(s) for s in read_json(path)["spacing"]))
+        except (ValueError, LookupError, TypeError, OverflowError) as error:
             raise UnreadableFileError(f'{path} gives no "spacing": expected three numbers in mm') from error
     if len(found) > 1:
         return None, ["The cases differ in the spacing that is noted beside them, so lengths are in pixels."]

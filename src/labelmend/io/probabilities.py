@@ -12,21 +12,24 @@ export_prediction.py, which saves float16 or float32 `probabilities` on the grid
 from __future__ import annotations
 
 import dataclasses
-import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from labelmend.errors import DataError, MissingDataError
+from labelmend.errors import DataError, MissingDataError, UnreadableFileError
 from labelmend.io.array_axes import Order
 from labelmend.io.array_file import ARRAY_SUFFIXES
-from labelmend.io.base import read_bytes
 from labelmend.io.folders import open_images
 from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
 from labelmend.io.probability_picture import refuse_masks
+from labelmend.io.reading import read_json
 from labelmend.io.table_base import listed
 
 BACKGROUND_FOLDER = "background"
+
+MOST_LISTED = 50
+"""Cases that a message names."""
 
 _REORIENTING = ("NibabelIOWithReorient", "SimpleITKIOWithReorient")
 _READERS = ("NaturalImage2DIO", "SimpleITKIO", "Tiff3DIO", "NibabelIO", *_REORIENTING)
@@ -75,7 +78,9 @@ def open_probabilities(
     _check_cases(found, wanted, labels)
     extra = sorted(set(found.files) - set(labels.cases))
     if extra:
-        notes.append(f"Cases with probabilities but without labels, which are left out: {listed(extra)}.")
+        notes.append(
+            f"Cases with probabilities but without labels, which are left out: {listed(extra, MOST_LISTED)}."
+        )
     files = {case: found.files[case] for case in sorted(set(wanted))}
     if not arrays:
         refuse_masks(list(files.values()))
@@ -90,11 +95,12 @@ def _array_files(path: Path) -> dict[str, tuple[Path, ...]]:
         for file in (file for folder in folders for file in sorted(folder.iterdir())):
             if file.name.startswith(".") or file.suffix.lower() not in ARRAY_SUFFIXES or not file.is_file():
                 continue
-            if file.stem in found:
+            case = unicodedata.normalize("NFC", file.stem)
+            if case in found:
                 raise DataError(
-                    f"case {file.stem} has probabilities twice, {found[file.stem][0]} and {file}: remove one"
+                    f"case {case} has probabilities twice, {found[case][0]} and {file}: remove one"
                 )
-            found[file.stem] = (file,)
+            found[case] = (file,)
         if found:
             return found
     return {}
@@ -113,8 +119,8 @@ def _reader(path: Path) -> tuple[str, list[str]]:
     if plans is None:
         return "", notes
     try:
-        content = json.loads(read_bytes(plans))
-    except ValueError:
+        content = read_json(plans)
+    except UnreadableFileError:
         content = {}
     reader = str(content.get("image_reader_writer", "")) if isinstance(content, dict) else ""
     if reader and reader not in _READERS:
@@ -161,6 +167,6 @@ def _check_cases(found: ProbabilityFolder, wanted: Sequence[str], labels: LabelS
     if missing:
         raise MissingDataError(
             f"{len(missing)} of {len(wanted)} cases of {labels.path} have no probabilities in {found.path}: "
-            f"{listed(missing)}. Predict them as well (of nnU-Net name the folder above all folds), or name "
-            "the cases to look at"
+            f"{listed(missing, MOST_LISTED)}. Predict them as well (of nnU-Net name the folder above all "
+            "folds), or name the cases to look at (--cases: ids, or a text file of them)"
         )

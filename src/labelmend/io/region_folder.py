@@ -53,10 +53,11 @@ class RegionFolder(LabelFolder):
                 f"regions_class_order names {len(self.order)} integers: name one for each region"
             )
 
-    def only(self, case: str) -> RegionFolder:
-        """The same folder with one case."""
-        self.sources(case)
-        return dataclasses.replace(self, files={case: self.files[case]})
+    def only(self, *cases: str) -> RegionFolder:
+        """The same folder with some cases."""
+        for case in cases:
+            self.sources(case)
+        return dataclasses.replace(self, files={case: self.files[case] for case in cases})
 
     def read(self, case: str) -> LabelMap:
         """The regions of one case as overlapping classes; pixels of the value to ignore are ignored.

@@ -1,14 +1,11 @@
-"""Tables on disk: numeric features and one class a row, from CSV or Parquet files."""
+"""Tables from disk: numeric features and one class a row, from CSV or Parquet files."""
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError, DataError, MissingExtraError, UnreadableFileError
-from labelmend.io.atomic import write_text
 from labelmend.io.table_base import (
     Table,
     as_number,
@@ -90,27 +86,6 @@ def read_table(
         path,
         Table(values, names, labels, classes, source, np.flatnonzero(labelled), (*notes, *encoded), sources),
     )
-
-
-def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a whole CSV file in UTF-8 with Unix line ends; None and NaN are left empty.
-
-    Args:
-        path: the file that appears whole or not at all.
-        header: names of the columns.
-        rows: as many values each; numbers are written in full.
-
-    Raises:
-        OutputError: the disk is full or the place cannot be written.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        if len(row) != len(header):
-            raise ValueError(f"{path} has {len(header)} columns, but a row of {len(row)} was to be written")
-        writer.writerow(["" if isinstance(v, float | np.floating) and math.isnan(v) else v for v in row])
-    write_text(path, text.getvalue())
 
 
 def _frame(path: Path) -> Any:

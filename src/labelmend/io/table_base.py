@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,12 +10,13 @@ from decimal import Decimal
 from itertools import compress
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.errors import DataError, MissingDataError, UnreadableFileError
+from labelmend.errors import DataError, MissingDataError
+from labelmend.io.reading import check_regular
+from labelmend.io.reading import reading as boundary
 from labelmend.types import BoolArray
 
 
@@ -48,22 +48,19 @@ class Table:
 @contextmanager
 def reading(path: Path, what: str) -> Iterator[None]:
     """What libraries raise for absent or damaged files, as an error that names the file."""
-    if not path.is_file():
+    if not path.exists():
         raise MissingDataError(f"there is no file {path}: check the name")
-    try:
-        yield
-    except UnicodeError as error:
-        raise UnreadableFileError(f"{path} is not in UTF-8 ({error}): save it again as UTF-8") from error
-    except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zlib.error, BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        if "pickle" in reason:
+    check_regular(path)
+    with boundary(path, what):
+        try:
+            yield
+        except ValueError as error:
+            if "pickle" not in str(error):
+                raise
             raise DataError(
                 f"{path} holds Python objects (pickled data), refused since loading can run any code: "
                 "save it again as a plain array, as array.astype(float) or array.astype(str)"
             ) from error
-        raise UnreadableFileError(
-            f"{path} cannot be read as {what} ({reason}): it is damaged or of another kind"
-        ) from error
 
 
 def check_classes(where: str, classes: tuple[str, ...]) -> None:

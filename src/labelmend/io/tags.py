@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,7 +15,8 @@ from typing import NoReturn
 import numpy as np
 
 from labelmend.errors import ConfigError, DataError, MissingDataError, UnreadableFileError
-from labelmend.io.base import case_id, read_bytes, suffix_of
+from labelmend.io.base import case_id, suffix_of
+from labelmend.io.reading import read_text
 from labelmend.io.table_base import listed
 from labelmend.types import BoolArray
 
@@ -124,10 +126,7 @@ def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:
         raise UnreadableFileError(
             f"{path} is no table of tags that is read: expected one of {', '.join(_SUFFIXES)}"
         )
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path} is not in UTF-8 ({error}): save it again as UTF-8") from error
+    text = read_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     tabs = path.suffix.lower() == ".tsv"
     separator = "\t" if tabs else next((mark for mark in ",;\t" if mark in first), ",")
@@ -199,6 +198,7 @@ def _refuse_cell(path: Path, number: int, name: str, cell: str) -> NoReturn:
 
 def _case(entry: str, known: frozenset[str]) -> str:
     """The case id that a cell of the first column stands for; folders in front of a file name are dropped."""
+    entry = unicodedata.normalize("NFC", entry)
     if entry in known:
         return entry
     name = entry.replace("\\", "/").rpartition("/")[2]

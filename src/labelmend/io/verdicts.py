@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io.audit_folder import Audit, AuditedCase
-from labelmend.io.base import read_bytes
+from labelmend.io.reading import read_json
 
 KIND, VERSION = "labelmend verdicts", 1
 VERDICTS = ("keep", "take", "redraw", "skip")
@@ -64,12 +63,7 @@ def read_verdicts(path: str | Path) -> Verdicts:
         DataError: an unknown verdict, or a case twice.
     """
     path = Path(path)
-    try:
-        content = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise UnreadableFileError(
-            f"{path} is no valid JSON ({error}): download the verdicts again"
-        ) from error
+    content = read_json(path, "download the verdicts again")
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise UnreadableFileError(
             f"{path} holds no verdicts: expected the file that the review page downloads"
@@ -82,7 +76,7 @@ def read_verdicts(path: str | Path) -> Verdicts:
         verdicts = tuple(_verdict(row, path) for row in content["verdicts"])
         reviewer, saved = (str(content.get(name) or "") for name in ("reviewer", "saved"))
         found = Verdicts(str(content["audit"]), reviewer, saved, verdicts)
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableFileError(f"{path} holds damaged verdicts ({error}): download them again") from error
     seen: set[str] = set()
     for verdict in verdicts:

@@ -29,17 +29,14 @@ from xml.etree import ElementTree
 from labelmend.io.atomic import write_bytes, write_json, write_text
 from labelmend.io.brush_masks import Masked, cvat_xml, label_studio_config, label_studio_tasks
 from labelmend.io.coco import CocoLabels
+from labelmend.io.csv_table import write_csv
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.region_folder import RegionFolder
-from labelmend.io.table import write_csv
 from labelmend.types import Grid
 
 COLUMNS = ("case", "image", "labels", "proposal", "reason", "note", "reviewer", "at")
 COLOURS = ((255, 159, 64), (53, 214, 242), (141, 245, 154), (213, 140, 255), (255, 123, 136), (240, 228, 66))
 """Red, green and blue of the classes in ITK-SNAP, in turn."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First letters by which a spreadsheet takes text for a formula."""
 
 
 @dataclass(frozen=True)
@@ -212,13 +209,7 @@ def _layers(redraw: Redraw, given: LabelFolder) -> list[dict[str, Any]]:
 def _row(redraw: Redraw) -> list[str]:
     image = "" if redraw.image is None else str(redraw.image)
     files = [" ".join(map(str, paths)) for paths in (redraw.labels, redraw.proposal)]
-    free = [_no_formula(text) for text in (redraw.reason, redraw.note, redraw.reviewer, redraw.at)]
-    return [redraw.case, image, *files, *free]
-
-
-def _no_formula(text: str) -> str:
-    """Free text that no spreadsheet runs as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return [redraw.case, image, *files, redraw.reason, redraw.note, redraw.reviewer, redraw.at]
 
 
 def _folder(parent: ElementTree.Element, key: str) -> ElementTree.Element:
