@@ -165,10 +165,6 @@ def test_spacings_that_differ(refused, scans):
     refused(arguments(scans), "case c2", "spacing", "3.0", "2.5")
 
 
-def test_a_spacing_that_contradicts_the_header(refused, scans):
-    refused(arguments(scans, "--spacing_mm", "1.0"), "spacing", "0.8", "c0.nii.gz")
-
-
 @pytest.mark.parametrize("spacing", ["[1.0, 1.0, 1.0]", "-1.0", "[0.0, 1.0]"])
 def test_a_spacing_that_no_picture_can_have(refused, pictures, spacing):
     refused(arguments(pictures, "--spacing_mm", spacing), "spacing")

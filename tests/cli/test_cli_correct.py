@@ -97,5 +97,5 @@ def test_the_order_of_axes_that_messages_name_is_a_flag(
     audit = ["audit", str(tmp_path / "labels"), "--probabilities", str(tmp_path / "probs"), *out]
     assert main(audit) == 0
     assert "look reversed" in capsys.readouterr().out
-    assert main([*audit, "--order=sitk"]) == 0
+    assert main([*audit, "--order=sitk", "--overwrite=true"]) == 0
     assert "look reversed" not in capsys.readouterr().out

@@ -369,7 +369,7 @@ def test_a_case_without_probabilities_is_named(spoiled, tmp_path):
 
 def test_a_case_without_an_image_is_named(spoiled, tmp_path):
     (spoiled / "images" / "c03.png").unlink()
-    with pytest.raises(MissingDataError, match=r"without an image in .*: c03\."):
+    with pytest.raises(MissingDataError, match=r"1 of 12 cases of .* have no image in .*: c03\."):
         run(spoiled, tmp_path / "out")
 
 

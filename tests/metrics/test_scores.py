@@ -114,8 +114,8 @@ def test_a_named_value_0_is_scored_like_every_class():
     assert (road.labels_vox, road.reference_vox) == (7, 8)
     assert road.dice == pytest.approx(2 * 7 / 15)
     assert road.iou == 7 / 8
-    # in a row every pixel is boundary: one of 7 + 8 has its partner 2 mm away
-    assert road.nsd == pytest.approx(14 / 15)
+    # in a row the ends of its pieces are boundary: of 4 + 4 one each has its partner 2 mm away
+    assert road.nsd == 6 / 8
     # of the two ends of the true road one lies 2 mm outside of the drawn one, the other is right
     assert road.boundary_bias_mm == 1
     assert heart.dice == pytest.approx(2 * 2 / 5)

@@ -112,11 +112,11 @@ def start(
         open_run(config, method)
     accelerator.wait_for_everyone()
     saved = load_checkpoint(run.checkpoint)
-    for name in material.unseen if method.needs.clean != "unused" else ():
-        run.note(f"No trusted case shows {name}, so nothing of it is measured on them.")
     if saved is None:
         run.state = method.init(material.for_method(config.seed))
         run.notes = list(material.notes)
+        for name in material.unseen if method.needs.clean != "unused" else ():
+            run.note(f"No trusted case shows {name}, so nothing of it is measured on them.")
     else:
         run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
         run.version = saved["version"]
