@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import audit_phantoms
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.io import open_dataset
 from labelmend.noise import DeformationNoise, case_generator
 from labelmend.types import BoolArray, Grid

@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 
 import labelmend
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.engine.predict import load_predictor
 from labelmend.engine.simulate import simulate
 from labelmend.io import open_dataset, open_labels

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.engine.network import build_network
 from labelmend.methods.base import Batch, Facts, Method
 from labelmend.methods.registry import METHODS

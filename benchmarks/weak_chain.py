@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 import labelmend
-from labelmend.engine.config import AugmentConfig, NetworkConfig
+from labelmend.engine.config import AugmentConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.engine.seed import seed as make_seeds
 from labelmend.io import open_labels, read_image
 from labelmend.metrics import dice

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.phantom import draw_phantom, draw_phantom_3d
 

@@ -10,7 +10,8 @@ import drawn_data
 import labelmend
 from drawn_data import QUICK, contents
 from labelmend.api import train
-from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
+from labelmend.engine.config import AugmentConfig, TrainConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
 from labelmend.errors import CleanCasesError, ConfigError

@@ -13,10 +13,11 @@ from labelmend.errors import ConfigError
 if TYPE_CHECKING:
     from torch import nn
 
-    from labelmend.engine.config import NetworkConfig, TrainConfig
+    from labelmend.engine.config import TrainConfig
+    from labelmend.engine.model_config import NetworkConfig
     from labelmend.engine.outputs import RunResult
-    from labelmend.engine.run import Tick
     from labelmend.methods.base import Method
+    from labelmend.runtime.progress import Tick
 
 
 def train(
@@ -47,7 +48,8 @@ def train(
         LabelmendError: bad input or settings.
     """
     from labelmend.audit import write_report
-    from labelmend.engine.config import NetworkConfig, TrainConfig
+    from labelmend.engine.config import TrainConfig
+    from labelmend.engine.model_config import NetworkConfig
     from labelmend.engine.train import train as run_training
     from labelmend.methods.registry import METHODS
 

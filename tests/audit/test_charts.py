@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from labelmend.audit.charts import BiasAxis, bias_axis, nice_step, slopes
+from labelmend.audit.charts import nice_step
+from labelmend.audit.report_charts import BiasAxis, bias_axis, slopes
 from labelmend.audit.summary import ClassBias
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from labelmend.audit.noise_fit import dots, histogram, interval_text, render_noise, write_noise_page
+from labelmend.audit.charts import dots, interval_text
+from labelmend.audit.noise_fit import histogram, render_noise, write_noise_page
 from labelmend.errors import UnreadableFileError
 
 

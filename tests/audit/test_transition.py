@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from labelmend.audit.transition import bars, heat_map, percent, reading, render_transition, span
+from labelmend.audit.transition import bars, heat_map, reading, render_transition
 from labelmend.audit.transition import write_transition_page as write_page
+from labelmend.audit.words import percent, span
 from labelmend.errors import UnreadableFileError
 
 MATRIX = [[0.62, 0.38], [0.18, 0.82]]

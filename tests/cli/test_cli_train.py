@@ -10,7 +10,8 @@ import drawn_data
 from drawn_data import ALWAYS_FLAGS, TRAINING, contents
 from labelmend.cli import main
 from labelmend.cli.train import config_of, parser
-from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
+from labelmend.engine.config import AugmentConfig, TrainConfig
+from labelmend.engine.model_config import NetworkConfig
 
 
 @pytest.fixture(scope="module")

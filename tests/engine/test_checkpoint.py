@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from labelmend.engine.checkpoint import load_checkpoint, read_model, save_checkpoint, save_model
+from labelmend.engine.checkpoint import load_checkpoint, save_checkpoint
+from labelmend.engine.model_files import read_model, save_model
 from labelmend.errors import UnreadableFileError
 
 

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from labelmend.engine.config import (
-    AugmentConfig,
-    NetworkConfig,
-    TrainConfig,
-    config_from,
-    differing,
-    read_settings,
-    to_yaml,
-)
+from labelmend.engine.config import AugmentConfig, TrainConfig, config_from, differing, read_settings, to_yaml
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.errors import ConfigError
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection

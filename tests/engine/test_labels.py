@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from labelmend.engine.labels import LabelStore, check_revision
+from labelmend.engine.labels import LabelStore
 from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
+from labelmend.methods.base import check_revision
 from labelmend.types import Grid, LabelMap, Revision
 
 GRID = Grid((2, 3), (1.0, 2.0))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from labelmend.engine.learned import LEAST_CASES, above_chance, phi, seen, without
-from labelmend.methods.base import revision
+from labelmend.engine.learned import LEAST_CASES, above_chance, phi, seen
+from labelmend.methods.base import revision, without
 from labelmend.types import Grid, LabelMap, Predicted
 
 N, SIZE = 8, 48

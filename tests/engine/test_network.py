@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.engine.network import build_network, padded_size, try_out
 from labelmend.errors import ConfigError
 

@@ -6,7 +6,7 @@ import pytest
 
 from drawn_data import contents, half_files
 from labelmend.engine.config import TrainConfig
-from labelmend.engine.outputs import append_metrics, check_out, open_run, trim_metrics
+from labelmend.engine.run_folder import append_metrics, check_out, open_run, trim_metrics
 from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection

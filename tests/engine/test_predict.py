@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from labelmend.engine.checkpoint import save_model
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
+from labelmend.engine.model_files import save_model
 from labelmend.engine.predict import ModelCard, Predictor, card_to_json, load_predictor
 from labelmend.errors import ConfigError, GeometryError, UnreadableFileError
 from labelmend.io import Image

@@ -9,7 +9,6 @@ from labelmend.engine.checkpoint import load_checkpoint
 from labelmend.engine.config import TrainConfig
 from labelmend.engine.run import (
     Run,
-    Tick,
     _check_machine,
     _machine,
     restore_round,
@@ -20,6 +19,7 @@ from labelmend.engine.run import (
 )
 from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.plain import Plain
+from labelmend.runtime.progress import Tick
 
 
 def run_at(tmp_path, *, round_index=0, process=0, clean=None, told=None, **settings) -> Run:

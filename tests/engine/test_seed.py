@@ -16,7 +16,6 @@ from torch import nn
 from drawn_data import QUICK, contents, half_files, picture
 from labelmend.api import train
 from labelmend.audit.seed_page import write_seed_page
-from labelmend.engine.run import Tick
 from labelmend.engine.seed import seed
 from labelmend.errors import (
     ConfigError,
@@ -27,6 +26,7 @@ from labelmend.errors import (
     OutputError,
 )
 from labelmend.io import checksum, open_dataset, open_labels, read_manifest
+from labelmend.runtime.progress import Tick
 
 N = 24
 FEW = {"resize": 16, "epochs": 1, "batch_size": 8, "threads": 1, "device": "cpu"}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from drawn_data import AFFINE, contents, half_files, picture
-from labelmend.engine.checkpoint import save_model
+from labelmend.engine.model_files import save_model
 from labelmend.engine.predict import ModelCard, card_to_json, load_predictor
 from labelmend.engine.segment import image_of, segment
 from labelmend.errors import ConfigError, GeometryError, MissingDataError, OutputError, UnreadableFileError

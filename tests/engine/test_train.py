@@ -19,16 +19,17 @@ from torch import nn
 import labelmend
 from drawn_data import AFFINE, ALWAYS, CASES, QUICK, TRAINING, contents, half_files
 from labelmend.api import train
-from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
+from labelmend.engine.config import AugmentConfig, TrainConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
-from labelmend.engine.run import Tick
 from labelmend.errors import ConfigError, LabelmendError, OutputError
 from labelmend.geometry.orientation import Turn
 from labelmend.io import checksum, open_labels, read_image, read_label_array, read_manifest
 from labelmend.methods.base import Needs, revision
 from labelmend.methods.forward_t import ForwardT
 from labelmend.methods.plain import Plain
+from labelmend.runtime.progress import Tick
 from labelmend.types import Grid
 
 DEEPER = NetworkConfig("UNet", {"channels": [4, 8, 8], "strides": [2, 2]})

@@ -3,45 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from labelmend.audit.summary import ClassBias
-
-LEAST_SIDE = 0.14
-"""Share of a bias axis kept free on the side where nothing lies, so that its name fits."""
-
-
-@dataclass(frozen=True)
-class BiasAxis:
-    """A horizontal axis from "too small" (left) to "too large" (right), shared by all classes of a run.
-
-    Args:
-        start: size at the left end; sizes are the bias with its sign turned: positive = too large.
-        stop: size at the right end.
-        ticks: sizes with a mark.
-    """
-
-    start: float
-    stop: float
-    ticks: tuple[float, ...]
-
-    def at(self, size: float) -> float:
-        """Position in [0, 1]."""
-        return (size - self.start) / (self.stop - self.start)
-
-
-def bias_axis(biases: Sequence[ClassBias]) -> BiasAxis:
-    """The axis that holds zero, every mean and every interval."""
-    sizes = [0.0]
-    for bias in biases:
-        sizes += [-value for value in (bias.mean, bias.low, bias.high) if value is not None]
-    low, high = min(sizes), max(sizes)
-    span = (high - low) or 1.0
-    low, high = min(low - 0.06 * span, -LEAST_SIDE * span), max(high + 0.06 * span, LEAST_SIDE * span)
-    step = nice_step((high - low) / 5)
-    marks = range(math.ceil(low / step), math.floor(high / step) + 1)
-    return BiasAxis(low, high, tuple(round(step * mark, 10) for mark in marks))
+from typing import Any
 
 
 def nice_step(raw: float) -> float:
@@ -54,35 +18,73 @@ def nice_step(raw: float) -> float:
     return next(round(m * power, 12) for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
 
 
+WIDTH, HEIGHT = 400.0, 150.0
+"""Size of a chart in units of its SVG."""
+
+
 @dataclass(frozen=True)
-class Slopes:
-    """Dice to clean before and after, one line a case, on an axis from `bottom` to 1.
+class Dots:
+    """Estimates with intervals on one axis, a row each.
 
     Args:
-        pairs: (given, corrected) of each case where both are known.
-        bottom: lower end of the axis.
-        ticks: Dice values with a mark.
+        rows: (name, x, x of the low end, x of the high end, text); ends are None without interval.
+        ticks: (x, text) of each mark.
+        zero: x of zero.
+        height: of the chart.
     """
 
-    pairs: tuple[tuple[float, float], ...]
-    bottom: float
-    ticks: tuple[float, ...]
-
-    @property
-    def mean(self) -> tuple[float, float]:
-        """Mean of both ends."""
-        n = len(self.pairs)
-        return sum(p[0] for p in self.pairs) / n, sum(p[1] for p in self.pairs) / n
-
-    def down(self, value: float) -> float:
-        """How far below the top, in [0, 1]."""
-        return (1 - value) / (1 - self.bottom)
+    rows: tuple[tuple[str, float, float | None, float | None, str], ...]
+    ticks: tuple[tuple[float, str], ...]
+    zero: float
+    height: float
 
 
-def slopes(per_class: Sequence[Sequence[tuple[float, float]]]) -> list[Slopes]:
-    """One slope chart a class, on a common axis that begins at the tenth below the lowest value."""
-    lowest = min((value for pairs in per_class for pair in pairs for value in pair), default=0.0)
-    bottom = min(0.9, math.floor(lowest * 10) / 10)
-    every = 1 if bottom >= 0.5 else 2
-    ticks = tuple(tenth / 10 for tenth in range(10, round(bottom * 10) - 1, -every))
-    return [Slopes(tuple(pairs), bottom, ticks) for pairs in per_class]
+def dots(
+    rows: Sequence[tuple[str, Mapping[str, float | None]]], unit: str, *, signed: bool, digits: int = 2
+) -> Dots:
+    """A chart of estimates with intervals, zero on its axis.
+
+    Args:
+        rows: (name, interval) each; an interval has value, low and high, None where unknown.
+        unit: for the text beside them.
+        signed: write a plus before positive values.
+        digits: decimals of the text.
+    """
+    every = [v for _, row in rows for v in row.values() if v is not None]
+    low, high = min([0.0, *every]), max([0.0, *every])
+    pad = 0.06 * ((high - low) or 1.0)
+    low, high = (low - pad if low < 0 else low), high + pad
+
+    def across(value: float) -> float:
+        return round(WIDTH * (value - low) / (high - low), 2)
+
+    made = []
+    for name, row in rows:
+        value, ends = row["value"], (row["low"], row["high"])
+        if value is None:
+            continue
+        places = [None if end is None else across(end) for end in ends]
+        made.append((name, across(value), *places, f"{interval_text(row, digits, signed=signed)} {unit}"))
+    return Dots(tuple(made), _ticks(low, high, across), across(0.0), 26.0 * len(made) + 8)  # type: ignore[arg-type]
+
+
+def interval_text(row: Mapping[str, float | None], digits: int = 2, signed: bool = False) -> str:
+    """`1.20 (1.10 to 1.31)`, without the bracket where there is no interval.
+
+    >>> interval_text({"value": 1.2, "low": 1.1, "high": 1.31})
+    '1.20 (1.10 to 1.31)'
+    """
+    value, low, high = row["value"], row["low"], row["high"]
+    if value is None:
+        return "not known"
+    sign = "+" if signed else ""
+    text = f"{value:{sign}.{digits}f}"
+    return (
+        text if low is None or high is None else f"{text} ({low:{sign}.{digits}f} to {high:{sign}.{digits}f})"
+    )
+
+
+def _ticks(low: float, high: float, across: Any) -> tuple[tuple[float, str], ...]:
+    step = nice_step((high - low) / 5)
+    marks = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    return tuple((across(step * mark), f"{round(step * mark, 10):g}") for mark in marks)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from labelmend.audit import words
+from labelmend.audit import report_text, words
 from labelmend.audit.changes import (
     CaseChange,
     CaseMasks,
@@ -23,9 +23,9 @@ from labelmend.audit.changes import (
     open_folders,
     read_masks,
 )
-from labelmend.audit.charts import bias_axis, slopes
 from labelmend.audit.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
 from labelmend.audit.outlines import Plane, choose_plane, svg_path
+from labelmend.audit.report_charts import bias_axis, slopes
 from labelmend.audit.summary import ClassBias, RunSummary, read_summary
 from labelmend.errors import GeometryError, MissingDataError
 from labelmend.io import read_image, write_text
@@ -140,7 +140,7 @@ def render(summary: RunSummary, changes: Sequence[CaseChange], pictures: Sequenc
         n_known=len(known),
         n_worse=sum(change.worse for change in known),
         n_changed=n_changed,
-        headline=words.headline(summary, n_changed),
+        headline=report_text.headline(summary, n_changed),
         pixel="voxel" if any(change.ndim == 3 for change in changes) else "pixel",
         colours={"given": GIVEN, "corrected": CORRECTED, "clean": CLEAN},
         mean=mean,
@@ -158,9 +158,9 @@ def _bias_rows(summary: RunSummary) -> list[dict[str, Any]]:
     return [
         {
             "bias": entries[0][1],
-            "sentence": words.bias_sentence(entries[0][1], summary.unit, sure),
-            "decision": words.decision(entries[0][1]),
-            "later": [(bias, words.later_round(bias, n, summary.unit)) for n, bias in entries[1:]],
+            "sentence": report_text.bias_sentence(entries[0][1], summary.unit, sure),
+            "decision": report_text.decision(entries[0][1]),
+            "later": [(bias, report_text.later_round(bias, n, summary.unit)) for n, bias in entries[1:]],
         }
         for entries in found.values()
         if entries

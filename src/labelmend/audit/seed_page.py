@@ -18,7 +18,7 @@ from PIL import Image
 
 from labelmend.audit import words
 from labelmend.audit.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
-from labelmend.audit.transition import percent
+from labelmend.audit.words import percent
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import read_label_array, write_text
 from labelmend.io.reading import read_json

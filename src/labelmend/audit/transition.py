@@ -13,8 +13,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from labelmend.audit import words
+from labelmend.audit.charts import dots
 from labelmend.audit.figures import CORRECTED, GIVEN
-from labelmend.audit.noise_fit import dots
+from labelmend.audit.words import percent, span
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import write_text
 from labelmend.io.csv_table import as_written
@@ -213,31 +214,6 @@ def reading(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
         f"Of 100 rows that are truly “{classes[i]}”, about {kept} are labelled so and "
         f"{tail if k == 2 else f'the others most often “{classes[j]}” ({taken})'}."
     )
-
-
-def percent(value: float | None) -> str:
-    """A share in whole percent, with one decimal below 10 %.
-
-    >>> [percent(value) for value in (0.273, 0.0312, 1.0, 0.0, None)]
-    ['27 %', '3.1 %', '100 %', '0 %', '–']
-    """
-    return "–" if value is None else f"{_percents(value)} %"
-
-
-def span(low: float | None, high: float | None) -> str:
-    """The ends of an interval of shares; empty where there is none.
-
-    >>> span(0.221, 0.314), span(None, None)
-    ('22 to 31 %', '')
-    """
-    if low is None or high is None or math.isnan(low) or math.isnan(high):
-        return ""
-    return f"{_percents(low)} to {_percents(high)} %"
-
-
-def _percents(value: float) -> str:
-    shown = round(100 * value, 1)
-    return f"{shown:.0f}" if shown >= 9.95 or shown == 0 else f"{shown:.1f}"
 
 
 def _cut(name: str, most: int) -> str:

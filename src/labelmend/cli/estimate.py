@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import Namespace
 
-from labelmend.audit.transition import percent, span, write_transition_page
+from labelmend.audit.transition import write_transition_page
+from labelmend.audit.words import percent, span
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import say, sentences, table
 from labelmend.engine.estimate import COUNTED, PAGE, Estimate, Model, estimate

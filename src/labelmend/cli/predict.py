@@ -6,7 +6,7 @@ from jsonargparse import Namespace
 
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say
-from labelmend.engine.config import Device
+from labelmend.engine.model_config import Device
 
 
 def parser() -> ArgumentParser:

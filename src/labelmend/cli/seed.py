@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from jsonargparse import Namespace
 
-from labelmend.audit.transition import percent
+from labelmend.audit.words import percent
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say, sentences, table
 

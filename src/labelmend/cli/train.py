@@ -8,7 +8,8 @@ from jsonargparse import Namespace
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, print_run
-from labelmend.engine.config import AugmentConfig, NetworkConfig, TrainConfig
+from labelmend.engine.config import AugmentConfig, TrainConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.methods.registry import METHODS
 
 GOES_ON = True

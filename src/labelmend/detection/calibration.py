@@ -123,3 +123,11 @@ def _loss(own: FloatArray, logs: FloatArray, temperature: float) -> float:
     """Sum over pixels, of logarithms that are 0 for the likeliest class."""
     total = np.log(np.exp(logs / temperature).sum(axis=0))
     return float((total - own / temperature).sum(dtype=np.float64))
+
+
+IN_SAMPLE_WARNING = (
+    "The probabilities look as if the network had been trained on these very labels: it is sure of them even "
+    "at their outlines. It then repeats errors instead of {} them. Use predictions of cases that were held "
+    "out, as cross-validation gives them."
+)
+"""To be completed by what is asked of the probabilities."""

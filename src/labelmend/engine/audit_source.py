@@ -30,8 +30,8 @@ from labelmend.io.coco_proposals import write_proposal
 from labelmend.io.nnunet import is_nnunet, open_nnunet
 from labelmend.io.probabilities import MOST_LISTED, open_probabilities
 from labelmend.io.probability_folder import ProbabilityFolder
-from labelmend.io.table_base import listed
 from labelmend.io.turned import turned_apart
+from labelmend.runtime.text import listed
 from labelmend.types import FloatArray, LabelMap, every_class
 
 Layout = Literal["folder", "nnunet", "coco"]

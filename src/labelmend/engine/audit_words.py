@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from labelmend.detection import Finding, Typical
+from labelmend.detection.calibration import IN_SAMPLE_WARNING
 
 FEW_CASES = 10
 
@@ -25,19 +26,11 @@ NAMES = {
 }
 
 
-IN_SAMPLE = (
-    "The probabilities look as if the network had been trained on these very labels: it is sure of them even "
-    "at their outlines. It then repeats errors instead of {} them. Use predictions of cases that were held "
-    "out, as cross-validation gives them."
-)
-"""To be completed by what is asked of the probabilities."""
-
-
 def doubts(usual: Typical, *, calibrated: bool, n_cases: int) -> list[str]:
     """Sentences on why the findings may be wrong."""
     found, calibration = [], usual.calibration
     if calibration.looks_in_sample:
-        found.append(IN_SAMPLE.format("finding"))
+        found.append(IN_SAMPLE_WARNING.format("finding"))
     if max(calibration.temperature, 1 / calibration.temperature) > CALIBRATED and not calibrated:
         side = "too sure of itself" if calibration.temperature > 1 else "less sure than it could be"
         found.append(

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from labelmend.errors import DataError, UnreadableFileError
-from labelmend.io import write_bytes, write_json
-from labelmend.io.reading import read_bytes, read_json
+from labelmend.errors import UnreadableFileError
+from labelmend.io import write_bytes
 
 
 def save_checkpoint(path: Path, values: Mapping[str, Any]) -> None:
@@ -34,29 +32,6 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UnreadableFileError(
             f"{path} cannot be read ({reason}): delete the run folder and start again"
-        ) from error
-
-
-def save_model(run: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
-    """RUN/model.safetensors with the weights and RUN/model.json with all that `predict` needs to know."""
-    from safetensors.torch import save
-
-    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
-    weights = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
-    write_bytes(run / "model.safetensors", save(weights))
-    write_json(run / "model.json", description)
-
-
-def read_model(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights and description of a finished run."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return load(read_bytes(run / "model.safetensors")), read_json(run / "model.json")
-    except (OSError, ValueError, DataError, SafetensorError) as error:
-        raise UnreadableFileError(
-            f"{run} holds no finished model ({error}): let `labelmend train` end first"
         ) from error
 
 

@@ -12,26 +12,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import yaml
 
+from labelmend.engine.model_config import Device, NetworkConfig
 from labelmend.errors import ConfigError, DataError
 from labelmend.io.reading import read_yaml
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import METHODS, method_name
 
 Precision = Literal["no", "fp16", "bf16"]
-Device = Literal["auto", "cpu"]
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Which network is trained.
-
-    Args:
-        name: a network of monai.networks.nets, for example UNet, BasicUNet, DynUNet, SegResNet.
-        args: its constructor arguments; spatial_dims, in_channels and out_channels are filled in.
-    """
-
-    name: str = "UNet"
-    args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

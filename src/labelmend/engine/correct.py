@@ -20,25 +20,23 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from labelmend import __version__
-from labelmend.detection import Calibration, calibration_of
-from labelmend.engine import audit_words
+from labelmend.detection import Calibration, calibration, calibration_of
 from labelmend.engine.audit_axes import reversed_axes
 from labelmend.engine.audit_source import Source, open_source
 from labelmend.engine.correct_methods import Known, check_able, proposals, self_confidence, with_left_out
 from labelmend.engine.correct_outputs import files_of, home_of, ignore_value, parent_of, write_labels
 from labelmend.engine.correct_trusted import Trusted, open_trusted
-from labelmend.engine.labels import check_revision
 from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
 from labelmend.io.array_axes import OrderSetting
-from labelmend.methods.base import Facts, Method, hyper_parameters, tasks
+from labelmend.methods.base import Facts, Method, check_revision, hyper_parameters, tasks
 from labelmend.methods.registry import method_name
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import FloatArray, LabelMap, Predicted, Revision
 
 MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
 
-IN_SAMPLE = audit_words.IN_SAMPLE.format("mending")
+IN_SAMPLE = calibration.IN_SAMPLE_WARNING.format("mending")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,14 +11,10 @@ from labelmend.io import LabelFolder, checksum, write_bytes, write_coco, write_j
 from labelmend.io.base import read_bytes
 from labelmend.io.coco import CocoLabels
 from labelmend.io.nnunet import LABELS
+from labelmend.io.nnunet_write import raw_name
 from labelmend.types import LabelMap
 
 FOLDER, COCO_FILE, NAMES = "labels", "labels.json", "dataset.json"
-
-_RAW_NAME = re.compile(r"Dataset(\d{3})_(.+)")
-_FIRST_NUMBER = 500
-_HOMES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-"""Environment variables that tell nnU-Net its folders; a number may not have two names in all of them."""
 
 
 def home_of(source: Source, dataset: str | None) -> str:
@@ -51,35 +45,6 @@ def home_of(source: Source, dataset: str | None) -> str:
             f"{source.labels} holds no images, and a new data set is nothing without: add them"
         )
     return raw_name(source.given.path.parent, dataset)
-
-
-def raw_name(root: Path, dataset: str | None) -> str:
-    """The name of a new raw data set.
-
-    Args:
-        root: the given data set.
-        dataset: DatasetXXX_Name; None: the name of the given one with "_mended" and the next number that is
-            free beside it and where nnU-Net looks.
-
-    Raises:
-        ConfigError: a name that nnU-Net does not find, or no number is free.
-    """
-    if dataset is not None:
-        if not _RAW_NAME.fullmatch(dataset):
-            raise ConfigError(
-                f"{dataset!r} is no name that nnU-Net finds: call it DatasetXXX_Name, such as "
-                "Dataset501_Mended"
-            )
-        return dataset
-    match = _RAW_NAME.fullmatch(root.resolve().name)
-    number, name = (int(match[1]), match[2]) if match else (_FIRST_NUMBER, root.resolve().name)
-    homes = [root.resolve().parent, *(Path(os.environ[home]) for home in _HOMES if os.environ.get(home))]
-    names = [path.name for home in homes if home.is_dir() for path in home.iterdir()]
-    taken = {int(found[1]) for found in map(_RAW_NAME.fullmatch, names) if found}
-    free = next((n for n in (*range(number + 1, 1000), *range(number)) if n not in taken), None)
-    if free is None:
-        raise ConfigError(f"all numbers of data sets are taken beside {root}: name one with --dataset")
-    return f"Dataset{free:03d}_{name}_mended"
 
 
 def write_labels(

@@ -12,7 +12,6 @@ import numpy as np
 from labelmend.engine.config import TrainConfig
 from labelmend.engine.outputs import RunResult
 from labelmend.engine.predict import load_predictor
-from labelmend.engine.run import Tick
 from labelmend.engine.simulate import simulate
 from labelmend.engine.train import train
 from labelmend.io import open_dataset, open_labels, write_new_labels, write_picture
@@ -23,6 +22,7 @@ from labelmend.metrics import dice
 from labelmend.noise import MarkovNoise, Preset
 from labelmend.phantom import PHANTOM_CLASSES, draw_phantom
 from labelmend.runtime.output_folder import kept_folder
+from labelmend.runtime.progress import Tick
 
 SIZE_PX = 96
 N_TRAIN, N_TRUSTED, N_TEST = 48, 5, 24

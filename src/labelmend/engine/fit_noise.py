@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.engine.evaluate import common_grid, common_unit, open_pair
 from labelmend.errors import ConfigError, MissingDataError
 from labelmend.fitting.displacement import Displacement, Pair
 from labelmend.fitting.intervals import Interval
 from labelmend.fitting.markov import MarkovFit, fit_markov, flags, summarise_displacements
 from labelmend.fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
 from labelmend.io import LabelFolder, open_labels, write_json
+from labelmend.io.label_pair import common_grid, common_unit, open_pair
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray, Grid, LabelMap
 

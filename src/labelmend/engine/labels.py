@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
+from labelmend.errors import UnreadableFileError
 from labelmend.io import write_bytes
+from labelmend.methods.base import check_revision
 from labelmend.types import BoolArray, LabelMap, Revision
 
 
@@ -79,29 +80,3 @@ class LabelStore:
 
     def _file(self, case: str, version: int) -> Path:
         return self.folder / f"v{version}" / f"{case}.npz"
-
-
-def check_revision(revision: Revision, given: LabelMap) -> None:
-    """Refuse a revision that changes shape, dtype, classes or an ignored pixel of the given labels."""
-    new = revision.labels
-    if new.array.shape != given.array.shape or new.array.dtype != given.array.dtype:
-        raise GeometryError(
-            f"case {revision.case}: revised labels are {new.array.dtype} {new.array.shape}, "
-            f"the given ones {given.array.dtype} {given.array.shape}"
-        )
-    if new.classes != given.classes:
-        raise LabelValueError(
-            f"case {revision.case}: revised classes {new.classes} are not the given {given.classes}"
-        )
-    if revision.left_out is not None and (
-        revision.left_out.shape != given.grid.shape or revision.left_out.dtype != bool
-    ):
-        raise GeometryError(
-            f"case {revision.case}: left_out is {revision.left_out.dtype} {revision.left_out.shape}, "
-            f"booleans of shape {given.grid.shape} are expected"
-        )
-    ignored = given.ignored()
-    if not np.array_equal(new.ignored(), ignored) or not np.array_equal(
-        new.array[..., ignored], given.array[..., ignored]
-    ):
-        raise LabelValueError(f"case {revision.case}: the revision changes pixels that are to be ignored")

@@ -8,14 +8,12 @@ leave a difference; predictions that do not depend on the picture leave none.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from labelmend.methods.base import changes
-from labelmend.types import BoolArray, FloatArray, LabelMap, Revision
+from labelmend.types import BoolArray, FloatArray, LabelMap
 
 SAMPLED = 16
 """Cases that are looked at."""
@@ -111,35 +109,3 @@ def phi(predicted: FloatArray, labels: BoolArray) -> FloatArray:
     both, size = predicted @ labels.astype(float), predicted.sum(axis=1)
     spread = np.sqrt(size * (n - size) * float(inside) * float(n - inside))
     return np.where(spread > 0, (n * both - size * inside) / np.where(spread > 0, spread, 1), 0.0)
-
-
-def without(revision: Revision, current: LabelMap, given: LabelMap, held: Collection[str]) -> Revision | None:
-    """A revision that leaves the classes `held` as they are; None if nothing is left of it.
-
-    Where classes exclude each other, a pixel that would go to such a class, or be taken from it, stays.
-
-    Args:
-        revision: what the method proposes.
-        current: the labels before it.
-        given: the labels as delivered.
-        held: names of classes.
-    """
-    old, new = current.masks(), revision.labels.masks()
-    rows = [index for index, name in enumerate(given.classes) if name in held]
-    differs = (new != old)[rows]
-    if not differs.any():
-        return revision
-    masks = new.copy()
-    if given.overlapping:
-        masks[rows] = old[rows]
-    else:
-        masks = np.where(differs.any(axis=0), old, new)
-    left_out = None
-    if revision.left_out is not None:
-        left_out = revision.left_out & (masks != given.masks()).any(axis=0)
-    if np.array_equal(masks, old) and (left_out is None or not left_out.any()):
-        return None
-    labels = given.with_masks(masks)
-    reason = f"{revision.reason}; {', '.join(sorted(held))} kept, not learned"
-    more = changes(given, labels)
-    return dataclasses.replace(revision, labels=labels, left_out=left_out, reason=reason, **more)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from labelmend.engine.config import NetworkConfig
+from labelmend.engine.model_config import NetworkConfig
 from labelmend.errors import ConfigError
 
 PAD_MULTIPLE = 16

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,35 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labelmend import __version__
-from labelmend.engine.checkpoint import save_model
-from labelmend.engine.config import TrainConfig, differing, read_settings, to_yaml
+from labelmend.engine.model_files import save_model
 from labelmend.engine.predict import card_to_json
-from labelmend.errors import ConfigError, OutputError
+from labelmend.engine.run_folder import MANIFEST, _gone
+from labelmend.errors import OutputError
 from labelmend.io import (
     ManifestRow,
-    append_line,
     append_row,
     checksum,
-    read_lines,
     read_manifest,
     write_json,
-    write_text,
 )
 from labelmend.io.reading import read_json
-from labelmend.methods.base import Method, hyper_parameters
+from labelmend.methods.base import hyper_parameters
 from labelmend.methods.registry import method_name
-from labelmend.runtime.output_folder import check_output, names_in
 
 if TYPE_CHECKING:
     from labelmend.engine.run import Run
-
-MANIFEST = "manifest.jsonl"
-
-MACHINE_SETTINGS = ("out", "workers", "cache_gib")
-"""Settings that may change between an interrupted start and the next: no bit of the result depends on them.
-
-It does on `device` and `threads`: sums are taken in another order, and labels differ by single pixels.
-"""
 
 
 @dataclass(frozen=True)
@@ -57,63 +43,6 @@ class RunResult:
     labels: Path
     summary: dict[str, Any]
     is_main: bool = True
-
-
-def check_out(config: TrainConfig, method: Method) -> None:
-    """Refuse a folder that is neither new, nor empty, nor holds this very run; writes nothing.
-
-    Raises:
-        ConfigError: no folder was named.
-        OutputError: the folder holds something else, or a run with other settings.
-    """
-    if not config.out:
-        raise ConfigError("no output folder was given: say --out RUN")
-    folder = Path(config.out)
-    check_output(folder, names_in(folder))
-    if (folder / "config.yaml").exists():
-        import yaml
-
-        old, new = read_settings(folder), yaml.safe_load(to_yaml(config, method))
-        changed = [line for line in differing(old, new) if line.partition(":")[0] not in MACHINE_SETTINGS]
-        if changed:
-            raise OutputError(
-                f"{folder} holds a run with other settings ({'; '.join(changed[:5])}): choose another --out"
-            )
-    else:
-        check_output(folder)
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes, of those that torchrun or accelerate started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def open_run(config: TrainConfig, method: Method) -> None:
-    """Take the folder of `check_out` for this run, once all that can be known beforehand is checked."""
-    check_out(config, method)
-    settings = Path(config.out) / "config.yaml"
-    if not settings.exists():
-        write_text(settings, to_yaml(config, method))
-
-
-def append_metrics(folder: Path, row: dict[str, Any], is_main: bool) -> None:
-    """One JSON line an epoch in RUN/metrics.jsonl."""
-    if is_main:
-        append_line(folder / "metrics.jsonl", json.dumps(row))
-
-
-def trim_metrics(folder: Path, round_number: int, epochs_done: int, is_main: bool) -> None:
-    """Forget rows of epochs that will be trained again after an interruption."""
-    path = folder / "metrics.jsonl"
-    if not is_main or not path.exists():
-        return
-    lines = read_lines(path)
-    kept = [
-        line
-        for line in lines
-        if (row := json.loads(line)) and (row["round"], row["epoch"]) <= (round_number, epochs_done)
-    ]
-    write_text(path, "".join(line + "\n" for line in kept))
 
 
 def write_outputs(run: Run) -> RunResult:
@@ -180,16 +109,6 @@ def _is_written(row: ManifestRow | None, folder: Path) -> bool:
     if row is None or not all((folder / name).exists() for name in row.files):
         return False
     return checksum(*(folder / name for name in row.files)) == row.checksum
-
-
-def _gone(folder: Path) -> list[str]:
-    """Label files that the manifest lists and that are not there."""
-    return [
-        name
-        for row in read_manifest(folder / MANIFEST)
-        for name in row.files
-        if not (folder / name).is_file()
-    ]
 
 
 def _case_row(case: str, note: dict[str, Any] | None, n_classes: int) -> dict[str, Any]:

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labelmend.engine.checkpoint import read_model
-from labelmend.engine.config import NetworkConfig
 from labelmend.engine.grid import crop_to, normalise, pad_to_multiple, resample
+from labelmend.engine.model_config import NetworkConfig
+from labelmend.engine.model_files import read_model
 from labelmend.engine.network import PAD_MULTIPLE, build_network
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.geometry import class_levels, resolve

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labelmend.engine.correct_outputs import raw_name
 from labelmend.engine.review_proposals import check_proposals
 from labelmend.engine.review_redrawn import open_redrawn
 from labelmend.errors import ConfigError, DataError, MissingDataError, OutputError
@@ -28,6 +27,7 @@ from labelmend.io.base import read_bytes
 from labelmend.io.coco import CocoLabels
 from labelmend.io.coco_write import Changed
 from labelmend.io.nnunet import LABELS, open_nnunet
+from labelmend.io.nnunet_write import raw_name
 from labelmend.io.verdicts import Verdict, Verdicts, check_verdicts, read_verdicts
 from labelmend.io.worklists import Redraw, write_worklists
 from labelmend.runtime.output_folder import check_output, whole_folder

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from labelmend.engine.learned import LEAST_CASES, SAMPLED, Seen, above_chance, seen, without
+from labelmend.engine.learned import LEAST_CASES, SAMPLED, Seen, above_chance, seen
 from labelmend.engine.predict import Predictor
 from labelmend.engine.run import Run, split_cases
 from labelmend.io import Dataset
-from labelmend.methods.base import Method
+from labelmend.methods.base import Method, without
 from labelmend.methods.registry import method_name
 from labelmend.types import Predicted
 

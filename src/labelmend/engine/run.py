@@ -21,20 +21,11 @@ from labelmend.engine.grid import per_axis
 from labelmend.engine.labels import LabelStore
 from labelmend.engine.material import Material, check_first_round, gather
 from labelmend.engine.network import padded_size, try_out
-from labelmend.engine.outputs import check_out, open_run, trim_metrics
 from labelmend.engine.predict import ModelCard, load_predictor
+from labelmend.engine.run_folder import check_out, open_run, trim_metrics
 from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.base import Method, State
-
-
-@dataclass(frozen=True)
-class Tick:
-    """Progress for whoever watches: the engine itself prints nothing."""
-
-    stage: str
-    done: int
-    total: int
-    text: str = ""
+from labelmend.runtime.progress import Tick
 
 
 @dataclass

@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from labelmend import __version__
-from labelmend.engine.run import Tick
 from labelmend.engine.seed_folder import LABELS, METHOD, OWN, SUMMARY, check_seed_folder
 from labelmend.engine.seed_judge import judge
 from labelmend.engine.seed_masks import write_masks
@@ -32,6 +31,7 @@ from labelmend.errors import ConfigError
 from labelmend.io import write_json
 from labelmend.io.atomic import plain
 from labelmend.runtime.output_folder import whole_folder
+from labelmend.runtime.progress import Tick
 from labelmend.weak.attention_cam import Mode, MultiLayerCAM, TinyBackbone
 from labelmend.weak.growing import random_walk
 from labelmend.weak.pooling import POOLED_SHARE, check_share

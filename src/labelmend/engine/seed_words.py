@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 
 MOST_ON_BACKGROUND = 1 / 3
 """Evidence on background from which on a class is doubtful: images without it then show half as much of the

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from labelmend.engine.config import Device
+from labelmend.engine.model_config import Device
 from labelmend.engine.predict import Predictor, load_predictor
 from labelmend.errors import GeometryError
 from labelmend.io import Image, new_label_name, open_images, read_image, write_new_labels

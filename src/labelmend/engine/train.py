@@ -26,11 +26,10 @@ from torch import nn
 from labelmend.engine.config import TrainConfig
 from labelmend.engine.data import CaseDataset, Source, batches, epoch_order
 from labelmend.engine.labels import LabelStore
-from labelmend.engine.outputs import RunResult, append_metrics, check_out, is_first_process, write_outputs
+from labelmend.engine.outputs import RunResult, write_outputs
 from labelmend.engine.revising import new_version
 from labelmend.engine.run import (
     Run,
-    Tick,
     borrowed_network,
     new_networks,
     restore_round,
@@ -40,10 +39,12 @@ from labelmend.engine.run import (
     start,
     weights_of,
 )
+from labelmend.engine.run_folder import append_metrics, check_out, is_first_process
 from labelmend.errors import LabelmendError
 from labelmend.io import Dataset, Image
 from labelmend.methods.base import Method, State
 from labelmend.runtime.output_folder import kept_folder
+from labelmend.runtime.progress import Tick
 from labelmend.types import BoolArray, LabelMap
 
 CHECKPOINT_EVERY_S = 30.0

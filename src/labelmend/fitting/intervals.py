@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelmend.noise.base import case_generator
+from labelmend.runtime.randomness import case_generator
 from labelmend.types import FloatArray
 
 

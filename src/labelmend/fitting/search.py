@@ -10,8 +10,8 @@ import numpy as np
 
 from labelmend.errors import DataError
 from labelmend.fitting.displacement import Displacement, Pair
-from labelmend.noise.base import case_generator
 from labelmend.noise.markov import MAX_STEPS, MarkovNoise, markov_noise
+from labelmend.runtime.randomness import case_generator
 from labelmend.types import FloatArray
 
 COARSE_CASES, POINTS, MORE_ROUNDS, REACH = 12, 14, 4, 1.4

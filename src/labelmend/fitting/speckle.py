@@ -10,8 +10,8 @@ from scipy.stats import binom
 from labelmend.fitting.displacement import Displacement
 from labelmend.fitting.intervals import Interval, interval_of
 from labelmend.geometry import frontier
-from labelmend.noise.base import case_generator
 from labelmend.noise.markov import markov_noise
+from labelmend.runtime.randomness import case_generator
 from labelmend.types import BoolArray, FloatArray
 
 SPURS, SPURS_IN_3D = 0.04, 0.015

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io.limits import check_declared
-from labelmend.io.table_base import listed, reading
+from labelmend.io.table_base import reading
+from labelmend.runtime.text import listed
 
 NNUNET_KEYS = ("probabilities", "softmax")
 """Names under which nnU-Net saves probabilities: version 2, and version 1."""

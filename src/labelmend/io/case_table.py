@@ -11,7 +11,7 @@ from pathlib import Path
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io.base import case_id, suffix_of
 from labelmend.io.reading import read_text
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 
 CASE = "case"
 

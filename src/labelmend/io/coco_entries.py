@@ -15,7 +15,7 @@ from typing import Any
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io.reading import as_count, read_json
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 
 CROWD_IMAGES = "labelmend_images_whose_crowds_are_objects"
 """Key of a COCO file that labelmend wrote: numbers of the images whose crowd regions are objects."""

@@ -19,7 +19,7 @@ from labelmend.io.atomic import whole_file
 from labelmend.io.coco import CocoLabels, open_coco
 from labelmend.io.coco_entries import CROWD_IMAGES, crowd_objects, is_crowd, number_of, read_content
 from labelmend.io.coco_masks import drawn_as
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 from labelmend.types import BoolArray, LabelMap
 
 

@@ -12,7 +12,7 @@ from labelmend.io.base import Spacing, case_id, format_of, suffix_of
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.names import Names, class_of_zero, names_found, names_given, names_in_json, with_255_as_1
 from labelmend.io.reading import read_text
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 
 IGNORE_FOLDER = "ignore"
 _NO_DATA = (

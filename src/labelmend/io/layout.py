@@ -19,7 +19,7 @@ from labelmend.io.base import Image, Spacing, read_image
 from labelmend.io.folders import open_images, open_labels, read_case_list
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.nifti import stored_grid
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 from labelmend.types import Grid, LabelMap
 
 MOST_LISTED = 50

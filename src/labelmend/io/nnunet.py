@@ -22,7 +22,7 @@ from labelmend.io.label_folder import LabelFolder
 from labelmend.io.names import class_of_zero, names_given
 from labelmend.io.reading import as_count, read_json
 from labelmend.io.region_folder import RegionFolder
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 
 DATASET_JSON, IMAGES, LABELS = "dataset.json", "imagesTr", "labelsTr"
 

@@ -24,7 +24,7 @@ from labelmend.io.folders import open_images
 from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
 from labelmend.io.probability_picture import refuse_masks
 from labelmend.io.reading import read_json
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 
 BACKGROUND_FOLDER = "background"
 

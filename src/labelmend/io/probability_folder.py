@@ -29,7 +29,7 @@ from labelmend.io.array_axes import Axes, Order, what_would_fit
 from labelmend.io.array_file import ArrayFile, open_array
 from labelmend.io.probability_checks import checked_sigmoid, checked_softmax, with_background
 from labelmend.io.probability_picture import integer_step, read_picture
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 from labelmend.types import Grid, LabelMap, every_class
 
 _HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)

@@ -13,16 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError, DataError, MissingExtraError, UnreadableFileError
-from labelmend.io.table_base import (
-    Table,
-    as_number,
-    check_classes,
-    coded,
-    listed,
-    reading,
-    refuse,
-    without_constants,
-)
+from labelmend.io.table_base import Table, as_number, check_classes, coded, reading, refuse, without_constants
+from labelmend.runtime.text import listed
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "null", "NULL")
 """What a CSV file may hold where a value is missing. "None" is a word like any other."""

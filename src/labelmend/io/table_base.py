@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from labelmend.errors import DataError, MissingDataError
 from labelmend.io.reading import check_regular
 from labelmend.io.reading import reading as boundary
+from labelmend.runtime.text import listed
 from labelmend.types import BoolArray
 
 
@@ -126,13 +127,3 @@ def as_number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in a row, the first of them if there are many.
-
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

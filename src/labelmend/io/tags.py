@@ -17,7 +17,7 @@ import numpy as np
 from labelmend.errors import ConfigError, DataError, MissingDataError, UnreadableFileError
 from labelmend.io.base import case_id, suffix_of
 from labelmend.io.reading import read_text
-from labelmend.io.table_base import listed
+from labelmend.runtime.text import listed
 from labelmend.types import BoolArray
 
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")

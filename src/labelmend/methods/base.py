@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.errors import ConfigError
+from labelmend.errors import ConfigError, GeometryError, LabelValueError
 from labelmend.geometry import boundary_bias
 from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
 
@@ -266,3 +266,61 @@ def _agreement(probs: FloatArray, given: LabelMap, revised: LabelMap) -> float:
 def hyper_parameters(method: Method) -> dict[str, Any]:
     """The fields of a method by name, for configs and manifests."""
     return {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+
+
+def check_revision(revision: Revision, given: LabelMap) -> None:
+    """Refuse a revision that changes shape, dtype, classes or an ignored pixel of the given labels."""
+    new = revision.labels
+    if new.array.shape != given.array.shape or new.array.dtype != given.array.dtype:
+        raise GeometryError(
+            f"case {revision.case}: revised labels are {new.array.dtype} {new.array.shape}, "
+            f"the given ones {given.array.dtype} {given.array.shape}"
+        )
+    if new.classes != given.classes:
+        raise LabelValueError(
+            f"case {revision.case}: revised classes {new.classes} are not the given {given.classes}"
+        )
+    if revision.left_out is not None and (
+        revision.left_out.shape != given.grid.shape or revision.left_out.dtype != bool
+    ):
+        raise GeometryError(
+            f"case {revision.case}: left_out is {revision.left_out.dtype} {revision.left_out.shape}, "
+            f"booleans of shape {given.grid.shape} are expected"
+        )
+    ignored = given.ignored()
+    if not np.array_equal(new.ignored(), ignored) or not np.array_equal(
+        new.array[..., ignored], given.array[..., ignored]
+    ):
+        raise LabelValueError(f"case {revision.case}: the revision changes pixels that are to be ignored")
+
+
+def without(revision: Revision, current: LabelMap, given: LabelMap, held: Collection[str]) -> Revision | None:
+    """A revision that leaves the classes `held` as they are; None if nothing is left of it.
+
+    Where classes exclude each other, a pixel that would go to such a class, or be taken from it, stays.
+
+    Args:
+        revision: what the method proposes.
+        current: the labels before it.
+        given: the labels as delivered.
+        held: names of classes.
+    """
+    old, new = current.masks(), revision.labels.masks()
+    rows = [index for index, name in enumerate(given.classes) if name in held]
+    differs = (new != old)[rows]
+    if not differs.any():
+        return revision
+    masks = new.copy()
+    if given.overlapping:
+        masks[rows] = old[rows]
+    else:
+        masks = np.where(differs.any(axis=0), old, new)
+    left_out = None
+    if revision.left_out is not None:
+        left_out = revision.left_out & (masks != given.masks()).any(axis=0)
+    if np.array_equal(masks, old) and (left_out is None or not left_out.any()):
+        return None
+    labels = given.with_masks(masks)
+    reason = f"{revision.reason}; {', '.join(sorted(held))} kept, not learned"
+    more = changes(given, labels)
+    return dataclasses.replace(revision, labels=labels, left_out=left_out, reason=reason, **more)

@@ -1,7 +1,7 @@
 """Models of how annotations go wrong: draw parameters from a generator, then apply them."""
 
 from labelmend.noise.affine import AffineNoise
-from labelmend.noise.base import MaskNoise, Noise, Params, case_generator
+from labelmend.noise.base import MaskNoise, Noise, Params
 from labelmend.noise.class_flip import ClassFlipNoise
 from labelmend.noise.compose import Compose, OneOf, make_noise
 from labelmend.noise.confusion import ConfusionNoise
@@ -17,6 +17,7 @@ from labelmend.noise.raters import SEVERITIES, Rater, draw_raters
 from labelmend.noise.segthor import SegthorNoise
 from labelmend.noise.slice_steps import SliceStepsNoise
 from labelmend.noise.spurious import SpuriousNoise
+from labelmend.runtime.randomness import case_generator
 
 NOISES: dict[str, type[Noise]] = {
     noise.name: noise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +13,7 @@ from scipy.ndimage import find_objects
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import mask_box, signed_distance
+from labelmend.runtime.randomness import case_generator
 from labelmend.types import BoolArray, LabelMap
 
 Params = Mapping[str, Any]
@@ -301,17 +300,3 @@ def is_whole(value: object) -> TypeGuard[int]:
 def shown(value: object) -> str:
     """How a refused value is quoted: text in quotes, numbers of NumPy like any other."""
     return repr(value.item() if isinstance(value, np.generic) else value)
-
-
-def case_generator(seed: int, *ids: str) -> np.random.Generator:
-    """A generator that depends on a seed and on names alone: not on order, machine or number of jobs.
-
-    Args:
-        seed: the run's seed.
-        ids: what the generator is for, such as a case id.
-
-    >>> case_generator(0, "JPCLN001").integers(1000) == case_generator(0, "JPCLN001").integers(1000)
-    np.True_
-    """
-    digest = hashlib.sha256(json.dumps([int(seed), *ids]).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))

@@ -11,15 +11,8 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import (
-    SEED_LIMIT,
-    Noise,
-    Params,
-    case_generator,
-    check_probability,
-    check_style,
-    shown,
-)
+from labelmend.noise.base import SEED_LIMIT, Noise, Params, check_probability, check_style, shown
+from labelmend.runtime.randomness import case_generator
 from labelmend.types import BoolArray, LabelMap, class_index
 
 

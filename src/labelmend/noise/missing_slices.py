@@ -16,7 +16,6 @@ from labelmend.noise.base import (
     SEED_LIMIT,
     Noise,
     Params,
-    case_generator,
     check_axis,
     check_drawn,
     check_probability,
@@ -25,6 +24,7 @@ from labelmend.noise.base import (
     merge,
     shift_odds,
 )
+from labelmend.runtime.randomness import case_generator
 from labelmend.types import BoolArray, LabelMap
 
 MAX_SLICES = 10**6

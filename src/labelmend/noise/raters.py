@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, case_generator, check_size, is_whole, shown
+from labelmend.noise.base import Noise, check_size, is_whole, shown
+from labelmend.runtime.randomness import case_generator
 
 N = TypeVar("N", bound=Noise)
 

@@ -1,0 +1,21 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Device = Literal["auto", "cpu"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network is trained.
+
+    Args:
+        name: a network of monai.networks.nets, for example UNet, BasicUNet, DynUNet, SegResNet.
+        args: its constructor arguments; spatial_dims, in_channels and out_channels are filled in.
+    """
+
+    name: str = "UNet"
+    args: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,81 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
+from labelmend.io import LabelFolder, grid_difference, open_labels
+from labelmend.types import Grid
+
+
+def open_pair(
+    labels: Path,
+    reference: Path,
+    classes: Mapping[str, int] | None,
+    ignore: int | None,
+    spacing_mm: Sequence[float] | float | None,
+) -> tuple[LabelFolder, LabelFolder]:
+    """Both folders with the same class names and a reference for every case, or an error."""
+
+    def opened(path: Path, names: Mapping[str, int] | None) -> LabelFolder:
+        return open_labels(path, classes=names, ignore=ignore, spacing_mm=spacing_mm)
+
+    theirs = opened(reference, classes)
+    try:
+        ours = opened(labels, classes)
+    except LabelValueError:  # without names of its own and empty throughout: the reference may lend it names
+        if classes is not None or theirs.overlapping:
+            raise
+        ours = opened(labels, theirs.class_map())
+    lent = _lent_names(ours, theirs)
+    if lent is not None:
+        ours, theirs = opened(labels, lent), opened(reference, lent)
+    if set(ours.names) != set(theirs.names):
+        raise ConfigError(
+            f"{labels} has the classes {', '.join(ours.names)}, "
+            f"{reference} has {', '.join(theirs.names)}: "
+            "rename the class folders, or give the classes with their values"
+        )
+    missing = sorted(set(ours.cases) - set(theirs.cases))
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise MissingDataError(
+            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: {shown}"
+        )
+    return ours, theirs
+
+
+def _lent_names(ours: LabelFolder, theirs: LabelFolder) -> dict[str, int] | None:
+    """Names for two folders of integer maps that differ because one or both have none; else None."""
+    if set(ours.names) == set(theirs.names) or ours.overlapping or theirs.overlapping:
+        return None
+    if _unnamed(ours) and _unnamed(theirs):
+        return dict(sorted({**ours.class_map(), **theirs.class_map()}.items(), key=lambda pair: pair[1]))
+    if _unnamed(ours):
+        return theirs.class_map()
+    return ours.class_map() if _unnamed(theirs) else None
+
+
+def _unnamed(folder: LabelFolder) -> bool:
+    """True for classes that are called after their values, since nobody named them."""
+    return folder.names == tuple(map(str, folder.values or ()))
+
+
+def common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:
+    """The grid of a pair, from the file that stores its geometry; an error where the two disagree."""
+    difference = grid_difference(ours, theirs)
+    if difference:
+        raise GeometryError(f"{where} differ in {difference}: bring them onto one grid")
+    return ours if theirs.affine is None else theirs
+
+
+def common_unit(units: Mapping[str, str]) -> str:
+    """The unit of all cases, or an error: pixels and millimetres cannot be averaged."""
+    without = [case for case, unit in units.items() if unit == "px"]
+    if without and len(without) < len(units):
+        raise GeometryError(
+            f"case {without[0]} has no spacing and others have: give the spacing or store it in every file"
+        )
+    return "px" if without else "mm"
