@@ -28,9 +28,9 @@ from sklearn.metrics import average_precision_score
 
 from audit_data import KINDS, N_FOLDS
 from audit_sets import SHARES, DataSet, add_set_options, chosen_set
-from labelmend.detection import case_score, numbers_of, pixel_scores, see, step_mm, typical
 from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray, LabelMap
+from labelmend.workflows.auditing.findings import case_score, numbers_of, pixel_scores, see, step_mm, typical
 
 RESULTS = Path(__file__).parent / "results"
 NEAR_MM, IOU, N_DRAWS, LEAST_PIXELS = 3.0, 0.5, 100, 10

@@ -30,8 +30,8 @@ from scipy import ndimage
 
 import labelmend
 from audit_sets import SHARES, DataSet, add_set_options, chosen_set
-from labelmend.engine.predict import load_predictor
 from labelmend.io import read_image
+from labelmend.model.predictor import load_predictor
 from labelmend.noise import DeformationNoise, case_generator
 from labelmend.types import BoolArray, FloatArray, LabelMap
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import audit_phantoms
-from labelmend.engine.model_config import NetworkConfig
 from labelmend.io import open_dataset
+from labelmend.model.config import NetworkConfig
 from labelmend.noise import DeformationNoise, case_generator
 from labelmend.types import BoolArray, Grid
 from run_suite import data_root

@@ -61,7 +61,7 @@ def draw(folder: Path, n: int) -> None:
 
 def measure(tool: str, folder: Path) -> dict[str, float]:
     if tool.startswith("labelmend"):
-        from labelmend.engine.audit import audit_labels
+        from labelmend.workflows.auditing.audit import audit_labels
 
         jobs = 2 if tool.endswith("processes") else 1
         before, began = peak_mb(), time.perf_counter()

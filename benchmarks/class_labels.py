@@ -30,7 +30,7 @@ from sklearn.model_selection import train_test_split
 
 from labelmend.noise.class_flip import ClassFlipNoise, pair_matrix, symmetric_matrix
 from labelmend.noise.instance import InstanceFlipNoise
-from labelmend.tabular import BaselineClassifier, SampleSieve
+from labelmend.workflows.class_labels import BaselineClassifier, SampleSieve
 
 HERE = Path(__file__).parent
 ROWS = HERE / "results" / "class_labels.jsonl"

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelmend.engine.data import Sample, crop, exclusive_target
+from labelmend.workflows.training.batches import Sample, crop, exclusive_target
 
 REPEATS = 15
 

@@ -44,7 +44,7 @@ def draw(folder: Path, size: int, k: int) -> None:
 
 
 def in_boxes(folder: Path) -> list[tuple[float, ...]]:
-    from labelmend.engine.evaluate import evaluate
+    from labelmend.workflows.evaluation import evaluate
 
     scores = evaluate(folder / "labels", folder / "reference").scores
     return [(s.dice, s.iou, s.nsd, s.hd95_mm, s.boundary_bias_mm) for s in scores]

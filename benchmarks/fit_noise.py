@@ -28,10 +28,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.sparse.csgraph import connected_components
 
-from labelmend.engine.fit_noise import fit_noise
-from labelmend.fitting.intervals import Interval, draw_cases
-from labelmend.fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
 from labelmend.io import write_json, write_text
+from labelmend.metrics.intervals import Interval, draw_cases
+from labelmend.workflows.noise_fitting.fit import fit_noise
+from labelmend.workflows.noise_fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -29,8 +29,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import binary_opening, label
 
-from labelmend.audit.figures import CLEAN, GIVEN, GROUND, QUIET, TEXT
 from labelmend.geometry import outlines
+from labelmend.html.figures import CLEAN, GIVEN, GROUND, QUIET, TEXT
 from labelmend.metrics import dice
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, Noise, case_generator, draw_raters, make_noise
 from labelmend.types import BoolArray, FloatArray, Grid, LabelMap

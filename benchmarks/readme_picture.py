@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from labelmend.audit import before_after
+from labelmend.html.figures import before_after
 from labelmend.io import open_dataset, open_labels
 
 CASE = "case007"

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 import labelmend
-from labelmend.engine.predict import load_predictor
-from labelmend.engine.simulate import simulate
 from labelmend.io import open_dataset, open_labels
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.metrics import dice
+from labelmend.model.predictor import load_predictor
+from labelmend.workflows.simulation import simulate
 from run_suite import data_root
 
 HERE = Path(__file__).parent

@@ -23,14 +23,14 @@ import numpy as np
 import yaml
 
 import labelmend
-from labelmend.engine.model_config import NetworkConfig
-from labelmend.engine.predict import load_predictor
-from labelmend.engine.simulate import simulate
 from labelmend.io import open_dataset, open_labels
 from labelmend.methods.registry import METHODS
 from labelmend.metrics import dice, nsd
+from labelmend.model.config import NetworkConfig
+from labelmend.model.predictor import load_predictor
 from labelmend.noise import make_noise
 from labelmend.types import BoolArray
+from labelmend.workflows.simulation import simulate
 
 HERE = Path(__file__).parent
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labelmend.engine.model_config import NetworkConfig
-from labelmend.engine.network import build_network
 from labelmend.methods.base import Batch, Facts, Method
 from labelmend.methods.registry import METHODS
+from labelmend.model.config import NetworkConfig
+from labelmend.model.network import build_network
 
 HERE = Path(__file__).parent
 FACTS = Facts(("a", "b", "c"), overlapping=True, ndim=2, n_cases=8, class_frequency=(0.2, 0.1, 0.05))

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.engine.predict import load_predictor
 from labelmend.io import open_dataset, open_labels, write_text
 from labelmend.methods.base import tasks
 from labelmend.methods.forward_t import anchors_of
+from labelmend.model.predictor import load_predictor
 from labelmend.transition.bands import (
     MOST_ROWS,
     band_counts,

@@ -24,14 +24,12 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from labelmend.transition import (
+from labelmend.transition import best_symmetric, realised_matrix, transition_error
+from labelmend.workflows.class_labels.estimators import (
     AnchorEstimator,
     HOCEstimator,
     WeightedAnchor,
     WeightedHOC,
-    best_symmetric,
-    realised_matrix,
-    transition_error,
 )
 from run_suite import data_root
 

@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 
 import labelmend
-from labelmend.engine.config import AugmentConfig
-from labelmend.engine.model_config import NetworkConfig
-from labelmend.engine.seed import seed as make_seeds
 from labelmend.io import open_labels, read_image
 from labelmend.metrics import dice
+from labelmend.model.config import NetworkConfig
+from labelmend.workflows.image_tags.make_masks import seed as make_seeds
+from labelmend.workflows.training.config import AugmentConfig
 from weak_sets import SETS, WeakSet
 
 RESULTS = Path(__file__).parent / "results" / "weak_chain.jsonl"

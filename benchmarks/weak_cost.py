@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from labelmend.weak import MultiLayerCAM, TinyBackbone, class_maps
+from labelmend.workflows.image_tags import MultiLayerCAM, TinyBackbone, class_maps
 
 RESULTS = Path(__file__).parent / "results" / "weak_cost.md"
 SIZES = (128, 256, 512)

@@ -28,12 +28,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labelmend.engine.tags import fit_tags
 from labelmend.metrics.coverage import coverage_curve
-from labelmend.weak.attention import propagate
-from labelmend.weak.attention_cam import Mode, MultiLayerCAM, TinyBackbone, class_maps
-from labelmend.weak.layer_tap import LayerTap
-from labelmend.weak.pooling import POOLED_SHARE
+from labelmend.workflows.image_tags.attention import propagate
+from labelmend.workflows.image_tags.class_maps import Mode, MultiLayerCAM, TinyBackbone, class_maps
+from labelmend.workflows.image_tags.layer_outputs import LayerTap
+from labelmend.workflows.image_tags.pooling import POOLED_SHARE
+from labelmend.workflows.image_tags.train_classifier import fit_tags
 from weak_sets import SETS, SIDE, WeakSet, installed, trivial_scores
 
 RESULTS = Path(__file__).parent / "results" / "weak_maps.jsonl"

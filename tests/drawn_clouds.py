@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelmend.transition.estimator_base import TransitionEstimator
-from labelmend.transition.estimators import (
+from labelmend.transition.posterior import drawn_classes
+from labelmend.workflows.class_labels.estimator_base import TransitionEstimator
+from labelmend.workflows.class_labels.estimators import (
     AnchorEstimator,
     HOCEstimator,
     LocalHOC,
     WeightedAnchor,
     WeightedHOC,
 )
-from labelmend.transition.posterior import drawn_classes
 
 MATRIX = np.array([[0.8, 0.15, 0.05], [0.05, 0.7, 0.25], [0.1, 0.1, 0.8]])
 QUICK = {

@@ -12,7 +12,7 @@ from drawn_audit import case_row, finding, write_audit
 from drawn_findings import arrays, disc, picture
 from labelmend.geometry import signed_distance
 from labelmend.io import open_coco
-from labelmend.io.coco_proposals import write_proposal
+from labelmend.io.labels.coco_proposals import write_proposal
 from labelmend.types import BoolArray
 
 SHAPE = (64, 64)

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from labelmend.engine.model_config import NetworkConfig
 from labelmend.methods.spatial_correction import SpatialCorrection
+from labelmend.model.config import NetworkConfig
 from labelmend.phantom import draw_phantom, draw_phantom_3d
 
 CASES = ("c0", "c1", "c2", "c3", "c4", "c5")

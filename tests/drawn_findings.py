@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from labelmend.detection import (
+from labelmend.geometry import signed_distance
+from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
+from labelmend.workflows.auditing.findings import (
     CaseScore,
     Examined,
     Finding,
@@ -23,8 +25,6 @@ from labelmend.detection import (
     see,
     typical,
 )
-from labelmend.geometry import signed_distance
-from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
 
 
 def disc(shape: Sequence[int], centre: Sequence[float], radius: float) -> BoolArray:

@@ -15,24 +15,24 @@ import tifffile
 from hypothesis import strategies as st
 from PIL import Image
 
-from labelmend.engine.config import read_settings
 from labelmend.io import (
     open_coco,
     open_labels,
     open_nnunet,
-    read_arrays,
     read_case_list,
     read_image,
     read_label_array,
     read_manifest,
-    read_table,
-    read_tags,
 )
-from labelmend.io.array_file import open_array
-from labelmend.io.audit_folder import read_audit
-from labelmend.io.case_table import read_case_column
-from labelmend.io.reading import read_yaml
-from labelmend.io.verdicts import read_verdicts
+from labelmend.io.files.reading import read_yaml
+from labelmend.io.probabilities.npz import open_array
+from labelmend.workflows.auditing.annotators_csv import read_case_column
+from labelmend.workflows.auditing.audit_folder import read_audit
+from labelmend.workflows.class_labels.read_arrays import read_arrays
+from labelmend.workflows.class_labels.read_table import read_table
+from labelmend.workflows.image_tags.tag_table import read_tags
+from labelmend.workflows.reviewing.verdicts import read_verdicts
+from labelmend.workflows.training.config import read_settings
 
 
 @dataclass(frozen=True)

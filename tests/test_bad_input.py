@@ -18,7 +18,7 @@ from PIL import Image
 import drawn_data
 from drawn_data import ALWAYS_FLAGS, CASES, contents, half_files, picture
 from labelmend.cli import main
-from labelmend.engine import train as engine
+from labelmend.workflows.training import loop as engine
 
 NETWORK = json.dumps({"channels": [4, 8], "strides": [2], "norm": "BATCH"})
 

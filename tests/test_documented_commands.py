@@ -55,8 +55,8 @@ def all_commands() -> list[tuple[Path, list[str]]]:
 @pytest.fixture
 def beside_a_run(tmp_path, monkeypatch):
     """A working folder with a RUN whose settings can be read."""
-    from labelmend.engine.config import TrainConfig, to_yaml
     from labelmend.methods.spatial_correction import SpatialCorrection
+    from labelmend.workflows.training.config import TrainConfig, to_yaml
 
     (tmp_path / "RUN").mkdir()
     settings = to_yaml(TrainConfig(data="DATA", out="RUN", clean="CHECKED"), SpatialCorrection())
@@ -84,7 +84,7 @@ def test_there_are_commands_to_look_at():
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_printed_python_compiles_and_uses_names_and_settings_that_exist(page):
-    from labelmend.engine.config import TrainConfig
+    from labelmend.workflows.training.config import TrainConfig
 
     settings = {f.name for f in dataclasses.fields(TrainConfig)} | {
         *inspect.signature(labelmend.train).parameters

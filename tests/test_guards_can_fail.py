@@ -78,10 +78,12 @@ def replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_the_layer_guard_sees_io_import_the_engine(copy):
+def test_the_layer_guard_sees_io_import_a_job(copy):
     assert broken_contracts(copy) == ""
-    plant(copy / "src/labelmend/io/png.py", "\n\ndef f():\n    import labelmend.engine.simulate\n")
-    assert "labelmend.io is not allowed to import labelmend.engine" in broken_contracts(copy)
+    plant(
+        copy / "src/labelmend/io/images/png.py", "\n\ndef f():\n    import labelmend.workflows.simulation\n"
+    )
+    assert "labelmend.io is not allowed to import labelmend.workflows" in broken_contracts(copy)
 
 
 def test_the_layer_guard_sees_siblings_import_each_other(copy):
@@ -101,9 +103,9 @@ def test_the_layer_guard_sees_torch_where_it_has_no_business(copy):
 
 def test_the_layer_guard_sees_a_method_open_files(copy):
     plant(copy / "src/labelmend/methods/plain.py", "\n\ndef f():\n    from labelmend.io import read_image\n")
-    plant(copy / "src/labelmend/methods/base.py", "\nimport labelmend.engine.train\n")
+    plant(copy / "src/labelmend/methods/base.py", "\nimport labelmend.workflows.training.loop\n")
     assert methods_that_know_files_or_loops(copy) == [
-        "base.py: labelmend.engine.train",
+        "base.py: labelmend.workflows.training.loop",
         "plain.py: labelmend.io.read_image",
     ]
 
@@ -154,9 +156,13 @@ def test_the_guard_of_public_names_sees_a_list_out_of_order(copy):
 
 
 def test_the_guard_of_public_names_sees_a_lazy_name_that_leads_nowhere(copy):
-    replace(copy / "src/labelmend/__init__.py", '"train": "api"', '"train": "engine.config"')
+    replace(
+        copy / "src/labelmend/__init__.py",
+        '"train": "workflows.training.train"',
+        '"train": "workflows.training.config"',
+    )
     assert wrong_lists(copy) == [
-        "labelmend lists train, which is not in labelmend.engine.config",
+        "labelmend lists train, which is not in labelmend.workflows.training.config",
         "labelmend tells type checkers other names or modules than it loads",
     ]
 

@@ -12,15 +12,14 @@ TESTED_ELSEWHERE = {
     "__main__.py": "tests/cli/test_cli.py",
     "cli/__init__.py": "tests/cli/test_cli.py",
     "transition/__init__.py": "tests/test_exported_members.py",
-    "weak/__init__.py": "tests/test_exported_members.py",
 }
 """Modules whose tests have another name, and where they are."""
 
 NO_MODULE_OF_THEIR_OWN = {
     "cli/test_cli.py": "the dispatch in cli/__init__.py and __main__.py",
     "cli/test_two_starts.py": "every verb that writes, twice at once",
-    "engine/test_resume.py": "runs that are killed and started again",
-    "engine/test_two_processes.py": "every method on two processes",
+    "workflows/training/test_resume.py": "runs that are killed and started again",
+    "workflows/training/test_two_processes.py": "every method on two processes",
     "methods/test_contract.py": "every method",
     "noise/test_noise_fuzz.py": "every kind of error in masks",
     "test_bad_input.py": "the sentence and the exit code of every kind of bad input",

@@ -11,42 +11,42 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from labelmend.api import train as train
-    from labelmend.engine.audit import audit_labels as audit_labels
-    from labelmend.engine.correct import correct as correct
-    from labelmend.engine.estimate import estimate as estimate
-    from labelmend.engine.evaluate import evaluate as evaluate
-    from labelmend.engine.fit_noise import fit_noise as fit_noise
-    from labelmend.engine.predict import load_predictor as load_predictor
-    from labelmend.engine.seed import seed as seed
-    from labelmend.engine.simulate import simulate as simulate
     from labelmend.geometry import boundary_bias as boundary_bias
     from labelmend.geometry import signed_distance as signed_distance
     from labelmend.methods.base import Method as Method
     from labelmend.methods.plain import Plain as Plain
     from labelmend.methods.spatial_correction import SpatialCorrection as SpatialCorrection
     from labelmend.methods.spatial_correction import spatial_correction as spatial_correction
+    from labelmend.model.predictor import load_predictor as load_predictor
     from labelmend.noise import MarkovNoise as MarkovNoise
     from labelmend.noise import markov_noise as markov_noise
+    from labelmend.workflows.auditing.audit import audit_labels as audit_labels
+    from labelmend.workflows.class_labels.estimate import estimate as estimate
+    from labelmend.workflows.correction.correct import correct as correct
+    from labelmend.workflows.evaluation import evaluate as evaluate
+    from labelmend.workflows.image_tags.make_masks import seed as seed
+    from labelmend.workflows.noise_fitting.fit import fit_noise as fit_noise
+    from labelmend.workflows.simulation import simulate as simulate
+    from labelmend.workflows.training.train import train as train
 
 _HOME = {
     "MarkovNoise": "noise",
     "Method": "methods.base",
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
-    "audit_labels": "engine.audit",
+    "audit_labels": "workflows.auditing.audit",
     "boundary_bias": "geometry",
-    "correct": "engine.correct",
-    "estimate": "engine.estimate",
-    "evaluate": "engine.evaluate",
-    "fit_noise": "engine.fit_noise",
-    "load_predictor": "engine.predict",
+    "correct": "workflows.correction.correct",
+    "estimate": "workflows.class_labels.estimate",
+    "evaluate": "workflows.evaluation",
+    "fit_noise": "workflows.noise_fitting.fit",
+    "load_predictor": "model.predictor",
     "markov_noise": "noise",
-    "seed": "engine.seed",
+    "seed": "workflows.image_tags.make_masks",
     "signed_distance": "geometry",
-    "simulate": "engine.simulate",
+    "simulate": "workflows.simulation",
     "spatial_correction": "methods.spatial_correction",
-    "train": "api",
+    "train": "workflows.training.train",
 }
 
 __all__ = ["__version__", *_HOME]

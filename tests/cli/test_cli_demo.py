@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from labelmend import audit
+from labelmend import demo as engine
+from labelmend import html as audit
 from labelmend.cli import main
-from labelmend.engine import demo as engine
-from labelmend.engine.demo import DemoResult
-from labelmend.engine.outputs import RunResult
+from labelmend.demo import DemoResult
+from labelmend.workflows.training.results import RunResult
 
 SUMMARY: dict[str, Any] = {"unit": "px", "rounds": [], "notes": [], "cases": [{"version": 1}, {"version": 0}]}
 

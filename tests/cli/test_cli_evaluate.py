@@ -12,8 +12,8 @@ from rich.console import Console
 
 from labelmend.cli import main
 from labelmend.cli.evaluate import class_values, show
-from labelmend.engine.evaluate import Evaluation, evaluate
 from labelmend.errors import ConfigError
+from labelmend.workflows.evaluation import Evaluation, evaluate
 
 
 def save(path, text) -> None:

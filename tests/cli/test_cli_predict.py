@@ -8,9 +8,9 @@ import pytest
 
 import drawn_data
 from drawn_data import CASES, QUICK, contents
-from labelmend.api import train
 from labelmend.cli import main
 from labelmend.io import read_label_array
+from labelmend.workflows.training.train import train
 
 
 @pytest.fixture(scope="module")

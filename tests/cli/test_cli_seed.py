@@ -12,7 +12,7 @@ import pytest
 from drawn_data import picture
 from labelmend.cli import main
 from labelmend.cli.seed import POSITIONAL, parser, show
-from labelmend.engine.seed import seed
+from labelmend.workflows.image_tags.make_masks import seed
 
 NOT_A_FLAG = {"page", "backbone", "on_tick"}
 QUICK = ["--resize", "16", "--epochs", "1", "--device", "cpu", "--threads", "1"]

@@ -10,8 +10,8 @@ import drawn_data
 from drawn_data import ALWAYS_FLAGS, TRAINING, contents
 from labelmend.cli import main
 from labelmend.cli.train import config_of, parser
-from labelmend.engine.config import AugmentConfig, TrainConfig
-from labelmend.engine.model_config import NetworkConfig
+from labelmend.model.config import NetworkConfig
+from labelmend.workflows.training.config import AugmentConfig, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,6 @@ def test_a_keyboard_interrupt_says_how_to_go_on(data, tmp_path, capsys, monkeypa
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("labelmend.engine.train.fit", interrupted)
+    monkeypatch.setattr("labelmend.workflows.training.loop.fit", interrupted)
     assert main(argv(data, tmp_path / "run")) == 130
     assert capsys.readouterr().err == "labelmend train: stopped; the same command goes on from here\n"

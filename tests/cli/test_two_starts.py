@@ -20,7 +20,7 @@ import json, os, sys, time
 from labelmend.cli import VERBS, cli_module, main
 for verb in VERBS:
     cli_module(verb)
-import labelmend.audit.review_page, labelmend.engine.correct, labelmend.engine.review
+import labelmend.workflows.reviewing.page, labelmend.workflows.correction.correct, labelmend.workflows.reviewing.apply
 
 def child(argv, at):
     pid = os.fork()

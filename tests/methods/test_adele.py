@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from labelmend.engine.checkpoint import _pack, _unpack
 from labelmend.errors import ConfigError
 from labelmend.losses.cross_entropy import cross_entropy_loss
 from labelmend.losses.dice_ce import dice_ce_loss
@@ -23,6 +22,7 @@ from labelmend.methods.adele import (
 )
 from labelmend.methods.base import Batch, Facts
 from labelmend.types import Grid, LabelMap, Predicted
+from labelmend.workflows.training.checkpoint import _pack, _unpack
 
 LABELS = np.array([0, 1, 2, 1, 2, 0])
 FOUND = (1, 0, 1, 2, 0, 2)

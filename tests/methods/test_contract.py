@@ -212,7 +212,7 @@ def test_perfect_predictions_are_a_fixed_point(name, kind):
 
 
 def test_stop_save_load_and_go_on_equals_uninterrupted(name):
-    from labelmend.engine.checkpoint import _pack, _unpack
+    from labelmend.workflows.training.checkpoint import _pack, _unpack
 
     method, kind = METHODS[name](), KINDS["2-D, four classes, exclusive"]
     whole, loss, _, _ = trained(method, kind, 4)

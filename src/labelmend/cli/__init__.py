@@ -63,7 +63,7 @@ def _main(argv: list[str]) -> int:
         print(f"labelmend {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, StoppedError) as stopped:
-        parallel = sys.modules.get("labelmend.engine.parallel")
+        parallel = sys.modules.get("labelmend.runtime.parallel")
         if parallel is not None:
             parallel.end_workers()
         advice = "goes on from here" if goes_on else "begins anew"

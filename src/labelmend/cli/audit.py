@@ -10,10 +10,10 @@ from jsonargparse import Namespace
 
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say, sentences, table
-from labelmend.engine.audit import audit_labels
-from labelmend.engine.audit_result import PAGE, AuditResult
-from labelmend.engine.audit_words import NAMES
-from labelmend.io.array_axes import ORDER_HELP, OrderSetting
+from labelmend.io.probabilities.axes import ORDER_HELP, OrderSetting
+from labelmend.workflows.auditing.audit import audit_labels
+from labelmend.workflows.auditing.result import PAGE, AuditResult
+from labelmend.workflows.auditing.text import NAMES
 
 MOST_CASES = 10
 
@@ -79,7 +79,7 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Audit, print the worst cases, and say where the page is."""
-    from labelmend.audit.review_page import write_review
+    from labelmend.workflows.reviewing.page import write_review
 
     names = (
         "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "cases", "annotators",

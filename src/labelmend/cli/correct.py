@@ -8,9 +8,9 @@ from jsonargparse import Namespace
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, nnunet_command, say
-from labelmend.engine.correct import CorrectResult, correct
-from labelmend.io.array_axes import ORDER_HELP, OrderSetting
+from labelmend.io.probabilities.axes import ORDER_HELP, OrderSetting
 from labelmend.methods.registry import METHODS
+from labelmend.workflows.correction.correct import CorrectResult, correct
 
 SETTINGS = (
     "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "order",

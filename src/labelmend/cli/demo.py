@@ -26,8 +26,8 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Run the demo and print what it shows."""
-    from labelmend.audit import write_report
-    from labelmend.engine.demo import N_TEST, N_TRAIN, N_TRUSTED, demo
+    from labelmend.demo import N_TEST, N_TRAIN, N_TRUSTED, demo
+    from labelmend.workflows.training.report import write_report
 
     say(
         f"{N_TRAIN} drawn radiographs whose masks somebody drew too generously; {N_TRUSTED} trusted cases to "

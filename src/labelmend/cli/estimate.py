@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import Namespace
 
-from labelmend.audit.transition import write_transition_page
-from labelmend.audit.words import percent, span
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import say, sentences, table
-from labelmend.engine.estimate import COUNTED, PAGE, Estimate, Model, estimate
-from labelmend.transition.fmi import Divergence
+from labelmend.html.text import percent, span
 from labelmend.transition.neighbours import Backend
+from labelmend.workflows.class_labels.estimate import COUNTED, PAGE, Estimate, Model, estimate
+from labelmend.workflows.class_labels.fmi import Divergence
+from labelmend.workflows.class_labels.page import write_transition_page
 
 MOST_FEATURES, MOST_SUSPECTS, MOST_CLASSES = 5, 10, 8
 

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, cell, inert
-from labelmend.engine.evaluate import Evaluation, evaluate
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import write_json, write_text
-from labelmend.io.csv_table import csv_text as csv_table
-from labelmend.io.reading import as_count
+from labelmend.io.files.csv_table import csv_text as csv_table
+from labelmend.io.files.reading import as_count
 from labelmend.metrics import MEASURES, ClassSummary, Score
+from labelmend.workflows.evaluation import Evaluation, evaluate
 
 NOT_MEASURED = "-"
 

@@ -8,14 +8,21 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from labelmend.audit.noise_fit import write_noise_page
 from labelmend.cli.evaluate import add_label_flags, class_values
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say, table
-from labelmend.engine.fit_noise import PAGE, ClassNoise, NoiseFit, RatersFit, fit_noise, fit_rater_noise
 from labelmend.errors import ConfigError
-from labelmend.fitting.intervals import Interval
-from labelmend.fitting.markov import flags
+from labelmend.metrics.intervals import Interval
+from labelmend.workflows.noise_fitting.fit import (
+    PAGE,
+    ClassNoise,
+    NoiseFit,
+    RatersFit,
+    fit_noise,
+    fit_rater_noise,
+)
+from labelmend.workflows.noise_fitting.markov import flags
+from labelmend.workflows.noise_fitting.page import write_noise_page
 
 
 def parser() -> ArgumentParser:

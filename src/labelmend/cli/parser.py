@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import jsonargparse
 
 from labelmend.errors import LabelmendError
-from labelmend.io.reading import checked_yaml, read_yaml
+from labelmend.io.files.reading import checked_yaml, read_yaml
 
 
 class ArgumentParser(jsonargparse.ArgumentParser):

@@ -6,7 +6,7 @@ from jsonargparse import Namespace
 
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say
-from labelmend.engine.model_config import Device
+from labelmend.model.config import Device
 
 
 def parser() -> ArgumentParser:
@@ -31,7 +31,7 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Segment and say how many files were written."""
-    from labelmend.engine.segment import segment
+    from labelmend.workflows.prediction import segment
 
     with Bars() as bars:
         written = segment(

@@ -59,7 +59,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Do one of the two and say what was written."""
     if arguments.deed == "page":
-        from labelmend.audit.review_page import write_review
+        from labelmend.workflows.reviewing.page import write_review
 
         chosen = arguments.page
         with Bars(transient=True) as bars:
@@ -72,7 +72,7 @@ def run(arguments: Namespace) -> int:
             )
         say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser")
         return 0
-    from labelmend.engine.review import apply_review
+    from labelmend.workflows.reviewing.apply import apply_review
 
     chosen = arguments.apply
     with Bars(transient=True) as bars:

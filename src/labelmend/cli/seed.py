@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 from jsonargparse import Namespace
 
-from labelmend.audit.words import percent
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say, sentences, table
+from labelmend.html.text import percent
 
 POSITIONAL = ("images", "tags", "out")
 
 
 def parser() -> ArgumentParser:
-    """The settings of the verb; but for the backbone, those of `labelmend.engine.seed.seed`."""
+    """The settings of the verb; but for the backbone, those of `labelmend.workflows.image_tags.make_masks.seed`."""
     new = ArgumentParser(
         prog="labelmend seed",
         description="Make masks from image-level tags: a small network learns which images show which "
@@ -106,9 +106,9 @@ def _add_training(add: Callable[..., Any]) -> None:
 
 def run(arguments: Namespace) -> int:
     """Make the masks, write the report, and say what to know and where everything lies."""
-    from labelmend.audit.seed_page import write_seed_page
-    from labelmend.engine.seed import seed
-    from labelmend.engine.seed_folder import LABELS, PAGE
+    from labelmend.workflows.image_tags.make_masks import seed
+    from labelmend.workflows.image_tags.output_folder import LABELS, PAGE
+    from labelmend.workflows.image_tags.page import write_seed_page
 
     settings = {
         key: value for key, value in arguments.as_dict().items() if key not in ("config", *POSITIONAL)

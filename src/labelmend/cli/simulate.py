@@ -6,8 +6,8 @@ from jsonargparse import Namespace
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, say
-from labelmend.engine.simulate import mean_dice_by_rater, simulate
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
+from labelmend.workflows.simulation import mean_dice_by_rater, simulate
 
 GOES_ON = True
 """Stopped, it keeps what is done, and the same command goes on from there."""

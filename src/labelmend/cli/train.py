@@ -8,9 +8,9 @@ from jsonargparse import Namespace
 
 from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, print_run
-from labelmend.engine.config import AugmentConfig, TrainConfig
-from labelmend.engine.model_config import NetworkConfig
 from labelmend.methods.registry import METHODS
+from labelmend.model.config import NetworkConfig
+from labelmend.workflows.training.config import AugmentConfig, TrainConfig
 
 GOES_ON = True
 """Stopped, it keeps what is done, and the same command goes on from there."""
@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     """Train and say where the results are."""
     from accelerate import PartialState
 
-    from labelmend.api import train
+    from labelmend.workflows.training.train import train
 
     with Bars() as bars:
         result = train(

@@ -1,9 +1,10 @@
 """Images, label folders, manifests and tables on disk: the only layer that opens data files."""
 
-from labelmend.io import nifti, png, tiff  # each enters its formats into FORMATS
-from labelmend.io.arrays import read_arrays
-from labelmend.io.atomic import append_line, read_lines, whole_file, write_bytes, write_json, write_text
-from labelmend.io.base import (
+from labelmend.io.files.atomic import append_line, read_lines, whole_file, write_bytes, write_json, write_text
+from labelmend.io.files.csv_table import write_csv
+from labelmend.io.files.manifest import ManifestRow, append_row, checksum, read_manifest, write_manifest
+from labelmend.io.images import nifti, png, tiff  # each enters its formats into FORMATS
+from labelmend.io.images.formats import (
     FORMATS,
     Format,
     Image,
@@ -12,25 +13,20 @@ from labelmend.io.base import (
     read_label_array,
     write_label_array,
 )
-from labelmend.io.check import DatasetFacts, check_dataset
-from labelmend.io.coco import CocoImage, CocoLabels, open_coco
-from labelmend.io.coco_write import write_coco
-from labelmend.io.csv_table import write_csv
-from labelmend.io.folders import open_images, open_labels, read_case_list
-from labelmend.io.header_notes import common_orientation, spacing_notes, stored_apart
-from labelmend.io.label_folder import LabelFolder, grid_difference
-from labelmend.io.layout import Dataset, open_dataset
-from labelmend.io.manifest import ManifestRow, append_row, checksum, read_manifest, write_manifest
-from labelmend.io.new_labels import new_label_name, write_new_labels
-from labelmend.io.nnunet import NnunetInfo, is_nnunet, open_nnunet
-from labelmend.io.nnunet_write import write_nnunet
-from labelmend.io.picture import write_picture
-from labelmend.io.probabilities import open_probabilities
-from labelmend.io.probability_folder import LabelSource, ProbabilityFolder
-from labelmend.io.region_folder import RegionFolder
-from labelmend.io.table import read_table
-from labelmend.io.table_base import Table
-from labelmend.io.tags import TagTable, read_tags
+from labelmend.io.images.header_notes import common_orientation, spacing_notes, stored_apart
+from labelmend.io.images.new_label_file import new_label_name, write_new_labels
+from labelmend.io.images.write_grey_png import write_picture
+from labelmend.io.labels.check_dataset import DatasetFacts, check_dataset
+from labelmend.io.labels.coco import CocoImage, CocoLabels, open_coco
+from labelmend.io.labels.coco_write import write_coco
+from labelmend.io.labels.dataset import Dataset, open_dataset
+from labelmend.io.labels.label_folder import LabelFolder, grid_difference
+from labelmend.io.labels.nnunet import NnunetInfo, is_nnunet, open_nnunet
+from labelmend.io.labels.nnunet_regions import RegionFolder
+from labelmend.io.labels.nnunet_write import write_nnunet
+from labelmend.io.labels.open_labels import open_images, open_labels, read_case_list
+from labelmend.io.probabilities.open_probabilities import open_probabilities
+from labelmend.io.probabilities.probability_folder import LabelSource, ProbabilityFolder
 
 __all__ = [
     "FORMATS",
@@ -46,8 +42,6 @@ __all__ = [
     "NnunetInfo",
     "ProbabilityFolder",
     "RegionFolder",
-    "Table",
-    "TagTable",
     "append_line",
     "append_row",
     "case_id",
@@ -65,14 +59,11 @@ __all__ = [
     "open_nnunet",
     "open_probabilities",
     "png",
-    "read_arrays",
     "read_case_list",
     "read_image",
     "read_label_array",
     "read_lines",
     "read_manifest",
-    "read_table",
-    "read_tags",
     "spacing_notes",
     "stored_apart",
     "tiff",

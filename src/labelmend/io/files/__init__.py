@@ -1,0 +1,1 @@
+"""Files as a whole: atomic writing, folders, manifests, tables, limits."""

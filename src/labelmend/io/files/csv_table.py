@@ -1,0 +1,69 @@
+"""CSV files that labelmend writes: whole, in UTF-8, and without text that a spreadsheet runs as a formula."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelmend.io.files.atomic import write_text
+from labelmend.workflows.class_labels.table import as_number
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""First letters by which a spreadsheet takes text for a formula."""
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a whole CSV file in UTF-8 with Unix line ends; see `csv_text`.
+
+    Args:
+        path: the file that appears whole or not at all.
+        header: names of the columns.
+        rows: as many values each; numbers are written in full.
+
+    Raises:
+        OutputError: the disk is full or the place cannot be written.
+    """
+    write_text(path, csv_text(header, rows, path))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], path: str | Path = "the table") -> str:
+    """The text of a CSV file: None and NaN are left empty, an apostrophe stands in front of formulas.
+
+    Args:
+        header: names of the columns.
+        rows: as many values each; numbers are written in full.
+        path: for messages.
+    """
+    lines = []
+    for row in (header, *rows):
+        if len(row) != len(header):
+            raise ValueError(f"{path} has {len(header)} columns, but a row of {len(row)} was to be written")
+        lines.append(",".join(map(_cell, row)) or '""')
+    return "".join(f"{line}\n" for line in lines)
+
+
+def no_formula(text: str) -> str:
+    """Text that no spreadsheet runs as a formula; numbers stay numbers.
+
+    >>> no_formula("=1+1"), no_formula("-1.5"), no_formula("lung")
+    ("'=1+1", '-1.5', 'lung')
+    """
+    return f"'{text}" if text.startswith(FORMULA) and as_number(text) is None else text
+
+
+def as_written(cell: str) -> str:
+    """The text that `no_formula` was given."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
+
+
+def _cell(value: Any) -> str:
+    """A value as text, quoted where it holds what parts cells or lines; the module csv forgets a lone \\r."""
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return ""
+    text = no_formula(value) if isinstance(value, str) else str(value)
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[,"\r\n]', text) else text

@@ -1,0 +1,289 @@
+"""Text files of users and of earlier runs: JSON, YAML, plain text, and the boundary around all readers.
+
+Whatever such a file holds, a reader ends with a value or with one error that names the file. Only regular
+files are opened (a pipe or a device never ends), sizes are looked at first, and text is UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from labelmend.errors import LabelmendError, MissingDataError, UnreadableFileError
+from labelmend.io.files.limits import check_declared
+
+MOST_NESTED = 100
+"""Levels of lists and mappings in one file; no file that labelmend reads needs ten."""
+
+MOST_YAML = 2**22
+"""Bytes of a YAML file."""
+
+MOST_NODES = 100_000
+"""Values that a YAML file may stand for, once its aliases are written out."""
+
+_JSON_GROWS = 4
+"""Memory that JSON takes once it is read, against its size on disk, at least."""
+
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+@contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """The boundary: whatever goes wrong inside, but for errors of labelmend, means that the file is damaged.
+
+    Args:
+        path: the file, for the message.
+        what: what it should be, such as "a NumPy array".
+
+    Raises:
+        UnreadableFileError: in place of any other exception.
+    """
+    try:
+        yield
+    except LabelmendError:
+        raise
+    except MemoryError as error:
+        raise UnreadableFileError(f"{path} needs more memory than there is: check the file") from error
+    except UnicodeError as error:
+        raise UnreadableFileError(f"{path} is not in UTF-8 ({error}): save it again as UTF-8") from error
+    except RecursionError as error:
+        raise UnreadableFileError(
+            f"{path} cannot be read as {what} (it is nested too deeply): it is damaged or of another kind"
+        ) from error
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UnreadableFileError(
+            f"{path} cannot be read as {what} ({reason}): it is damaged or of another kind"
+        ) from error
+
+
+def check_regular(path: str | Path) -> int:
+    """The size of a file in bytes, or an error unless it is a regular one (or a link to one)."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingDataError(f"{path} does not exist") from error
+    except OSError as error:
+        raise _no_access(path, error) from error
+    except ValueError as error:  # a name with a zero byte, or one that cannot be encoded
+        raise MissingDataError(f"{str(path)!a} is no name of a file ({error})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableFileError(f"{path} cannot be read: it is a folder, expected a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableFileError(f"{path} is no regular file but a pipe or a device: save it as a file")
+    return status.st_size
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """A whole regular file that is not empty, or one clear error."""
+    path = Path(path)
+    size = check_regular(path)
+    check_declared(size, path, f"{size} bytes")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _no_access(path, error) from error
+    if not data:
+        raise UnreadableFileError(f"{path} is empty (0 bytes): copy or export it again")
+    return data
+
+
+def read_text(path: str | Path) -> str:
+    """A whole text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        MissingDataError, UnreadableFileError: no such file, empty, another encoding, or no text at all.
+    """
+    return _decoded(path, read_bytes(path))
+
+
+def read_json(path: str | Path, remedy: str = "repair it, or export it again") -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is damaged, for the message.
+
+    Raises:
+        MissingDataError, UnreadableFileError: no such file, no JSON, nested too deeply, or text that is none.
+    """
+    size = check_regular(path)
+    check_declared(_JSON_GROWS * size, path, f"{size} bytes of JSON")
+    return _json(path, _decoded(path, read_bytes(path)), str(path), remedy)
+
+
+def read_json_lines(path: str | Path, remedy: str = "repair it, or write it anew") -> list[Any]:
+    """The values of a log of one JSON value a line, as `append_line` writes it; none if it is not there.
+
+    A last line without a newline, left by a process killed while writing, is passed over.
+
+    Raises:
+        UnreadableFileError: a finished line is no JSON.
+    """
+    if not os.path.lexists(path) or check_regular(path) == 0:
+        return []
+    *lines, _torn = read_bytes(path).split(b"\n")
+    return [
+        _json(path, _decoded(path, line), f"{path}, line {n},", remedy)
+        for n, line in enumerate(lines, start=1)
+    ]
+
+
+def read_yaml(path: str | Path, what: str = "settings") -> dict[str, Any]:
+    """The mapping that a YAML file holds; aliases may not blow it up, and no key may come twice.
+
+    Args:
+        path: the file.
+        what: what it should hold, for the message.
+
+    Raises:
+        MissingDataError, UnreadableFileError: no such file, no YAML, no mapping, or more than `MOST_NODES`
+            values.
+    """
+    size = check_regular(path)
+    if size > MOST_YAML:
+        raise UnreadableFileError(f"{path} has {size} bytes, too many for {what}: is it the right file?")
+    return checked_yaml(read_text(path), path, what)
+
+
+def checked_yaml(text: str, path: str | Path, what: str = "settings") -> dict[str, Any]:
+    """The mapping that YAML text holds, see `read_yaml`; `path` is for messages."""
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            _check_node(node, {}, ())
+        found = None if node is None else loader.construct_document(node)
+    except RecursionError as error:
+        raise UnreadableFileError(f"{path} is nested too deeply for {what}: check the file") from error
+    except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UnreadableFileError(f"{path} holds no YAML that can be read ({reason}): repair it") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        kind = {type(None): "nothing", dict: "keys that are no text"}.get(type(found), type(found).__name__)
+        raise UnreadableFileError(f"{path} holds {kind}: expected {what}, one `name: value` a line")
+    _check_encodable(found, path)
+    return found
+
+
+def as_count(text: str) -> int | None:
+    """The whole number from 0 up that a text spells in the digits 0 to 9, or None.
+
+    >>> as_count("12"), as_count("²"), as_count("-1"), as_count("9" * 300)
+    (12, None, None, None)
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def _json(path: str | Path, text: str, place: str, remedy: str) -> Any:
+    try:
+        found = json.loads(text, object_pairs_hook=_mapping)
+        if _perhaps_deeper(text):
+            _check_depth(found)
+    except RecursionError as error:
+        raise UnreadableFileError(f"{place} holds JSON that is nested too deeply: {remedy}") from error
+    except ValueError as error:
+        raise UnreadableFileError(f"{place} is no valid JSON ({error}): {remedy}") from error
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        _check_encodable(found, path)
+    return found
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        _once([key for key, _ in pairs])
+    return found
+
+
+def _once(keys: Iterable[str]) -> None:
+    """A ValueError if a key comes twice, where the later one would silently win."""
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            raise ValueError(f"{key!r} is set twice")
+        seen.add(key)
+
+
+def _decoded(path: str | Path, data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise UnreadableFileError(f"{path} is no UTF-8 text but in UTF-16 or UTF-32: save it again as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFileError(
+            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}): save it again as UTF-8"
+        ) from error
+
+
+def _no_access(path: str | Path, error: OSError) -> UnreadableFileError:
+    return UnreadableFileError(f"{path} cannot be read ({error.strerror}): check the file and its rights")
+
+
+def _perhaps_deeper(text: str) -> bool:
+    """Whether brackets, also those within strings, open more than `MOST_NESTED` levels; quick."""
+    brackets = text.encode(errors="replace").translate(None, _NO_BRACKETS)
+    steps = np.where(np.isin(np.frombuffer(brackets, np.uint8), list(b"[{")), 1, -1)
+    lowest = np.minimum.accumulate(np.concatenate([[0], np.cumsum(steps)]))
+    return bool((np.cumsum(steps) - lowest[:-1]).max(initial=0) > MOST_NESTED)
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_NESTED):
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _check_encodable(value: Any, path: str | Path) -> None:
+    """An error for half characters (a lone \\ud800), which JSON can spell and no name of a file can hold."""
+    with suppress(TypeError):  # dates and the like of YAML
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UnreadableFileError(
+                f"{path} holds half a character ({error.object[error.start]!a}), which is no text: "
+                "repair that name"
+            ) from error
+
+
+def _check_node(node: yaml.Node, sizes: dict[int, int], above: tuple[int, ...]) -> int:
+    """How many values a node stands for; a ValueError if too many, within itself, or with a key twice."""
+    if id(node) in above:
+        raise ValueError("an alias stands within what it stands for")
+    if id(node) in sizes:
+        return sizes[id(node)]
+    if len(above) > MOST_NESTED:
+        raise RecursionError
+    below: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        _once([key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+        below = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        below = list(node.value)
+    size = 1 + sum(_check_node(part, sizes, (*above, id(node))) for part in below)
+    if size > MOST_NODES:
+        raise ValueError(f"its aliases stand for more than {MOST_NODES} values")
+    sizes[id(node)] = size
+    return size

@@ -1,0 +1,33 @@
+"""Tables as Parquet, for those who read findings with pandas, DuckDB or Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from labelmend.errors import MissingExtraError
+from labelmend.io.files.atomic import write_bytes
+
+
+def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write a table at once.
+
+    Args:
+        path: the file.
+        columns: per name its values: all text, all numbers or all lists of a kind; None where there is none.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed. OutputError: the file cannot be written.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            "Parquet needs pyarrow, which is not installed: pip install 'labelmend[tabular]'"
+        ) from error
+    out = BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(dict(columns)), out)
+    write_bytes(path, out.getvalue())

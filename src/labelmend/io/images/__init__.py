@@ -1,0 +1,1 @@
+"""Images and label arrays on disk: one file a format."""

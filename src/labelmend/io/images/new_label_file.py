@@ -1,0 +1,87 @@
+"""Label files for images that have none yet: on the image's grid, in a format that keeps integers."""
+
+from __future__ import annotations
+
+import gzip
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.errors import GeometryError, LabelValueError, OutputError
+from labelmend.io.images.formats import case_id, read_bytes, read_image, suffix_of, write_checked
+from labelmend.io.images.nifti import encode_new_labels
+
+
+def new_label_name(image: str | Path) -> str:
+    """File name of the labels of an image: its own name where the format keeps labels, else with .png.
+
+    >>> new_label_name("a/scan.nii.gz"), new_label_name("photo.jpg")
+    ('scan.nii.gz', 'photo.png')
+    """
+    image = Path(image)
+    keeps = suffix_of(image) in (".nii", ".nii.gz", ".png", ".tif", ".tiff")
+    return image.name if keeps else f"{case_id(image)}.png"
+
+
+def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> None:
+    """Write an integer map on the grid of an image, as unsigned 8-bit, or 16-bit where the values need it.
+
+    Args:
+        path: file to write; its suffix decides the format. NIfTI takes affine, codes and units from `image`.
+        array: integers or booleans `(*space)`.
+        image: the image file; never written to.
+
+    Raises:
+        OutputError: `path` is the image itself; disk full. GeometryError: the shape is not the image's.
+        LabelValueError: values outside 0..65535.
+    """
+    path, image = Path(path), Path(image)
+    if path.resolve() == image.resolve() or (path.exists() and image.exists() and path.samefile(image)):
+        raise OutputError(
+            f"{path} is the image itself, and originals are never overwritten: choose another folder"
+        )
+    array = np.asarray(array)
+    if array.min(initial=0) < 0 or array.max(initial=0) > 65535:
+        raise LabelValueError(f"{path}: label values must lie in 0..65535, got {array.min()}..{array.max()}")
+    array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
+    grid = read_image(image).grid
+    if array.shape != grid.shape:
+        raise GeometryError(
+            f"{path}: labels of shape {array.shape} for the image {image} of shape {grid.shape}"
+        )
+    suffix = suffix_of(path)
+    encode = _nifti if suffix in (".nii", ".nii.gz") else _tiff if suffix in (".tif", ".tiff") else _png
+    data = encode(array, image)
+    write_checked(path, _zipped(data) if suffix == ".nii.gz" else data, array, grid)
+
+
+def _png(array: NDArray, image: Path) -> bytes:
+    from PIL import Image
+
+    if array.ndim != 2:
+        raise GeometryError(f"{image}: PNG keeps 2-D labels only, got shape {array.shape}")
+    out = BytesIO()
+    Image.fromarray(array).save(out, format="PNG")
+    return out.getvalue()
+
+
+def _tiff(array: NDArray, image: Path) -> bytes:
+    import tifffile
+
+    out = BytesIO()
+    tifffile.imwrite(out, array, photometric="minisblack", compression="zlib", metadata=None)
+    return out.getvalue()
+
+
+def _nifti(array: NDArray, image: Path) -> bytes:
+    return encode_new_labels(array, read_bytes(image))
+
+
+def _zipped(data: bytes) -> bytes:
+    """Gzip without name and time, so that the same labels give the same bytes."""
+    out = BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=6, mtime=0) as stream:
+        stream.write(data)
+    return out.getvalue()

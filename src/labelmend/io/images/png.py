@@ -1,0 +1,180 @@
+"""Pictures through Pillow: PNG for images and labels; JPEG and BMP for images only."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import suppress
+from io import BytesIO
+from itertools import islice
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
+from PIL import Image as Pillow
+
+from labelmend.errors import LabelValueError, UnreadableFileError
+from labelmend.geometry import check_spacing
+from labelmend.io.files.limits import check_declared
+from labelmend.io.images.formats import Format, Image, Spacing, register
+from labelmend.io.images.label_values import as_integers, check_shape, fit_dtype
+from labelmend.io.images.orientation_tag import TAG, checked, shown, stored
+from labelmend.types import Grid
+
+_GREY = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_READERS: dict[bytes, Any] = {
+    _PNG: PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
+    b"BM": BmpImagePlugin.BmpImageFile,
+}
+"""By what a file begins with. `PIL.Image.open` would refuse large pictures, and try every format there is."""
+
+_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"pHYs", b"eXIf")
+_NEEDED_NOTES = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+
+
+def plain_grid(shape: tuple[int, ...], spacing_mm: Spacing, orientation: int = 1) -> Grid:
+    """Grid of a file that stores no spacing."""
+    unit: Literal["mm", "px"] = "px" if spacing_mm is None else "mm"
+    return Grid(shape, check_spacing(spacing_mm, len(shape)), unit=unit, orientation_tag=orientation)
+
+
+def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
+    """Grey pictures as one channel, everything else as red, green, blue; transparency is dropped.
+
+    Pixels lie as viewers show them, turned by the orientation tag. 16-bit grey keeps its values; 16-bit
+    colour is read at 8 bits, which is all that Pillow offers.
+    """
+    picture, orientation = _opened(data)
+    if picture.mode == "LA":
+        picture = picture.convert("L")
+    elif picture.mode not in _GREY or picture.mode == "P":
+        picture = picture.convert("RGB")
+    array = np.asarray(picture)
+    array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
+    array = np.ascontiguousarray(shown(array, orientation), np.float32)
+    return Image(array, plain_grid(array.shape[1:], spacing_mm, orientation))
+
+
+def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+    """Stored integers of a grey or palette PNG (indices, not colours) of 1, 2, 4, 8 or 16 bits."""
+    if not data.startswith(_PNG):
+        raise UnreadableFileError(
+            "this is no PNG whatever its name says, or truncated: export the labels as PNG"
+        )
+    picture, orientation = _opened(data)
+    if picture.mode not in _GREY:
+        what = "has transparency" if picture.mode == "LA" else "is in colour"
+        raise LabelValueError(
+            f"a label picture needs one value a pixel, but this one {what} (mode {picture.mode}): "
+            "save it as grey or palette"
+        )
+    array = as_integers(np.array(picture))
+    if picture.mode == "L":
+        array //= _grey_scale(data)
+    array = np.ascontiguousarray(shown(array, orientation))
+    return array, plain_grid(array.shape, spacing_mm, orientation)
+
+
+def encode_labels(array: NDArray, source: bytes) -> bytes:
+    """A PNG of the source's kind: grey, or palette with the same colours; its resolution and orientation tag.
+
+    Values that 1 bit cannot hold take 8 bits, and a palette that is too short for them gets more colours.
+
+    Differs: grey of 2 and 4 bits comes back as 8 bits with the same values.
+    """
+    old, orientation = _opened(source)
+    check_shape(array, old.size if orientation >= 5 else old.size[::-1])
+    array = np.ascontiguousarray(stored(array, orientation))
+    kept: dict[str, Any] = {key: old.info[key] for key in ("dpi", "transparency") if key in old.info}
+    if orientation != 1:
+        kept["exif"] = Pillow.Exif()
+        kept["exif"][TAG] = orientation
+    fitted = fit_dtype(array, np.uint8 if old.mode in ("1", "L", "P") else np.uint16)
+    new = Pillow.fromarray(fitted > 0 if old.mode == "1" and fitted.max(initial=0) < 2 else fitted)
+    if old.mode == "P":
+        new.putpalette(_with_colours(old.getpalette() or [], int(fitted.max(initial=0)) + 1))
+    out = BytesIO()
+    new.save(out, "PNG", **kept)
+    return out.getvalue()
+
+
+def _opened(data: bytes) -> tuple[Pillow.Image, int]:
+    """A picture loaded whole, and its orientation tag.
+
+    Pillow's own limit of pixels is not asked, but what the header declares is checked before it is unpacked,
+    as 32-bit numbers, which it becomes.
+    """
+    reader = next((reader for start, reader in _READERS.items() if data.startswith(start)), None)
+    if reader is None:
+        raise UnreadableFileError(
+            "this is no PNG, JPEG or BMP whatever its name says, or truncated: export it as one"
+        )
+    picture = reader(BytesIO(_without_notes(data) if data.startswith(_PNG) else data))
+    width, height = picture.size
+    channels = 3 if picture.mode == "P" else len(picture.getbands())
+    check_declared(4 * width * height * channels, "the file", f"{width} x {height} pixels")
+    picture.load()
+    orientation = 1
+    with suppress(Exception):  # EXIF that cannot be read turns nothing, as in every viewer
+        orientation = checked(picture.getexif().get(TAG))
+    return picture, orientation
+
+
+def _without_notes(data: bytes) -> bytes:
+    """A PNG without what does not matter to its pixels; the checksum of every chunk is verified.
+
+    Notes and colour profiles may unpack to any size, and none of them is looked at.
+    """
+    view, place, kind = memoryview(data), len(_PNG), b""
+    kept = [view[:place]]
+    while kind != b"IEND":
+        end = place + 12 + int.from_bytes(view[place : place + 4], "big")
+        if end > len(data):
+            raise UnreadableFileError("the PNG is truncated, its end is missing: copy or export it again")
+        kind = bytes(view[place + 4 : place + 8])
+        if zlib.crc32(view[place + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise UnreadableFileError(
+                f"the PNG is damaged, the checksum of its part {kind.decode('ascii', 'replace')} is wrong: "
+                "copy or export it again"
+            )
+        if kind in _NEEDED or bytes(view[place + 8 : place + 40]).startswith(_NEEDED_NOTES):
+            kept.append(view[place:end])
+        place = end
+    return b"".join(kept)
+
+
+def _with_colours(palette: list[int], n: int) -> list[int]:
+    """A palette of at least n colours: those given, then others that are not among them.
+
+    Without a colour for each index Pillow would write too few bits a pixel, and lose the higher ones.
+    """
+    given = {tuple(palette[i : i + 3]) for i in range(0, len(palette), 3)}
+    fresh = (colour for colour in map(_spread, range(512)) if colour not in given)
+    return palette + [part for colour in islice(fresh, max(0, n - len(palette) // 3)) for part in colour]
+
+
+def _spread(index: int) -> tuple[int, int, int]:
+    """A colour of its own for each index below 512, the lowest bits in the highest."""
+    red, green, blue = (
+        (index >> c & 1) << 7 | (index >> c + 3 & 1) << 6 | (index >> c + 6 & 1) << 5 for c in (0, 1, 2)
+    )
+    return red, green, blue
+
+
+def _grey_scale(data: bytes) -> int:
+    """The factor by which Pillow stretches grey of 2 and 4 bits to 0..255."""
+    return {2: 85, 4: 17}.get(data[24], 1)
+
+
+PNG = register(Format("PNG", (".png",), decode_image, decode_labels, encode_labels))
+JPEG = register(
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg"),
+        decode_image,
+        no_labels="whose compression alters label values: export the labels as PNG, TIFF or NIfTI",
+    )
+)
+BMP = register(Format("BMP", (".bmp",), decode_image, no_labels="export the labels as PNG, TIFF or NIfTI"))

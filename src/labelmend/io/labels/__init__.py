@@ -1,0 +1,1 @@
+"""Labels of a data set: folders, nnU-Net raw data, COCO."""

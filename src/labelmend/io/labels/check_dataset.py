@@ -1,0 +1,95 @@
+"""Read a data set once, whole, before anything expensive starts, and say the first thing that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from labelmend.errors import GeometryError, LabelValueError
+from labelmend.io.images.formats import decode_image, read_bytes
+from labelmend.io.images.orientation_tag import turned_apart
+from labelmend.io.labels.dataset import Dataset
+from labelmend.io.labels.label_folder import grid_difference
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What one reading of a data set tells.
+
+    Args:
+        n_cases: number of cases.
+        n_channels: image channels, the same in every case.
+        ndim: 2 or 3, the same in every case.
+        class_frequency: per class, share of the annotated pixels that belong to it.
+        checksums: per case, "sha256:..." of the image file.
+        shapes: the different shapes of the images.
+    """
+
+    n_cases: int
+    n_channels: int
+    ndim: int
+    class_frequency: tuple[float, ...]
+    checksums: dict[str, str]
+    shapes: frozenset[tuple[int, ...]]
+
+
+def check_dataset(
+    dataset: Dataset, on_case: Callable[[str], None] = lambda case: None, *, every_class: bool = True
+) -> DatasetFacts:
+    """Read every image and every label file once and check that they can be trained on.
+
+    Args:
+        dataset: what `open_dataset` found.
+        on_case: called with each case id when it has passed, for progress.
+        every_class: whether each class must be in some case; else one class is enough.
+
+    Raises:
+        UnreadableFileError: a file is truncated or damaged.
+        GeometryError: image and labels differ in shape, spacing or affine; cases differ in channels or axes.
+        LabelValueError: NaN or infinite pixels, a value that no class has, a class empty in every case.
+    """
+    checksums: dict[str, str] = {}
+    shapes: set[tuple[int, ...]] = set()
+    counts = np.zeros(len(dataset.labels.classes), np.int64)
+    annotated = 0
+    first: tuple[str, tuple[int, int]] | None = None
+    for case in dataset.cases:
+        path = dataset.images[case]
+        data = read_bytes(path)
+        checksums[case] = "sha256:" + hashlib.sha256(data).hexdigest()
+        image = dataset.turned(decode_image(path, data, dataset.spacing_mm))
+        labels = dataset.read_labels(case)
+        source = dataset.labels.sources(case)[0]
+        turned = turned_apart(image.grid, labels.grid)
+        if turned:
+            raise GeometryError(f"case {case}, {path} and {source}: {turned}")
+        problem = grid_difference(image.grid, labels.grid)
+        if problem:
+            raise GeometryError(
+                f"case {case}: image {path} and labels {source} differ in {problem}: bring them onto one grid"
+            )
+        kind = (image.array.shape[0], image.grid.ndim)
+        first = first or (case, kind)
+        if kind != first[1]:
+            raise GeometryError(
+                f"case {case}: {path} has {kind[0]} channels in {kind[1]}-D, but case {first[0]} has "
+                f"{first[1][0]} channels in {first[1][1]}-D: all cases must be alike"
+            )
+        shapes.add(image.grid.shape)
+        valid = ~labels.ignored()
+        annotated += int(valid.sum())
+        counts += [int(np.count_nonzero(labels.mask(name) & valid)) for name in labels.classes]
+        on_case(case)
+    if first is None:
+        raise LabelValueError(f"{dataset.root}: no case was selected, so there is nothing to check")
+    for name, count in zip(dataset.labels.classes, counts, strict=True):
+        if count == 0 and (every_class or not counts.any()):
+            raise LabelValueError(
+                f"class {name} is empty in all {len(dataset.cases)} cases of {dataset.labels.path}: "
+                "correct the class names and values, or leave the class out"
+            )
+    frequency = tuple(float(count) / annotated for count in counts)
+    return DatasetFacts(len(dataset.cases), *first[1], frequency, checksums, frozenset(shapes))

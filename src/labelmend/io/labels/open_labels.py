@@ -1,0 +1,238 @@
+"""What lies in a folder: images, labels of either kind, and lists of cases."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError, UnreadableFileError
+from labelmend.io.files.reading import read_text
+from labelmend.io.images.formats import Spacing, case_id, format_of, suffix_of
+from labelmend.io.labels.class_names import (
+    Names,
+    class_of_zero,
+    names_found,
+    names_given,
+    names_in_json,
+    with_255_as_1,
+)
+from labelmend.io.labels.label_folder import LabelFolder
+from labelmend.runtime.text import listed
+
+IGNORE_FOLDER = "ignore"
+_NO_DATA = (
+    ".json", ".jsonl", ".txt", ".md", ".csv", ".tsv", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log",
+    ".html", ".htm", ".xml", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".rtf", ".db", ".pkl", ".py",
+    ".sh", ".ipynb", ".zip", ".md5", ".sha256", ".bval", ".bvec", ".label", ".lock", ".tmp", ".bak",
+)  # fmt: skip
+"""Suffixes of what lies beside pictures and is none."""
+
+_JUNK = ("__macosx", "__pycache__", "@eadir")
+"""What systems leave in folders, beside hidden files, Thumbs.db and desktop.ini; lower case."""
+
+
+def open_images(folder: str | Path) -> dict[str, Path]:
+    """The image files of a folder by case id, sorted; hidden files and notes are passed over."""
+    files, folders = _listing(Path(folder), "images")
+    if not files:
+        beside = f" (only the folder {folders[0].name})" if folders else ""
+        raise MissingDataError(
+            f"{folder} holds no images{beside}: expected files such as <case>.png or <case>.nii.gz"
+        )
+    return files
+
+
+def open_labels(
+    path: str | Path,
+    *,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Spacing = None,
+) -> LabelFolder:
+    """Find out how a folder keeps its labels.
+
+    Sub-folders hold one boolean map a class (`ignore` among them: pixels nobody annotated). Files are integer
+    maps, named by `classes`, else by a dataset.json in the folder or its parent, else by the values found.
+    Value 0 is background, unless it is named as a class (`{"road": 0, ...}`).
+    If the files of a folder together hold nothing but 0 and 255, they read as 0 and 1 and are written back as
+    0 and 255.
+
+    Cost: sub-folders are only listed. Named integer maps are read up to the first file that holds a value
+    other than 0 and 255; unnamed ones are all read once.
+
+    Args:
+        path: the folder.
+        classes: name -> value; for sub-folders, picks them and puts them in the order of the values.
+        ignore: value of unannotated pixels in integer maps.
+        spacing_mm: spacing in mm for files that store none.
+
+    Raises:
+        MissingDataError, DataError: nothing there, files and folders mixed, one case twice, a mask missing.
+        ConfigError, LabelValueError: names and values that do not fit.
+    """
+    path = Path(path)
+    files, folders = _listing(path, "labels")
+    if files and folders:
+        raise DataError(
+            f"{path} holds both files ({min(files.values()).name}) and folders ({folders[0].name}): "
+            "expected integer maps, or one folder a class"
+        )
+    if folders:
+        _check_no_raters(path, folders)
+        return _open_class_folders(path, folders, classes, ignore, spacing_mm)
+    if not files:
+        raise MissingDataError(f"{path} holds no labels: expected <case>.<ext>, or <class>/<case>.<ext>")
+    names = _names(path, files, classes, ignore)
+    return LabelFolder(
+        path,
+        names.classes,
+        overlapping=False,
+        values=names.values,
+        ignore=names.ignore,
+        files={case: (file,) for case, file in files.items()},
+        spacing_mm=spacing_mm,
+        stored_foreground=names.stored_foreground,
+        background=names.background,
+    )
+
+
+def read_case_list(path: str | Path) -> tuple[str, ...]:
+    """Case ids from a text file: one a line, blank lines and # comments passed over, file suffixes dropped.
+
+    Raises:
+        DataError: a case is listed twice, or none at all.
+    """
+    lines = read_text(path).splitlines()
+    entries = [line.split(" #")[0].strip() for line in lines if not line.lstrip().startswith("#")]
+    cases = [case_id(entry) if suffix_of(entry) else entry for entry in entries if entry]
+    cases = [unicodedata.normalize("NFC", case) for case in cases]
+    twice = next((case for case, count in Counter(cases).items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} lists case {twice} twice: remove one of the lines")
+    if not cases:
+        raise DataError(f"{path} lists no case: expected one case id a line")
+    return tuple(cases)
+
+
+def _names(
+    path: Path, files: Mapping[str, Path], classes: Mapping[str, int] | None, ignore: int | None
+) -> Names:
+    if classes is not None:
+        return with_255_as_1(names_given(classes, ignore, "classes"), files.values())
+    written = names_in_json(path)
+    if written is not None:
+        return with_255_as_1(names_given(written[0], ignore, str(written[1])), files.values())
+    return names_found(files.values(), ignore, path)
+
+
+def _open_class_folders(
+    path: Path,
+    folders: list[Path],
+    classes: Mapping[str, int] | None,
+    ignore: int | None,
+    spacing_mm: Spacing,
+) -> LabelFolder:
+    if ignore is not None:
+        raise ConfigError(
+            f"a value to ignore ({ignore}) was given, but {path} has one folder a class: "
+            f"put the pixels to ignore into boolean maps in {path / IGNORE_FOLDER}"
+        )
+    names = [folder.name for folder in folders if folder.name != IGNORE_FOLDER]
+    if classes is not None:
+        zero = class_of_zero(classes, "classes")
+        if zero is not None:
+            raise ConfigError(
+                f"class {zero!r} has the value 0, but {path} has one folder a class, where 0 is whatever is "
+                "in none: give it a value from 1 up, or leave it out"
+            )
+        wanted = sorted(
+            (n for n in classes if classes[n] != 0 and n != IGNORE_FOLDER), key=lambda n: classes[n]
+        )
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise MissingDataError(
+                f"{path} has no folder for class {missing[0]!r}; it has {', '.join(names)}"
+            )
+        names = wanted
+    if not names:
+        raise MissingDataError(f"{path} holds no class: expected one folder a class beside {IGNORE_FOLDER}/")
+    per_class = {name: _listing(path / name, "labels")[0] for name in names}
+    ignored = _listing(path / IGNORE_FOLDER, "labels")[0] if (path / IGNORE_FOLDER).is_dir() else {}
+    cases = sorted(set().union(*per_class.values(), ignored))
+    for case in cases:
+        for name, found in per_class.items():
+            if case not in found:
+                other = next((f[case] for f in (*per_class.values(), ignored) if case in f), path)
+                raise MissingDataError(
+                    f"case {case} has {other} but no file in {path / name}: add an empty mask"
+                )
+    if not cases:
+        raise MissingDataError(f"{path / names[0]} holds no labels: expected files such as <case>.png")
+    files = {case: tuple(per_class[name][case] for name in names) for case in cases}
+    return LabelFolder(path, tuple(names), True, None, None, files, ignored, spacing_mm)
+
+
+def _check_no_raters(path: Path, folders: list[Path]) -> None:
+    """An error where the folders are those of annotators, each a label folder of its own."""
+    marks = ("dataset.json", "manifest.jsonl")
+    inner = [p for p in folders if any((p / name).is_file() for name in marks)]
+    nested = [p for p in folders if any(q.is_dir() and not q.name.startswith(".") for q in _entries(p))]
+    raters = inner or (nested if len(nested) == len(folders) else [])
+    if raters:
+        raise DataError(
+            f"{path} holds the label folders of several annotators ({listed([p.name for p in folders])}), "
+            f"not one folder a class: give one of them, such as {raters[0]}"
+        )
+
+
+def _listing(folder: Path, kind: str) -> tuple[dict[str, Path], list[Path]]:
+    """Data files by case and sub-folders, both sorted; hidden files, junk and notes are passed over."""
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise MissingDataError(f"{folder} {what}: expected a folder of {kind}")
+    files: dict[str, Path] = {}
+    folders: list[Path] = []
+    for path in _entries(folder):
+        if path.name.startswith(".") or path.name.lower() in _JUNK or _beside(path):
+            continue
+        _check_name(path)
+        if path.is_dir():
+            folders.append(path)
+            continue
+        form = format_of(path)
+        if kind == "labels" and form.labels is None:
+            raise LabelValueError(f"{path}: labels cannot be kept in {form.name}, {form.no_labels}")
+        case = case_id(path)
+        if case in files:
+            alike = unicodedata.normalize("NFC", path.name) == unicodedata.normalize("NFC", files[case].name)
+            spelled = " (the names look alike but differ in their characters, NFC and NFD)" if alike else ""
+            raise DataError(f"case {case} lies there twice, as {files[case]} and {path}{spelled}: remove one")
+        files[case] = path
+    return dict(sorted(files.items())), folders
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, or an error."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UnreadableFileError(
+            f"{folder} cannot be listed ({error.strerror}): check the folder and its rights"
+        ) from error
+
+
+def _beside(path: Path) -> bool:
+    """Whether a file is known to be no picture: notes and tables that lie beside them."""
+    return path.suffix.lower() in _NO_DATA and not suffix_of(path) and not path.is_dir()
+
+
+def _check_name(path: Path) -> None:
+    """An error for names that are no text in UTF-8, which no table or page could hold."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{str(path)!a} has a name that is no UTF-8 text: rename the file (convmv renames whole folders)"
+        ) from error

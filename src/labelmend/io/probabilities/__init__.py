@@ -1,0 +1,1 @@
+"""Saved probabilities, read onto the grid of the labels."""

@@ -1,0 +1,60 @@
+"""Probabilities whose axes run the other way round, told where their shape cannot tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from labelmend.io.cases import Source
+from labelmend.metrics import dice
+from labelmend.types import FloatArray, LabelMap
+
+MOST_READ = 8
+"""So many cases are read to find out."""
+
+ABSURD, GOOD = 0.5, 0.2
+"""Dice to predictions below which axes are suspected, and the gain by reversing them that proves it."""
+
+
+def reversed_axes(source: Source, cases: Sequence[str]) -> list[str]:
+    """A sentence if labels agree with the predictions only once the axes of these are reversed, else none.
+
+    Only arrays that belong to NIfTI labels of the same shape both ways round are looked at; there are few.
+
+    Args:
+        source: labels and probabilities.
+        cases: those that may be read.
+    """
+    if source.probs.kind != "arrays":
+        return []
+    as_read, turned = [], []
+    for case in cases[:MOST_READ]:
+        given, probs = source.read_labels(case)
+        shape = given.grid.shape
+        if given.grid.affine is None or shape != shape[::-1]:
+            return []
+        as_read.append(_dice(given, probs))
+        turned.append(_dice(given, probs.transpose(0, *range(probs.ndim - 1, 0, -1))))
+    if not as_read or np.isnan(as_read).all():
+        return []
+    now, then = float(np.nanmean(as_read)), float(np.nanmean(turned))
+    if now >= ABSURD or then < now + GOOD:
+        return []
+    other = "array" if source.probs.order_of(cases[0]) == "sitk" else "sitk"
+    return [
+        f"The axes of the probabilities look reversed: Dice of labels to predictions is {now:.2f}, and would "
+        f"be {then:.2f} with reversed axes, which their shape allows. If so, say --order {other} (from "
+        f'Python order="{other}").'
+    ]
+
+
+def _dice(given: LabelMap, probs: FloatArray) -> float:
+    """Mean Dice of the given classes to what is predicted; NaN without any."""
+    if given.overlapping:
+        predicted = probs > 0.5
+    else:
+        winner = probs.argmax(axis=0)
+        predicted = np.stack([winner == index for index in range(1, len(probs))])
+    found = [dice(mask, other) for mask, other in zip(given.masks(), predicted, strict=True) if mask.any()]
+    return float(np.mean(found)) if found else float("nan")

@@ -1,6 +1,0 @@
-"""Class labels of feature vectors and small images: classifiers that doubt them. Needs scikit-learn."""
-
-from labelmend.tabular.baselines import BaselineClassifier, NetworkClassifier
-from labelmend.tabular.cores import SampleSieve, sieve_from_probs
-
-__all__ = ["BaselineClassifier", "NetworkClassifier", "SampleSieve", "sieve_from_probs"]

@@ -1,0 +1,1 @@
+"""The jobs, a folder each; jobs do not import each other."""

@@ -1,0 +1,193 @@
+"""Find what is wrong with the labels of a data set from out-of-sample probabilities; nothing is trained.
+
+Two passes over the cases, each case by itself and in any number of processes. The first reads every case, and
+keeps some hundred numbers, from which follows what is usual in this data set, and the few findings that the
+case shows by itself, for which it proposes labels. The second tells from these what is not usual; it reads a
+case again only where its outlines are to be moved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from labelmend.io.cases import Source, open_source
+from labelmend.io.probabilities.axes import OrderSetting
+from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.runtime.parallel import check_jobs, each
+from labelmend.workflows.auditing import text as words
+from labelmend.workflows.auditing.annotators_csv import read_case_column
+from labelmend.workflows.auditing.audit_folder import PROPOSALS
+from labelmend.workflows.auditing.case_rows import Counted
+from labelmend.workflows.auditing.findings import biases, typical, usual_layout
+from labelmend.workflows.auditing.passes import Count, Tell
+from labelmend.workflows.auditing.result import FILES, AuditResult, Found, write_result
+
+OWN = (*FILES, PROPOSALS)
+Row = TypeVar("Row")
+
+
+def audit_labels(
+    labels: str | Path,
+    *,
+    probabilities: str | Path,
+    out: str | Path,
+    images: str | Path | None = None,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+    order: OrderSetting = "auto",
+    cases: str | Path | Sequence[str] | None = None,
+    annotators: str | Path | None = None,
+    calibrate: bool = False,
+    parquet: bool = False,
+    proposals: bool = True,
+    jobs: int = 1,
+    backend: str = "loky",
+    overwrite: bool = False,
+    page: Callable[[Path], object] | None = None,
+    on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
+) -> AuditResult:
+    """Rank the cases of a data set by how wrong their labels look, and say what looks wrong, where, and why.
+
+    Args:
+        labels: label folder, raw data set of nnU-Net, or COCO file.
+        probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`.
+        out: folder for audit.json, cases.jsonl, findings.jsonl, findings.csv, summary.md and proposals/; new,
+            empty, or filled by an earlier audit.
+        images: folder of the images; with them a bias shows that the predictions share. Of nnU-Net they are
+            found.
+        classes: names and values of the classes, for integer maps without names.
+        ignore: value of pixels nobody annotated, in integer maps.
+        spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
+        order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
+            reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
+        cases: only these: ids, or a text file of them; no other is looked at.
+        annotators: CSV file with the columns `case` and `annotator`: who drew what.
+        calibrate: divide logits by the temperature at which the given labels are likeliest, before the
+            findings.
+        parquet: write findings.parquet too (extra `tabular`).
+        proposals: write labels that mend what was found.
+        jobs: worker processes; 1 works in this process, -1 takes every core.
+        backend: `loky` for this machine, `ray` for a Ray cluster.
+        overwrite: replace an audit that `out` holds; verdicts on it stay good for cases whose given and
+            proposed labels stay the same.
+        page: called with the folder before it gets its name, to write the page into it.
+        on_case: called after each case of a pass with the name of the pass, the case and the number of cases.
+
+    Raises:
+        DataError: labels, probabilities or images that cannot be read or do not fit.
+        ConfigError: settings that make no sense.
+        OutputError: `out` holds something else, or an audit already; another process writes to it.
+    """
+    check_jobs(jobs, backend)
+    source = open_source(
+        labels,
+        probabilities,
+        images,
+        classes=classes,
+        ignore=ignore,
+        spacing_mm=spacing_mm,
+        order=order,
+        cases=cases,
+    )
+    who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
+    settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
+    _check_out(Path(out), source, annotators, overwrite=overwrite)
+    with whole_folder(out, OWN, overwrite=overwrite) as folder:
+        found = _audited(_Run(source, folder, jobs=jobs, backend=backend, on_case=on_case), settings)
+        if page is not None:
+            page(folder)
+    return dataclasses.replace(found, folder=Path(out))
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What is asked for, beside the labels and where they lie.
+
+    Args:
+        calibrate, parquet, proposals: see `audit_labels`.
+        who: per case who drew it.
+    """
+
+    calibrate: bool
+    parquet: bool
+    proposals: bool
+    who: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Where the work is done: which cases, by which processes."""
+
+    source: Source
+    out: Path
+    jobs: int
+    backend: str
+    on_case: Callable[[str, str, int], None]
+
+    def passed(
+        self,
+        stage: str,
+        work: Callable[[tuple[Source, Counted | None]], Row],
+        known: Sequence[Counted] = (),
+    ) -> list[Row]:
+        """Rows of all cases from one pass.
+
+        Args:
+            stage: what it does, in a word or two.
+            work: makes the row of one case.
+            known: rows of all cases from the pass before.
+        """
+        cases = self.source.cases
+        before: Sequence[Counted | None] = known or [None] * len(cases)
+        tasks = zip(map(self.source.only, cases), before, strict=True)
+        found = []
+        for case, row in zip(cases, each(work, tasks, jobs=self.jobs, backend=self.backend), strict=True):
+            found.append(row)
+            self.on_case(stage, case, len(cases))
+        return found
+
+
+def _audited(run: _Run, settings: _Settings) -> AuditResult:
+    """All passes, and the files."""
+    home = run.out / PROPOSALS if settings.proposals else None
+    counted = run.passed("counting", Count(home=None if settings.calibrate else home))
+    step_mm = float(np.median([row.step_mm for row in counted]))
+    usual = typical([row.numbers for row in counted], step_mm)
+    found, used = usual.calibration, 1.0
+    if settings.calibrate and max(found.temperature, 1 / found.temperature) > words.CALIBRATED:
+        used = found.temperature
+        counted = run.passed("counting again", Count(used, home), counted)
+        usual = dataclasses.replace(typical([row.numbers for row in counted], step_mm), calibration=found)
+    places = usual_layout([row.layout for row in counted])
+    told = run.passed("examining", Tell(used, usual, places, home), counted)
+    source, who = run.source, settings.who
+    bias = biases(
+        [row.numbers for row in counted],
+        usual,
+        source.classes,
+        annotators=[who.get(case, "") for case in source.cases],
+        spacing_mm=step_mm,
+        unit=counted[0].unit,
+    )
+    whole = Found(source, who, counted, told, usual=usual, bias=bias, calibrated=settings.calibrate)
+    return write_result(run.out, whole, parquet=settings.parquet)
+
+
+def _check_out(out: Path, source: Source, annotators: str | Path | None, *, overwrite: bool) -> None:
+    """Refuse a folder that holds something else or what is read."""
+    named = (source.labels, source.probabilities, source.images, annotators)
+    read = [Path(place) for place in named if place is not None]
+    check_output(
+        out,
+        OWN,
+        folders=[place for place in read if place.is_dir()],
+        files=[place for place in read if place.is_file()],
+        overwrite=overwrite,
+    )

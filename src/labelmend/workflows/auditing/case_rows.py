@@ -1,0 +1,49 @@
+"""What the passes of an audit keep of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labelmend.types import Grid
+from labelmend.workflows.auditing.findings import CaseNumbers, Finding, Layout, step_mm
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What the first pass keeps of a case.
+
+    Args:
+        numbers: of the case.
+        layout: where its classes lie.
+        own: findings that it shows by itself.
+        proposal: files of labels that mend these; None where they were not to be written.
+        grid: of its pixels, without the affine.
+        misplaced: what places image and labels apart, in words; empty where they agree.
+        checksum: of the given labels.
+    """
+
+    numbers: CaseNumbers
+    layout: Layout
+    own: tuple[Finding, ...]
+    proposal: tuple[str, ...] | None
+    grid: Grid
+    misplaced: str
+    checksum: str
+
+    @property
+    def step_mm(self) -> float:
+        return step_mm(self.grid.spacing_mm)
+
+    @property
+    def unit(self) -> str:
+        return self.grid.unit
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What the last pass keeps of a case."""
+
+    score: float
+    reason: str
+    findings: tuple[Finding, ...]
+    proposal: tuple[str, ...]

@@ -1,0 +1,66 @@
+"""What is wrong with annotations, seen from out-of-sample probabilities: arrays in, findings out."""
+
+from labelmend.metrics.calibration import Calibration, calibration_of, scaled
+from labelmend.workflows.auditing.findings.case_findings import Examined, examine
+from labelmend.workflows.auditing.findings.case_score import (
+    CaseScore,
+    Typical,
+    case_score,
+    pixel_scores,
+    typical,
+)
+from labelmend.workflows.auditing.findings.case_statistics import CaseNumbers, Seen, numbers_of, see
+from labelmend.workflows.auditing.findings.disagreement_regions import Region, regions
+from labelmend.workflows.auditing.findings.finding import KINDS, Finding, Frame, Kind, measured
+from labelmend.workflows.auditing.findings.image_edges import edge_profile, peak_mm
+from labelmend.workflows.auditing.findings.layout_faults import (
+    Layout,
+    UsualLayout,
+    faults,
+    layout_of,
+    usual_layout,
+)
+from labelmend.workflows.auditing.findings.propose_labels import propose
+from labelmend.workflows.auditing.findings.region_findings import OwnFinding, own_findings
+from labelmend.workflows.auditing.findings.systematic_bias import Bias, biases
+from labelmend.workflows.auditing.findings.voxel_units import step_mm
+from labelmend.workflows.auditing.findings.wrong_objects import WrongObject, wrong_objects
+
+__all__ = [
+    "KINDS",
+    "Bias",
+    "Calibration",
+    "CaseNumbers",
+    "CaseScore",
+    "Examined",
+    "Finding",
+    "Frame",
+    "Kind",
+    "Layout",
+    "OwnFinding",
+    "Region",
+    "Seen",
+    "Typical",
+    "UsualLayout",
+    "WrongObject",
+    "biases",
+    "calibration_of",
+    "case_score",
+    "edge_profile",
+    "examine",
+    "faults",
+    "layout_of",
+    "measured",
+    "numbers_of",
+    "own_findings",
+    "peak_mm",
+    "pixel_scores",
+    "propose",
+    "regions",
+    "scaled",
+    "see",
+    "step_mm",
+    "typical",
+    "usual_layout",
+    "wrong_objects",
+]

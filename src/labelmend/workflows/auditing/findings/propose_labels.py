@@ -1,0 +1,63 @@
+"""Labels that mend what is told of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend.geometry import signed_distance
+from labelmend.types import LabelMap
+from labelmend.workflows.auditing.findings.case_statistics import ClassView, Seen
+from labelmend.workflows.auditing.findings.region_findings import own_findings
+
+LEAST_DOUBT = 0.2
+"""Probability of the other class from which on a pixel changes its class when an outline is moved."""
+
+LEAST_MARGIN = 0.5
+"""By how much the predicted class has to be likelier than the given one for a stretch of outline to be
+mended: half-way between what is unknown and what is sure."""
+
+
+def propose(given: LabelMap, seen: Seen, inward_mm: Sequence[float]) -> LabelMap:
+    """The annotation with the predicted class in each object, and each sure part of an outline, that is told.
+
+    Where a whole case lies beside the edges of the image, its outlines are moved onto them first, as far as
+    the probabilities leave it open: what an outline gives up goes to the likeliest other class, and it grows
+    into the background only.
+
+    Args:
+        given: the annotation.
+        seen: its disagreements with the prediction.
+        inward_mm: per class, how far inward its outline has to go to lie along the edges, 0 where it does;
+            see `Examined`.
+    """
+    new = {id(view): _moved(given, view, inward_mm) for view in seen.views}
+    for own in own_findings(given, seen):
+        view, region = own.view, own.region
+        at, mended = region.slices, region.inside
+        if own.finding.kind == "outline":
+            margin = view.probs[region.predicted][at] - view.probs[region.given][at]
+            mended = mended & (margin >= LEAST_MARGIN)
+        new[id(view)][at][mended] = view.predicted[at][mended]
+    found = [new[id(view)] for view in seen.views]
+    if given.overlapping:
+        return given.with_masks(np.stack([indices > 0 for indices in found]))
+    return given.with_indices(found[0])
+
+
+def _moved(given: LabelMap, view: ClassView, inward_mm: Sequence[float]) -> NDArray[np.integer]:
+    """`(*space)` indices of the given classes of a task, with their outlines on the edges."""
+    indices = view.given.copy()
+    for number, index in enumerate(view.classes, start=1):
+        if not inward_mm[index]:
+            continue
+        prob, drawn = view.probs[number], view.given == number
+        inside = signed_distance(drawn, given.grid.spacing_mm) < -inward_mm[index]
+        indices[inside & (indices == 0) & (prob >= LEAST_DOUBT)] = number
+        lost = drawn & ~inside & (1 - prob >= LEAST_DOUBT)
+        others = view.probs[:, lost]
+        others[number] = -1
+        indices[lost] = others.argmax(axis=0)
+    return indices

@@ -1,0 +1,110 @@
+"""Whether a data set, or one annotator, draws systematically too far out or in: what no single pixel
+shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from labelmend.types import FloatArray
+from labelmend.workflows.auditing.findings.case_score import Typical
+from labelmend.workflows.auditing.findings.case_statistics import CaseNumbers
+from labelmend.workflows.auditing.findings.finding import measured
+
+Against = Literal["prediction", "image edges"]
+
+LEAST_CASES = 3
+LEAST_BIAS_VOX = 0.5
+"""Less than this, in steps, is no bias that anybody could draw without."""
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Bias:
+    """How far the outlines of one class lie out in the mean.
+
+    Args:
+        annotator: who drew them, empty for all.
+        class_name: the class.
+        offset_mm: positive: too far out.
+        low_mm: lower end of the 95 % interval of the mean over cases (Student's t), and `high_mm` the upper.
+        n_cases: that it was measured on.
+        against: what it was measured against. A network that was trained on the same outlines shares their
+            bias, and hides it; edges do not, where the class has any.
+        systematic: whether the interval leaves zero out and the offset is more than half a pixel.
+        reason: one sentence.
+    """
+
+    annotator: str
+    class_name: str
+    offset_mm: float
+    low_mm: float
+    high_mm: float
+    n_cases: int
+    against: Against
+    systematic: bool
+    reason: str
+
+
+def biases(
+    cases: Sequence[CaseNumbers],
+    usual: Typical,
+    classes: Sequence[str],
+    *,
+    annotators: Sequence[str],
+    spacing_mm: float,
+    unit: str,
+) -> tuple[Bias, ...]:
+    """Rows for all cases and, if there are several, for each annotator.
+
+    Args:
+        cases: numbers of all cases.
+        usual: what they have in common.
+        classes: names of the classes.
+        annotators: of each case who drew it.
+        spacing_mm: a step in mm, see `step_mm`.
+        unit: "mm" or "px".
+    """
+    names = sorted(set(annotators))
+    people = ["", *(name for name in names if name)] if len(names) > 1 else [""]
+    found = []
+    for who in people:
+        own = [case for case, name in zip(cases, annotators, strict=True) if who in ("", name)]
+        for index, name in enumerate(classes):
+            sides: list[tuple[Against, FloatArray]] = [
+                ("prediction", np.array([case.offset_mm[index] for case in own])),
+            ]
+            if np.isfinite(usual.edge_spread[index]):
+                sides.append(("image edges", -np.array([case.edge_mm[index] for case in own])))
+            for against, values in sides:
+                row = _row(who, name, values, against, spacing_mm=spacing_mm, unit=unit)
+                found += [row] if row is not None else []
+    return tuple(found)
+
+
+def _row(
+    annotator: str, class_name: str, values: FloatArray, against: Against, *, spacing_mm: float, unit: str
+) -> Bias | None:
+    values = values[np.isfinite(values)]
+    if len(values) < LEAST_CASES:
+        return None
+    mean = float(values.mean())
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    systematic = abs(mean) > half and abs(mean) >= LEAST_BIAS_VOX * spacing_mm
+    whose = f"{annotator} draws {class_name}" if annotator else f"{class_name} is drawn"
+    side = "out" if mean > 0 else "in"
+    seen = {"prediction": "the predictions say", "image edges": "edges in the images say"}[against]
+    reason = (
+        f"{whose} {measured(abs(mean), 1, unit)} too far {side} in the mean of {len(values)} cases, {seen}."
+        if systematic
+        else f"{whose} without a bias that shows, {seen}."
+    )
+    return Bias(
+        annotator, class_name, mean, mean - half, mean + half, len(values), against, systematic, reason
+    )

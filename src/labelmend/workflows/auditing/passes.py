@@ -1,0 +1,125 @@
+"""The passes of an audit over one case: what it says by itself, and what is told of it among all cases.
+
+The first reads each case, keeps some numbers and findings of it, and writes labels that mend these. The last
+makes do with that: it reads a case again only where its outlines are to be moved, which the others tell.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labelmend.io.cases import Source
+from labelmend.metrics.calibration import scaled
+from labelmend.types import FloatArray, LabelMap
+from labelmend.workflows.auditing.audit_folder import PROPOSALS
+from labelmend.workflows.auditing.case_rows import Counted, Told
+from labelmend.workflows.auditing.findings import (
+    Finding,
+    Frame,
+    Seen,
+    Typical,
+    UsualLayout,
+    examine,
+    faults,
+    layout_of,
+    numbers_of,
+    own_findings,
+    propose,
+    see,
+)
+
+
+@dataclass(frozen=True)
+class Count:
+    """First pass: the numbers of a case, the findings that it shows by itself, and a proposal on disk.
+
+    Args:
+        temperature: what logits are divided by before.
+        home: folder that proposals are written to; None writes none.
+    """
+
+    temperature: float = 1.0
+    home: Path | None = None
+
+    def __call__(self, task: tuple[Source, Counted | None]) -> Counted:
+        source, (case,) = task[0], task[0].cases
+        given, probs, image, misplaced = source.read(case)
+        seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
+        own = tuple(found.finding for found in own_findings(given, seen))
+        proposal = None
+        if self.home is not None:
+            still = (0.0,) * len(given.classes)
+            proposal = _propose(self.home, source, given, seen, still) if own else ()
+        return Counted(
+            numbers_of(given, seen, image),
+            layout_of(given),
+            own,
+            proposal,
+            dataclasses.replace(given.grid, affine=None),
+            misplaced,
+            source.checksum(case),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tell:
+    """Last pass: the findings of a case, and a proposal on disk where the first pass wrote none or another.
+
+    Args:
+        temperature: what logits are divided by before.
+        usual: numbers that the cases have in common.
+        places: where classes lie in them.
+        home: folder that proposals are written to; None writes none.
+    """
+
+    temperature: float
+    usual: Typical
+    places: UsualLayout
+    home: Path | None
+
+    def __call__(self, task: tuple[Source, Counted | None]) -> Told:
+        source, counted = task
+        assert counted is not None
+        (case,) = source.cases
+        frame = Frame(source.classes, counted.grid)
+        slips = list(faults(Frame(source.names, counted.grid), counted.layout, self.places))
+        if counted.misplaced:
+            reason = f"Image and labels do not lie on each other: they differ in {counted.misplaced}."
+            slips.append(Finding("fault", "", 1.0, reason))
+        examined = examine(frame, counted.own, counted.numbers, self.usual, slips=slips)
+        proposal = counted.proposal or ()
+        unwritten = counted.proposal is None and counted.own
+        if self.home is not None and (unwritten or any(examined.inward_mm)):
+            given, probs = source.read_labels(case)
+            seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
+            proposal = _propose(self.home, source, given, seen, examined.inward_mm)
+            for path in set(counted.proposal or ()) - set(proposal):
+                (self.home / Path(path).relative_to(PROPOSALS)).unlink(missing_ok=True)
+        return Told(examined.score.score, examined.reason, examined.findings, proposal)
+
+
+def _propose(
+    home: Path, source: Source, given: LabelMap, seen: Seen, inward_mm: Sequence[float]
+) -> tuple[str, ...]:
+    """Files that hold the proposal for the only case of a source, as the result names them; none where it is
+    what is given."""
+    (case,) = source.cases
+    proposed = propose(given, seen, inward_mm)
+    if np.array_equal(proposed.array, given.array):
+        return ()
+    files = source.write(home, case, proposed)
+    return tuple((Path(PROPOSALS) / path.relative_to(home)).as_posix() for path in files)
+
+
+def scaled_if(probs: FloatArray, temperature: float, *, overlapping: bool) -> FloatArray:
+    """Probabilities at another temperature, or as they are at one; of overlapping classes one by one."""
+    if temperature == 1.0:
+        return probs
+    if overlapping:
+        return np.stack([scaled(np.stack([1 - p, p]), temperature)[1] for p in probs])
+    return scaled(probs, temperature)

@@ -1,0 +1,185 @@
+"""The files of an audit: written from what its passes found."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labelmend import __version__
+from labelmend.io import checksum, write_csv, write_json, write_text
+from labelmend.io.cases import Source
+from labelmend.io.files.tables import write_parquet
+from labelmend.io.reversed_axes import reversed_axes
+from labelmend.workflows.auditing import text as words
+from labelmend.workflows.auditing.audit_folder import AUDIT, CASES, FINDINGS
+from labelmend.workflows.auditing.case_rows import Counted, Told
+from labelmend.workflows.auditing.findings import Bias, CaseNumbers, Finding, Typical
+
+TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
+PARQUET = "findings.parquet"
+FILES = (AUDIT, CASES, FINDINGS, TABLE, PARQUET, SUMMARY, PAGE)
+"""What an audit and its page leave in a folder, beside the proposals."""
+
+
+@dataclass(frozen=True, eq=False)
+class AuditResult:
+    """What `audit_labels` found.
+
+    Args:
+        folder: where it was written.
+        facts: the content of audit.json.
+        cases: rows of cases.jsonl, worst first.
+        findings: per case its findings.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    cases: tuple[Mapping[str, Any], ...]
+    findings: Mapping[str, tuple[Finding, ...]] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All that the files of an audit are made of.
+
+    Args:
+        source: what was audited.
+        who: per case who drew it.
+        counted: per case of `source` its numbers.
+        told: per case of `source` what is told of it.
+        usual: what the cases have in common.
+        bias: of the data set and of each annotator.
+        calibrated: whether the user asked for calibrated probabilities.
+    """
+
+    source: Source
+    who: Mapping[str, str]
+    counted: Sequence[Counted]
+    told: Sequence[Told]
+    usual: Typical
+    bias: Sequence[Bias]
+    calibrated: bool
+
+
+def write_result(out: Path, found: Found, *, parquet: bool = False) -> AuditResult:
+    """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
+
+    Args:
+        out: folder to write to.
+        found: what the passes found.
+        parquet: write findings.parquet too.
+    """
+    cases, told = found.source.cases, found.told
+    order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
+    rows = [_row(out, found, i, rank) for rank, i in enumerate(order, start=1)]
+    findings = {cases[i]: told[i].findings for i in order}
+    flat = [
+        {"case": case, "number": number, **dataclasses.asdict(finding)}
+        for case, own in findings.items()
+        for number, finding in enumerate(own, start=1)
+    ]
+    facts = _facts(found, rows)
+    write_text(out / CASES, _lines(rows))
+    write_text(out / FINDINGS, _lines(flat))
+    columns = ["case", "number", *(f.name for f in dataclasses.fields(Finding))]
+    write_csv(out / TABLE, columns, ([_cell(row[name]) for name in columns] for row in flat))
+    if parquet:
+        whole = [_plain(row) for row in flat]
+        write_parquet(out / PARQUET, {name: [row[name] for row in whole] for name in columns})
+    write_text(out / SUMMARY, words.summary(facts, rows, findings))
+    write_json(out / AUDIT, facts)
+    return AuditResult(out, facts, tuple(rows), findings)
+
+
+def _row(out: Path, found: Found, i: int, rank: int) -> dict[str, Any]:
+    """A line of cases.jsonl."""
+    source, told, case = found.source, found.told[i], found.source.cases[i]
+    return {
+        "case": case,
+        "rank": rank,
+        "score": round(told.score, 6),
+        "reason": told.reason,
+        "annotator": found.who.get(case, ""),
+        "files": [str(path) for path in source.label_files(case)],
+        "image": source.image_name(case),
+        "proposal": list(told.proposal),
+        "checksum": found.counted[i].checksum,
+        "proposal_checksum": checksum(*(out / file for file in told.proposal)) if told.proposal else "",
+        "n_findings": len(told.findings),
+        "classes": _class_numbers(source.classes, found.counted[i].numbers),
+    }
+
+
+def _facts(found: Found, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of audit.json."""
+    source, usual, calibrated = found.source, found.usual, found.calibrated
+    calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.images is not None}
+    digest = hashlib.sha256(json.dumps([__version__, settings, source.description()]).encode())
+    for row, case in zip(found.counted, found.told, strict=True):
+        digest.update(f"{row.checksum} {case.score:.6f} {case.proposal}".encode())
+    for row_written in rows:
+        digest.update(row_written["proposal_checksum"].encode())
+    return {
+        "kind": "audit",
+        "version": __version__,
+        "id": digest.hexdigest()[:32],
+        **source.description(),
+        "unit": found.counted[0].unit,
+        "n_cases": len(found.counted),
+        "settings": settings,
+        "statistics": {
+            name: dict(zip(source.classes, map(_number, getattr(usual, name)), strict=True))
+            for name in ("far", "far_spread", "offset_mm", "offset_spread", "edge_mm", "edge_spread")
+        },
+        "bias": [_plain(dataclasses.asdict(row)) for row in found.bias],
+        "calibration": {
+            "temperature": round(calibration.temperature, 4),
+            "error": round(calibration.error, 5),
+            "at_outlines": round(calibration.at_outlines / max(calibration.n_at_outlines, 1), 4),
+        },
+        "warnings": [
+            *reversed_axes(source, source.cases),
+            *words.doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
+        ],
+        "notes": [*source.notes],
+        "assumptions": words.assumptions(with_images=source.images is not None),
+    }
+
+
+def _class_numbers(classes: Sequence[str], numbers: CaseNumbers) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {
+            "dice_to_prediction": _number(numbers.dice[i]),
+            "far": _number(numbers.far[i]),
+            "offset_mm": _number(numbers.offset_mm[i]),
+            "edge_mm": _number(numbers.edge_mm[i]),
+            "n_given": int(numbers.n_given[i]),
+        }
+        for i, name in enumerate(classes)
+    }
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with NaN and infinity as null, which is all that JSON knows."""
+    return {key: _number(value) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _cell(value: Any) -> Any:
+    """A cell of the table: nothing for NaN, boxes as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    return json.dumps(value) if isinstance(value, tuple | list) else "" if value is None else value

@@ -1,0 +1,339 @@
+"""How often the class labels of a table are wrong, and which rows to look at first, from the labels alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelmend import __version__
+from labelmend.errors import ConfigError
+from labelmend.io import write_csv, write_json
+from labelmend.metrics.intervals import percentiles
+from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.transition.anchor import prior_of
+from labelmend.transition.matrix import inverse_matrix
+from labelmend.transition.neighbours import Backend
+from labelmend.types import FloatArray
+from labelmend.workflows.class_labels.fmi import Divergence
+from labelmend.workflows.class_labels.read_arrays import read_arrays
+from labelmend.workflows.class_labels.read_table import read_table
+from labelmend.workflows.class_labels.table import Table
+from labelmend.workflows.class_labels.text import ASSUMED, ASSUMED_BY_BOTH, done_to, doubts
+
+RESULT, MATRIX, SUSPECTS, PAGE = "transition.json", "transition.csv", "suspects.csv", "report.html"
+OWN = (RESULT, MATRIX, SUSPECTS, PAGE)
+
+Model = Literal["anchors", "hoc"]
+METHODS: tuple[Model, ...] = ("anchors", "hoc")
+
+COUNTED = "Rows are counted from 0; a header is not counted."
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its bootstrap interval; the ends are NaN where nothing was drawn."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Feature:
+    """How much a feature counts in comparing rows (1 for the heaviest), and what it says about the labels."""
+
+    name: str
+    weight: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row for which another class is likelier than the label given.
+
+    Args:
+        row: of the file, from 0 and without the header.
+        given: its label.
+        likeliest: the class that is likeliest.
+        given_right: probability that the given label is right.
+    """
+
+    row: int
+    given: str
+    likeliest: str
+    given_right: float
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What `estimate` found.
+
+    Args:
+        source: what was read, and the column or file of labels and of groups.
+        classes: the `k` classes.
+        n_given: `(k)` how many rows are labelled as each.
+        matrix: `(k k)` row i holds the probabilities of the labels given to rows of class i.
+        low: `(k k)` lower ends of intervals; None where nothing was drawn.
+        high: `(k k)` upper ends.
+        prior: `(k)` true shares of the classes.
+        rates: `k` shares of wrong labels among the rows that truly are of a class.
+        rate: share of wrong labels in all.
+        given_right: `(k)` share of right labels among those of a class.
+        features: all that were used, in the order of the file.
+        suspects: those labels least likely to be right first.
+        row_numbers: `(n)` which row of the file each row is, from 0 and without the header.
+        right: `(n)` probability that the label of each row is right.
+        clusterability: numbers on whether neighbours share their true class.
+        settings: what was chosen.
+        assumptions: sentences: what all of this rests on.
+        warnings: sentences: why these numbers may be wrong.
+        notes: sentences: what was done with the data.
+    """
+
+    source: Mapping[str, Any]
+    classes: tuple[str, ...]
+    n_given: tuple[int, ...]
+    matrix: FloatArray
+    low: FloatArray | None
+    high: FloatArray | None
+    prior: FloatArray
+    rates: tuple[Share, ...]
+    rate: Share
+    given_right: FloatArray
+    features: tuple[Feature, ...]
+    suspects: tuple[Suspect, ...]
+    row_numbers: NDArray[np.integer]
+    right: FloatArray
+    clusterability: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    assumptions: tuple[str, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def level(self) -> float:
+        """Of the intervals."""
+        return float(self.settings["level"])
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.right)
+
+    def heaviest(self, count: int) -> tuple[Feature, ...]:
+        """The features that count most, heaviest first."""
+        return tuple(sorted(self.features, key=lambda feature: -feature.weight)[:count])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the rows, in what JSON knows."""
+        left_out = ("suspects", "row_numbers", "right", "rates", "rate")
+        fields = [f.name for f in dataclasses.fields(self) if f.name not in left_out]
+        return {
+            "kind": "transition",
+            "version": __version__,
+            "level": self.level,
+            "rows_counted": COUNTED,
+            "n_rows": self.n_rows,
+            "n_suspects": len(self.suspects),
+            "noise_rate": dataclasses.asdict(self.rate),
+            "noise_rates": [dataclasses.asdict(rate) for rate in self.rates],
+            **{name: getattr(self, name) for name in fields if name != "features"},
+            "features": [dataclasses.asdict(feature) for feature in self.features],
+        }
+
+    def write(self, out: str | Path) -> None:
+        """Write transition.json, transition.csv and suspects.csv: all of them or none.
+
+        Args:
+            out: a folder that is new, empty, or holds an earlier estimate.
+        """
+        with whole_folder(out, OWN) as folder:
+            self.fill(folder)
+
+    def fill(self, out: Path) -> None:
+        """Write the files into a folder."""
+        rows = zip(self.classes, self.matrix.tolist(), strict=True)
+        write_csv(out / MATRIX, ("true", *self.classes), ([name, *row] for name, row in rows))
+        columns = [f.name for f in dataclasses.fields(Suspect)]
+        write_csv(out / SUSPECTS, columns, (dataclasses.astuple(suspect) for suspect in self.suspects))
+        write_json(out / RESULT, self.as_dict())
+
+
+def estimate(
+    table: str | Path | None = None,
+    *,
+    target: str | None = None,
+    features: str | Path | None = None,
+    labels: str | Path | None = None,
+    drop: Sequence[str] = (),
+    groups: str | Path | None = None,
+    out: str | Path | None = None,
+    method: Model = "anchors",
+    f: Divergence = "tv",
+    n_neighbors: int | None = None,
+    backend: Backend = "exact",
+    n_boot: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+    page: Callable[[Path], object] | None = None,
+) -> Estimate:
+    """Estimate the transition matrix of wrong labels, and which labels are wrong, from the labels alone.
+
+    Args:
+        table: .csv, .tsv (both also .gz) or .parquet file.
+        target: its column that holds the labels.
+        features: instead of a table, .npy `(n f)` or .npz with a SciPy sparse matrix.
+        labels: their labels, .npy `(n)`.
+        drop: columns to leave out.
+        groups: column, or .npy `(n)` with `features`, that says which rows share a source: they are not
+            compared with each other, a row is compared with one row of each other source at most, and it is
+            no feature.
+        out: folder for `transition.json`, `transition.csv` and `suspects.csv`, or None to write nothing.
+        method: "anchors", where classes may overlap, or "hoc", where neighbours share their true class.
+        f: divergence that weighs the features, see `labelmend.workflows.class_labels.fmi`.
+        n_neighbors: with how many others a row is compared: 30 for "anchors", at most 49 for "hoc".
+        backend: how neighbours are found: "exact", or for very many rows "pynndescent" or "faiss".
+        n_boot: how many times the estimate is drawn anew for intervals; 0: none.
+        level: of the intervals.
+        seed: of everything random.
+        page: called with the folder before it gets its name, to write a page into it.
+
+    Raises:
+        DataError: the data cannot be used. ConfigError: a setting cannot. OutputError: `out` holds something
+            else.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"no method called {method!r}: choose from {', '.join(METHODS)}")
+    if n_boot < 0 or n_boot == 1:
+        raise ConfigError(f"n_boot must be 0, for no intervals, or 2 and more, got {n_boot}")
+    if not 0 < level < 1:
+        raise ConfigError(f"level must lie between 0 and 1, got {level}")
+    sources = _sources(table, target, features, labels, drop)
+    files = [*sources, *([Path(groups)] if groups is not None and table is None else [])]
+    check_output(out, OWN, files=files)
+    with whole_folder(out, OWN) if out is not None else nullcontext() as folder:
+        if table is not None:
+            data = read_table(table, str(target), drop=drop, groups=None if groups is None else str(groups))
+        else:
+            data = read_arrays(sources[0], sources[1], groups)
+        settings = {
+            "method": method, "f": f, "n_neighbors": n_neighbors, "backend": backend, "n_boot": n_boot,
+            "level": level, "seed": seed,
+        }  # fmt: skip
+        source = {
+            "files": [str(path.resolve()) for path in sources],
+            "target": target,
+            "groups": None if groups is None else str(groups),
+        }
+        found = _estimated(data, source, settings)
+        if folder is not None:
+            found.fill(folder)
+            if page is not None:
+                page(folder)
+    return found
+
+
+def _sources(
+    table: str | Path | None,
+    target: str | None,
+    features: str | Path | None,
+    labels: str | Path | None,
+    drop: Sequence[str],
+) -> list[Path]:
+    """The files to read, or a ConfigError."""
+    if (table is None) == (features is None):
+        raise ConfigError("give either a table with --target, or --features and --labels")
+    if table is not None and (target is None or labels is not None):
+        raise ConfigError("a table needs --target, the column of its labels, and no --labels")
+    if table is None and (labels is None or target is not None or drop):
+        raise ConfigError("--features need --labels, and neither --target nor --drop")
+    return [Path(path) for path in (table, features, labels) if path is not None]
+
+
+def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, Any]) -> Estimate:
+    """Fit, and put what came out into words."""
+    model = _fitted(data, settings)
+    order = np.argsort(model.given_probability_, kind="stable")
+    likeliest = model.class_probability_.argmax(axis=1)
+    suspects = tuple(
+        Suspect(
+            int(data.rows[i]),
+            data.classes[data.labels[i]],
+            data.classes[likeliest[i]],
+            float(model.given_probability_[i]),
+        )
+        for i in order
+        if likeliest[i] != data.labels[i]
+    )
+    matrix, n_given, level = model.transition_matrix_, np.bincount(data.labels), settings["level"]
+    low, high = _intervals(model, level) or (None, None)
+    scored = zip(data.feature_names, model.feature_weights_, model.feature_scores_, strict=True)
+    return Estimate(
+        source=source,
+        classes=data.classes,
+        n_given=tuple(n_given.tolist()),
+        matrix=matrix,
+        low=low,
+        high=high,
+        prior=model.prior_,
+        rates=_rates(matrix, low, high),
+        rate=_rate(model, n_given / n_given.sum(), level),
+        given_right=np.diag(inverse_matrix(matrix, model.prior_)),
+        features=tuple(Feature(name, float(weight), float(score)) for name, weight, score in scored),
+        suspects=suspects,
+        row_numbers=data.rows,
+        right=model.given_probability_,
+        clusterability=dataclasses.asdict(model.clusterability_),
+        settings={**settings, "n_neighbors": model.n_neighbors},
+        assumptions=(*ASSUMED[settings["method"]], *ASSUMED_BY_BOTH),
+        warnings=tuple(doubts(data, model, settings["method"])),
+        notes=(*data.notes, *done_to(data, source["groups"])),
+    )
+
+
+def _fitted(data: Table, settings: Mapping[str, Any]) -> Any:
+    """The fitted estimator; its warning about mixed neighbourhoods is put into words by `doubts`."""
+    from labelmend.workflows.class_labels.estimators import WeightedAnchor, WeightedHOC
+
+    chosen = {"anchors": WeightedAnchor, "hoc": WeightedHOC}[settings["method"]]
+    names = ("f", "n_neighbors", "n_boot", "backend")
+    values = {name: settings[name] for name in names if settings[name] is not None}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "neighbours do not share their true class", UserWarning)
+        model = chosen(**values, random_state=settings["seed"])
+        return model.fit(data.features, data.labels, groups=data.groups)
+
+
+def _intervals(model: Any, level: float) -> tuple[FloatArray, FloatArray] | None:
+    """`(k k)` ends of intervals that hold the estimate; None where nothing was drawn."""
+    if not model.n_boot:
+        return None
+    low, high = percentiles(model.bootstrap_, level)
+    return np.minimum(low, model.transition_matrix_), np.maximum(high, model.transition_matrix_)
+
+
+def _rates(matrix: FloatArray, low: FloatArray | None, high: FloatArray | None) -> tuple[Share, ...]:
+    """The share of wrong labels in each class: what is missing on the diagonal."""
+    values = (1 - np.diag(matrix)).clip(0, 1).tolist()
+    if low is None or high is None:
+        return tuple(map(Share, values))
+    ends = ((1 - np.diag(end)).clip(0, 1).tolist() for end in (high, low))
+    return tuple(Share(*row) for row in zip(values, *ends, strict=True))
+
+
+def _rate(model: Any, given: FloatArray, level: float) -> Share:
+    """The share of wrong labels in all: that of each draw, with the true shares that explain those given."""
+    value = float(model.noise_rate_)
+    if not model.n_boot:
+        return Share(value)
+    drawn = np.array([prior_of(matrix, given) @ (1 - np.diag(matrix)) for matrix in model.bootstrap_])
+    low, high = percentiles(drawn, level)
+    return Share(value, min(float(low), value), max(float(high), value))

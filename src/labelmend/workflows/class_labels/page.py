@@ -1,0 +1,226 @@
+"""One self-contained page for an estimate of label noise: how many labels are wrong, how, and which first."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+
+from labelmend.errors import DataError, UnreadableFileError
+from labelmend.html import text as words
+from labelmend.html.charts import dots
+from labelmend.html.figures import CORRECTED, GIVEN
+from labelmend.html.text import percent, span
+from labelmend.io import write_text
+from labelmend.io.files.csv_table import as_written
+from labelmend.io.files.reading import read_json
+
+RESULT, SUSPECTS, PAGE = "transition.json", "suspects.csv", "report.html"
+
+MOST_SUSPECTS = 50
+"""Rows that the page lists; all are in suspects.csv."""
+
+MOST_BARS = 20
+"""Features that the page shows."""
+
+MOST_NUMBERED = 12
+"""Classes up to which each cell of the picture holds its number and interval; with more it is colour."""
+
+MOST_WIDTH = 700.0
+"""Of the picture of many classes, as long as its cells stay large enough to be pointed at."""
+
+BAR_WIDTH = 400.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the picture of a matrix.
+
+    Args:
+        x: of its left edge.
+        y: of its upper edge.
+        right: on the diagonal: the label that is right.
+        strength: of its colour, in [0, 1].
+        number: its text, in percent.
+        interval: its smaller text, empty without interval.
+        told: what a pointer on it, or a screen reader, is told.
+    """
+
+    x: float
+    y: float
+    right: bool
+    strength: float
+    number: str
+    interval: str
+    told: str
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A matrix as a picture: true classes are rows, given labels are columns.
+
+    Args:
+        cells: `k * k` of them.
+        side: of a cell.
+        names: of the columns, cut where they are long.
+        row_names: of the rows; there is more room for them.
+        numbered: whether the cells hold text.
+    """
+
+    cells: tuple[Cell, ...]
+    side: float
+    names: tuple[str, ...]
+    row_names: tuple[str, ...]
+    numbered: bool
+
+    @property
+    def size(self) -> float:
+        """Of the whole square."""
+        return self.side * len(self.names)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One feature: its name, the length of its bar, and what is written beside it."""
+
+    name: str
+    length: float
+    text: str
+
+
+def write_transition_page(folder: str | Path) -> Path:
+    """Write FOLDER/report.html from FOLDER/transition.json and FOLDER/suspects.csv; nothing else is read.
+
+    Args:
+        folder: where `labelmend.estimate` wrote.
+
+    Raises:
+        UnreadableFileError: a file is not there or holds something else.
+    """
+    folder = Path(folder)
+    try:
+        found = read_json(folder / RESULT)
+        with open(folder / SUSPECTS, encoding="utf-8", newline="") as file:
+            rows = islice(csv.DictReader(file), MOST_SUSPECTS)
+            suspects = [{name: as_written(cell) for name, cell in row.items()} for row in rows]
+        page = render_transition(found, suspects)
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        DataError,
+        UndefinedError,
+        csv.Error,
+    ) as error:
+        raise UnreadableFileError(
+            f"{folder} holds no finished estimate ({error}): run labelmend estimate again"
+        ) from error
+    target = folder / PAGE
+    write_text(target, page)
+    return target
+
+
+def render_transition(found: Mapping[str, Any], suspects: Sequence[Mapping[str, str]]) -> str:
+    """The page as text; names are escaped by the template.
+
+    Args:
+        found: what transition.json holds.
+        suspects: the first rows of suspects.csv.
+    """
+    environment = Environment(
+        loader=PackageLoader("labelmend.workflows.class_labels", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=words.count, percent=percent, span=span)
+    classes = found["classes"]
+    rates = [(name, _times_100(rate)) for name, rate in zip(classes, found["noise_rates"], strict=True)]
+    return environment.get_template("transition.html.jinja").render(
+        found=found,
+        level=f"{100 * found['level']:g} %",
+        reading=reading(classes, found["matrix"]),
+        heat=heat_map(classes, found["matrix"], found["low"], found["high"]),
+        rates=dots(rates, "%", signed=False, digits=0) if len(classes) <= MOST_NUMBERED else None,
+        bars=bars(found["features"]),
+        bar_width=BAR_WIDTH,
+        suspects=[{**row, "right": float(row["given_right"])} for row in suspects],
+        colours={"given": GIVEN, "right": CORRECTED},
+    )
+
+
+def heat_map(
+    classes: Sequence[str],
+    matrix: Sequence[Sequence[float]],
+    low: Sequence[Sequence[float]] | None,
+    high: Sequence[Sequence[float]] | None,
+) -> HeatMap:
+    """The picture of a matrix.
+
+    Args:
+        classes: `k` names.
+        matrix: `(k k)` probabilities.
+        low: `(k k)` lower ends of intervals, or None.
+        high: `(k k)` upper ends, or None.
+    """
+    k = len(classes)
+    numbered = k <= MOST_NUMBERED
+    side = {2: 130.0, 3: 110.0, 4: 96.0}.get(k, 84.0 if numbered else max(10.0, MOST_WIDTH / k))
+    cells = []
+    for i, true in enumerate(classes):
+        for j, given in enumerate(classes):
+            value = matrix[i][j]
+            ends = "" if low is None or high is None else span(low[i][j], high[i][j])
+            told = f"true {true}, labelled {given}: {percent(value)}" + (f" ({ends})" if ends else "")
+            # Without a number to read, small shares of wrong labels need more colour to be seen.
+            strength = value if numbered or i == j else math.sqrt(value)
+            cells.append(Cell(j * side, i * side, i == j, round(strength, 3), percent(value), ends, told))
+    most = max(6, int(side / 8)) if numbered else 12
+    names = [tuple(_cut(name, length) for name in classes) for length in (most, 16 if numbered else 12)]
+    return HeatMap(tuple(cells), side, names[0], names[1], numbered)
+
+
+def bars(features: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
+    """The heaviest features, heaviest first.
+
+    Args:
+        features: name and weight of each, the largest weight 1.
+    """
+    ordered = sorted(features, key=lambda feature: -feature["weight"])[:MOST_BARS]
+    return tuple(Bar(f["name"], round(BAR_WIDTH * f["weight"], 1), f"{f['weight']:.2f}") for f in ordered)
+
+
+def reading(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
+    """How to read the picture, by its worst row.
+
+    >>> reading(["ill", "well"], [[0.75, 0.25], [0.0, 1.0]])
+    'Of 100 rows that are truly “ill”, about 75 are labelled so and 25 are labelled “well”.'
+    """
+    k = len(classes)
+    i = min(range(k), key=lambda row: matrix[row][row])
+    j = max((column for column in range(k) if column != i), key=lambda column: matrix[i][column])
+    kept, taken = round(100 * matrix[i][i]), round(100 * matrix[i][j])
+    tail = f"{taken} are labelled “{classes[j]}”"
+    return (
+        f"Of 100 rows that are truly “{classes[i]}”, about {kept} are labelled so and "
+        f"{tail if k == 2 else f'the others most often “{classes[j]}” ({taken})'}."
+    )
+
+
+def _cut(name: str, most: int) -> str:
+    """A name of at most so many letters, without its middle: names of classes often differ at their ends."""
+    end = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - end]}…{name[-end:]}"
+
+
+def _times_100(interval: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else 100 * value for name, value in interval.items()}

@@ -1,0 +1,1 @@
+"""Correct labels from saved probabilities."""

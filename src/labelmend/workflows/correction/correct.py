@@ -1,0 +1,349 @@
+"""Correct labels with probabilities that are there already; nothing is trained, and torch is not needed.
+
+Two passes over the cases. The first counts: how often classes occur, how sure the probabilities are of the
+given labels, and whether they look out-of-sample. In the second the method revises case by case, and what
+changed is written in the layout of the given labels, all else byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from labelmend import __version__
+from labelmend.geometry import frontier, joint_box
+from labelmend.io import ManifestRow, checksum, write_json, write_manifest
+from labelmend.io.cases import Source, open_source
+from labelmend.io.probabilities.axes import OrderSetting
+from labelmend.io.reversed_axes import reversed_axes
+from labelmend.methods.base import Facts, Method, check_revision, hyper_parameters, tasks
+from labelmend.methods.registry import method_name
+from labelmend.metrics import calibration
+from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.types import FloatArray, LabelMap, Predicted, Revision
+from labelmend.workflows.auditing.findings import Calibration, calibration_of
+from labelmend.workflows.correction.methods import (
+    Known,
+    check_able,
+    proposals,
+    self_confidence,
+    with_left_out,
+)
+from labelmend.workflows.correction.trusted_cases import Trusted, open_trusted
+from labelmend.workflows.correction.write import files_of, home_of, ignore_value, parent_of, write_labels
+
+MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
+
+IN_SAMPLE = calibration.IN_SAMPLE_WARNING.format("mending")
+
+
+@dataclass(frozen=True)
+class CorrectResult:
+    """What `correct` wrote.
+
+    Args:
+        folder: the folder asked for.
+        labels: the corrected labels in it: a label folder, a raw data set of nnU-Net, or a COCO file.
+        summary: the content of summary.json.
+        warnings: sentences on why the result may be wrong.
+        n_cases: number of given cases.
+        n_corrected: how many the method changed.
+        n_trusted: how many given cases are trusted, and hold the trusted masks now.
+    """
+
+    folder: Path
+    labels: Path
+    summary: Mapping[str, Any] = field(repr=False)
+    warnings: tuple[str, ...]
+    n_cases: int
+    n_corrected: int
+    n_trusted: int
+
+
+def correct(
+    labels: str | Path,
+    *,
+    probabilities: str | Path,
+    out: str | Path,
+    method: Method,
+    clean: str | Path | None = None,
+    clean_probabilities: str | Path | None = None,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+    order: OrderSetting = "auto",
+    cases: str | Path | Sequence[str] | None = None,
+    dataset: str | None = None,
+    copy_images: bool = False,
+    on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
+) -> CorrectResult:
+    """Write revised labels of a data set from out-of-sample probabilities of its cases.
+
+    OUT holds `labels/` with a `dataset.json` beside it (or `labels.json` for a COCO file, or a raw data set
+    `DatasetXXX_Name/`, ready for nnUNetv2_plan_and_preprocess), `manifest.jsonl` and `summary.json`. It
+    appears whole or not at all. Trusted cases are not corrected: they get the trusted masks.
+
+    Args:
+        labels: label folder, raw data set of nnU-Net, or COCO file.
+        probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`.
+        out: a new or empty folder.
+        method: `spatial_correction` (needs trusted cases), `adele` or `confident`, see
+            `labelmend.workflows.correction.methods`.
+        clean: trusted cases: masks for some of the cases, kept like the given ones; or a text file of the ids
+            of cases whose given labels are right.
+        clean_probabilities: of the trusted cases, if they lie elsewhere.
+        classes: names and values of the classes, for integer maps without names.
+        ignore: value of pixels nobody annotated, in integer maps; `confident` marks what it leaves out by it.
+        spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
+        order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
+            reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
+        cases: only these: ids, or a text file of them. Of a label folder no other is written; of
+            COCO files and nnU-Net data sets all others stay as given.
+        dataset: name of the new raw data set, DatasetXXX_Name; default: that of the given one with "_mended"
+            and the next free number.
+        copy_images: copy the images of a raw data set instead of linking to them.
+        on_case: called after each case with the name of the pass, the case and the number of cases.
+
+    Raises:
+        ConfigError: a method that needs training; settings that do not fit the data.
+        CleanCasesError: trusted cases are needed and absent, or not of the kind of the given ones.
+        DataError: labels or probabilities that cannot be read or do not fit.
+        OutputError: `out` holds something, lies in what is read, or cannot be written.
+    """
+    check_able(method, trusted=clean is not None)
+    source = open_source(
+        labels,
+        probabilities,
+        classes=classes,
+        ignore=ignore,
+        spacing_mm=spacing_mm,
+        order=order,
+        cases=cases,
+    )
+    out, home = Path(out), home_of(source, dataset)
+    read = [
+        source.given.path,
+        source.labels,
+        source.probabilities,
+        *(Path(p) for p in (clean, clean_probabilities) if p),
+    ]
+    check_output(out, (), folders=[path for path in read if path.is_dir()])
+    trusted = open_trusted(source, clean, clean_probabilities)
+    work = _Work(source, method, trusted, on_case)
+    with whole_folder(out) as folder:
+        counts = work.counted()
+        rows, revisions = proposals(method, work.known(counts), work.cases)
+        write_labels(source, folder / home, work.changed(revisions), copy_images=copy_images)
+        manifest = [work.row(folder, home, case) for case in source.cases]
+        write_manifest(folder / MANIFEST, manifest)
+        summary = work.summary(home, counts, rows)
+        write_json(folder / SUMMARY, summary)
+    corrected = sum(row.version > 0 and row.method != TRUSTED for row in manifest)
+    n_trusted = sum(row.method == TRUSTED for row in manifest)
+    return CorrectResult(
+        out, out / home, summary, tuple(summary["warnings"]), len(source.cases), corrected, n_trusted
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Sums over the cases to correct.
+
+    Args:
+        pixels: `(k)` of each class.
+        annotated: of all that are not ignored.
+        calibration: how sure the probabilities are of the given labels.
+        confidence: see `self_confidence`.
+        ndim: axes of the cases.
+        unit: of lengths.
+    """
+
+    pixels: FloatArray
+    annotated: int
+    calibration: Calibration
+    confidence: FloatArray
+    ndim: int
+    unit: str
+
+    def __add__(self, other: Counts) -> Counts:
+        return dataclasses.replace(
+            self,
+            pixels=self.pixels + other.pixels,
+            annotated=self.annotated + other.annotated,
+            calibration=self.calibration + other.calibration,
+            confidence=self.confidence + other.confidence,
+        )
+
+
+def count(given: LabelMap, probs: FloatArray) -> Counts:
+    """The counts of one case."""
+    known, sums = ~given.ignored(), []
+    for labels, likely in tasks(given, probs):
+        edge = np.zeros(given.grid.shape, bool)
+        for index, found in enumerate(find_objects(labels, max_label=len(likely) - 1), start=1):
+            box = joint_box((found,), labels.shape, margin=1)
+            mask = labels[box] == index
+            edge[box] |= frontier(mask, outer=False) | frontier(mask, outer=True)
+        sums.append(calibration_of(labels[known], likely[:, known], edge[known]))
+    return Counts(
+        pixels=np.array([np.count_nonzero(given.mask(name)) for name in given.classes], float),
+        annotated=int(known.sum()),
+        calibration=sum(sums[1:], sums[0]),
+        confidence=self_confidence(given, probs),
+        ndim=given.grid.ndim,
+        unit=given.grid.unit,
+    )
+
+
+class _Work:
+    """One correction: reads cases, takes revisions, and remembers of each what the records say."""
+
+    def __init__(
+        self,
+        source: Source,
+        method: Method,
+        trusted: Trusted | None,
+        on_case: Callable[[str, str, int], None],
+    ) -> None:
+        self.source, self.method, self.trusted, self.on_case = source, method, trusted, on_case
+        self.held_out = frozenset() if trusted is None else trusted.held_out
+        self.to_correct = [case for case in source.cases if case not in self.held_out]
+        self.notes: dict[str, dict[str, Any]] = {}
+        self.not_left_out = 0
+
+    def counted(self) -> Counts:
+        """The first pass."""
+
+        def one(case: str) -> Counts:
+            found = count(*self.source.read_labels(case))
+            self.on_case("reading", case, len(self.to_correct))
+            return found
+
+        return functools.reduce(operator.add, map(one, self.to_correct))
+
+    def known(self, counts: Counts) -> Known:
+        """What the method may know."""
+        frequency = tuple(float(n) / max(counts.annotated, 1) for n in counts.pixels)
+        given = self.source.given
+        facts = Facts(given.classes, given.overlapping, counts.ndim, len(self.to_correct), frequency)
+        return Known(
+            facts,
+            counts.confidence,
+            self.trusted,
+            lambda case, n: self.on_case("measuring on trusted cases", case, n),
+        )
+
+    def cases(self) -> Iterator[Predicted]:
+        """The second pass: cases as methods see them, one at a time."""
+        for case in self.to_correct:
+            given, probs = self.source.read_labels(case)
+            yield Predicted(case, given, given, probs)
+            self.on_case("correcting", case, len(self.to_correct))
+
+    def changed(self, revisions: Iterator[Revision]) -> Iterator[tuple[str, LabelMap]]:
+        """Cases whose labels change, with the new ones: trusted masks, then checked revisions."""
+        for case in sorted(self.held_out):
+            if self.trusted is not None and self.trusted.replaces(case):
+                self.notes[case] = {"reason": "the trusted mask in place of the given one"}
+                yield case, self.trusted.truth(case)
+        ignore = ignore_value(self.source)
+        for revision in revisions:
+            given = self.source.given.read(revision.case)
+            check_revision(revision, given)
+            labels, n_left_out = revision.labels, 0
+            if revision.left_out is not None and ignore is not None:
+                labels, n_left_out = with_left_out(revision, ignore), int(revision.left_out.sum())
+            elif revision.left_out is not None:
+                self.not_left_out += int(revision.left_out.sum())
+            if not np.array_equal(labels.array, given.array):
+                self.notes[revision.case] = _note(revision, n_left_out, ignore)
+                yield revision.case, labels
+
+    def row(self, folder: Path, home: str, case: str) -> ManifestRow:
+        """What the manifest says of a case that was written."""
+        note, is_trusted = self.notes.get(case), case in self.held_out
+        parent, parent_checksum = parent_of(self.source, case)
+        files = files_of(self.source, folder / home, case)
+        extra: dict[str, Any] = {} if note is None else {k: v for k, v in note.items() if k != "reason"}
+        if is_trusted and self.trusted is not None:
+            extra["trusted"] = str(self.trusted.path)
+        elif note is not None:
+            extra["probabilities"] = checksum(*self.source.probs.checksum_files(case))
+        return ManifestRow(
+            case=case,
+            files=tuple(path.relative_to(folder).as_posix() for path in files),
+            checksum=checksum(*files),
+            parent=parent,
+            parent_checksum=parent_checksum,
+            method=TRUSTED if is_trusted else method_name(self.method),
+            parameters={} if is_trusted else hyper_parameters(self.method),
+            version=0 if note is None else 1,
+            seed=0,
+            reason=note["reason"] if note else "trusted as given" if is_trusted else "kept as given",
+            extra=extra,
+        )
+
+    def summary(self, home: str, counts: Counts, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What summary.json says."""
+        doc = (type(self.method).__doc__ or "").partition("Paper:")[2].partition("Differs:")[0]
+        calibration = counts.calibration
+        return {
+            "kind": "correct",
+            "labelmend_version": __version__,
+            "method": method_name(self.method),
+            "parameters": hyper_parameters(self.method),
+            "paper": " ".join(doc.split()),
+            **self.source.description(),
+            "unit": counts.unit,
+            "corrected": home,
+            "clean": None if self.trusted is None else str(self.trusted.path.resolve()),
+            "clean_cases": [] if self.trusted is None else list(self.trusted.cases),
+            "findings": list(rows),
+            "calibration": {"temperature": calibration.temperature, "error": calibration.error},
+            "cases": [
+                {"case": case, "trusted": case in self.held_out, "version": int(case in self.notes)}
+                | self.notes.get(case, {"reason": "kept as given"})
+                for case in self.source.cases
+            ],
+            "warnings": [IN_SAMPLE] * calibration.looks_in_sample
+            + reversed_axes(self.source, self.to_correct),
+            "notes": [*self.source.notes, *self._remarks()],
+        }
+
+    def _remarks(self) -> list[str]:
+        found = []
+        if self.trusted is not None and self.method.needs.clean == "unused":
+            found.append(
+                f"Method {method_name(self.method)} does not look at trusted cases; they are only left alone."
+            )
+        if self.not_left_out:
+            found.append(
+                f"{self.not_left_out} pixels should be left out of training, but the labels have no value "
+                "for that (integer maps have one where --ignore or dataset.json says so): they hold the "
+                "predicted class instead."
+            )
+        return found
+
+
+def _note(revision: Revision, n_left_out: int, ignore: int | None) -> dict[str, Any]:
+    """What the records say of a revision, in plain values."""
+    names = revision.labels.names
+    left_out = f"; left out of training as {ignore}" if n_left_out else ""
+    displacement = [d if math.isfinite(d) else None for d in revision.displacement_mm]
+    return {
+        "reason": revision.reason + left_out,
+        "added_vox": dict(zip(names, revision.added_vox, strict=True)),
+        "removed_vox": dict(zip(names, revision.removed_vox, strict=True)),
+        "displacement_mm": dict(zip(names, displacement, strict=True)),
+        "confidence": revision.confidence,
+        "left_out_vox": n_left_out,
+    }

@@ -1,0 +1,152 @@
+"""Compare a folder of labels with a folder of reference labels, per case and class."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelmend.errors import ConfigError
+from labelmend.geometry.orientation import labels_onto
+from labelmend.io import spacing_notes
+from labelmend.io.labels.label_pair import common_grid, common_unit, open_pair
+from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Every class over all cases, and per measure the unweighted mean of the class means."""
+
+    classes: tuple[ClassSummary, ...]
+    mean: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of all cases and classes.
+
+    Args:
+        labels: folder of the evaluated labels.
+        reference: folder of the reference labels.
+        classes: class names, in the order of the reference.
+        unit: "mm", or "px" where files store no spacing and none was given: then all lengths are in pixels.
+        tolerance_mm: tolerance of the NSD, in `unit`.
+        scores: one a case and class, sorted by case.
+        not_scored: cases of the reference that the evaluated labels do not have.
+        notes: sentences on what headers say.
+    """
+
+    labels: Path
+    reference: Path
+    classes: tuple[str, ...]
+    unit: str
+    tolerance_mm: float
+    scores: tuple[Score, ...]
+    not_scored: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_cases(self) -> int:
+        return len({score.case for score in self.scores})
+
+    def summary(self) -> Summary:
+        """Per class the spread over cases, and the mean over classes; what has no finite value is counted."""
+        classes = tuple(summarise(name, self.scores) for name in self.classes)
+        means = {m: [c.spreads[m].mean for c in classes if c.spreads[m].n] for m in MEASURES}
+        return Summary(classes, {m: float(np.mean(v)) if v else math.nan for m, v in means.items()})
+
+    def worst(self, count: int = 5) -> tuple[Score, ...]:
+        """The scores with the lowest Dice, lowest first; of equal ones the lower NSD comes first."""
+        scored = [score for score in self.scores if not math.isnan(score.dice)]
+        return tuple(sorted(scored, key=lambda s: (s.dice, s.nsd, s.case))[:count])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in what JSON knows: NaN becomes None, infinity the text "inf"."""
+        summary = self.summary()
+        return {
+            "labels": str(self.labels.resolve()),
+            "reference": str(self.reference.resolve()),
+            "unit": self.unit,
+            "tolerance_mm": self.tolerance_mm,
+            "n_cases": self.n_cases,
+            "not_scored": list(self.not_scored),
+            "notes": list(self.notes),
+            "aggregation": "mean, sd, median over the n cases with a finite value; mean of class means",
+            "classes": [_json(c) for c in summary.classes],
+            "mean_over_classes": _json(dict(summary.mean)),
+            "scores": [_json(s) for s in self.scores],
+        }
+
+
+def evaluate(
+    labels: str | Path,
+    reference: str | Path,
+    *,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+    tolerance_mm: float = 2.0,
+    on_case: Callable[[str, int], None] = lambda case, n_cases: None,
+) -> Evaluation:
+    """Compare every case of `labels` with the same case of `reference`.
+
+    Pixels that the reference ignores are left out of both. Cases that only the reference has are listed, not
+    scored. A folder of integer maps without names takes those of the other folder.
+
+    Args:
+        labels: label folder to evaluate; all its cases must be in the reference.
+        reference: label folder to compare with, with the same class names.
+        classes: value of each class name, for integer maps without a `dataset.json`.
+        ignore: value that marks ignored pixels in integer maps.
+        spacing_mm: per array axis, or one number, for formats that store none.
+        tolerance_mm: boundary deviation up to which NSD counts it as right; in pixels without spacing.
+        on_case: called with (case id, number of cases) after each case.
+
+    Raises:
+        MissingDataError: a folder or a reference case is not there.
+        ConfigError: class names differ, or the tolerance is not a finite distance.
+        GeometryError: shapes, spacings or affines of a case disagree.
+    """
+    if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
+    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm)
+    scores: list[Score] = []
+    units: dict[str, str] = {}
+    for case in sorted(ours.cases):
+        truth = theirs.read(case)
+        evaluated = labels_onto(ours.read(case), truth.grid)
+        files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
+        grid = common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
+        units[case] = grid.unit
+        scores += score_case(case, evaluated, truth, tolerance_mm=tolerance_mm, spacing_mm=grid.spacing_mm)
+        on_case(case, len(ours.cases))
+    return Evaluation(
+        labels=Path(labels),
+        reference=Path(reference),
+        classes=theirs.names,
+        unit=common_unit(units),
+        tolerance_mm=tolerance_mm,
+        scores=tuple(scores),
+        not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))),
+        notes=spacing_notes(
+            (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case)),
+            spacing_mm,
+        ),
+    )
+
+
+def _json(value: Any) -> Any:
+    """The same value in what JSON knows; the field `class_name` is called "class", as in every other file."""
+    if isinstance(value, Score | ClassSummary):
+        fields = _json(dataclasses.asdict(value))
+        return {"class" if name == "class_name" else name: inner for name, inner in fields.items()}
+    if isinstance(value, dict):
+        return {key: _json(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

@@ -1,0 +1,289 @@
+"""Masks from image-level tags: a classifier learns which images show a class, and its maps say where.
+
+IMAGES/<case>.<ext>                    images, in two dimensions
+TAGS.csv                               which classes each of them shows
+OUT/labels/<case>.<ext>                masks: 0 background, 1..k the classes, 255 unsure; `train` takes them
+OUT/scores/<case>.npz                  `scores`, float16 `(k h w)` in [0, 1], on the grid of the image
+OUT/heat/<case>.npz                    for some cases, what the report shows: maps of each layer and fused
+OUT/manifest.jsonl, OUT/summary.json   where each mask comes from; what was measured
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from labelmend import __version__
+from labelmend.errors import ConfigError
+from labelmend.io import write_json
+from labelmend.io.files.atomic import plain
+from labelmend.runtime.output_folder import whole_folder
+from labelmend.runtime.progress import Tick
+from labelmend.workflows.image_tags.class_maps import Mode, MultiLayerCAM, TinyBackbone
+from labelmend.workflows.image_tags.data import Material, Measure, gather
+from labelmend.workflows.image_tags.output_folder import LABELS, METHOD, OWN, SUMMARY, check_seed_folder
+from labelmend.workflows.image_tags.pooling import POOLED_SHARE, check_share
+from labelmend.workflows.image_tags.quality import judge
+from labelmend.workflows.image_tags.random_walk import random_walk
+from labelmend.workflows.image_tags.seeds import IGNORE, Conflict
+from labelmend.workflows.image_tags.text import assumed, doubts
+from labelmend.workflows.image_tags.train_classifier import History, fit_tags
+from labelmend.workflows.image_tags.write_masks import write_masks
+
+Refine = Literal["none", "grow", "random_walk"]
+
+TINY_LAYERS = ("stage2", "stage3", "stage4")
+"""Layers of the small network that is used where no backbone is given; the first sees edges only."""
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """Where the masks lie, and what was measured.
+
+    Args:
+        folder: that everything was written to.
+        labels: the masks, as `train --labels` takes them.
+        summary: the content of summary.json.
+    """
+
+    folder: Path
+    labels: Path
+    summary: dict[str, Any]
+
+
+def seed(
+    images: str | Path,
+    tags: str | Path,
+    out: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    mode: Mode = "propagate",
+    backbone: nn.Module | None = None,
+    layers: Sequence[str] | None = None,
+    resize: int | Sequence[int] | None = 128,
+    measure: Measure = "set",
+    pooled_share: float | None = POOLED_SHARE,
+    epochs: int = 16,
+    batch_size: int = 16,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 1e-4,
+    flips: bool = True,
+    held_out: float = 0.2,
+    foreground: float = 0.5,
+    background: float = 0.1,
+    conflict: Conflict = "argmax",
+    refine: Refine = "none",
+    checkpointing: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+    page: Callable[[Path], object] | None = None,
+    on_tick: Callable[[Tick], None] = lambda tick: None,
+) -> SeedResult:
+    """Make masks from image-level tags, as labels of version 0 to train on.
+
+    A small network learns which images show which classes. Its maps, read from several layers, say where it
+    sees them. Where a map is high the mask has the class, where all are low it is background, and in between
+    it is 255: unsure, and left out of training. A class gets pixels in images with its tag only.
+
+    Args:
+        images: folder of images in two dimensions, of any size; all have as many channels.
+        tags: .csv or .tsv: image,lung,heart with 1 and 0, or image,tags with lung;heart.
+        out: new folder, or one that an earlier call filled, which is then replaced as a whole.
+        classes: those to take of the table; None takes all.
+        mode: propagate: maps are spread over pixels with like features. trunk: self-attention within the
+            network, which can put evidence anywhere; look at the warnings. none: no attention.
+        backbone: a network of your own, any module with layers `(b c h w)`; it is copied. None: a small one.
+        layers: names of its layers to read maps from; None: the last three stages of the small network.
+        resize: pixels per axis that the network sees; each image is stretched to it. None: as the images are.
+        measure: set: grey values are scaled alike in all images. image: in each image by itself, for images
+            without a common scale, as in MR; what is in an image then changes how its background looks to
+            the network, which can learn to look there.
+        pooled_share: about the share of an image that a class fills where it is; smaller for small lesions.
+            None: the plain mean of the map, as in CAM, which spreads over more than the object.
+        epochs: passes over the images.
+        batch_size: images in a batch.
+        learning_rate: its highest value.
+        weight_decay: of AdamW.
+        flips: train on mirrored images too; wrong where a class is told by its side.
+        held_out: share of the images that the network is judged on and does not learn from, in [0, 0.5].
+        foreground: share of the maximum of a map from which on a pixel is of the class, in (0, 1].
+        background: share up to which it is background, from 0 to below `foreground`.
+        conflict: where several classes reach `foreground`: argmax takes the strongest, ignore none, smaller
+            the one with fewer pixels.
+        refine: none; grow: seeds grow into unsure pixels where a random walk on the image is nearly certain;
+            random_walk: all unsure pixels go to the class that the walk reaches first.
+        checkpointing: less memory in training, for about a third more time.
+        seed: of everything random.
+        device: auto takes a GPU where there is one; cpu, cuda, cuda:1, ...
+        threads: of torch on the processor; 0 leaves its own choice.
+        page: called with the folder before it gets its name, to write the report into it.
+        on_tick: told of progress.
+
+    Raises:
+        DataError: images or tags that cannot be used. ConfigError: a setting that cannot.
+        OutputError: `out` holds something else, or masks that were changed since.
+        MissingExtraError: `refine` needs scikit-image.
+
+    Paper: after the idea of Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised
+        semantic segmentation", CVIU 2024. Two thresholds: Ahn et al., IRN, CVPR 2019. Growing: Huang et al.,
+        DSRG, CVPR 2018. Pooling by rank: Kolesnikov, Lampert, SEC, ECCV 2016.
+    Differs: of the first, only the abstract was read; see `labelmend.workflows.image_tags.class_maps`. Growth follows the
+        probabilities of a random walk in place of those of a network after a CRF.
+    """
+    settings = {
+        "classes": classes, "mode": mode, "layers": _layers(backbone, layers), "resize": resize,
+        "measure": measure, "pooled_share": pooled_share,
+        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
+        "weight_decay": weight_decay, "flips": flips, "held_out": held_out, "foreground": foreground,
+        "background": background, "conflict": conflict, "refine": refine,
+        "checkpointing": checkpointing, "seed": seed,
+        "backbone": None if backbone is None else type(backbone).__name__,
+    }  # fmt: skip
+    _check(settings)
+    where, folder = _device(device), Path(out)
+    if threads:
+        torch.set_num_threads(threads)
+    material = gather(
+        images, tags, classes=classes, resize=resize, measure=measure, share=held_out, seed=seed,
+        on_image=lambda done, total: on_tick(Tick("reading images", done, total)),
+    )  # fmt: skip
+    check_seed_folder(folder, Path(images), Path(tags), material.files)
+    with whole_folder(folder, OWN) as part:
+        model = _model(backbone, material, settings).to(where)
+        history = fit_tags(
+            model,
+            lambda row: material.images[int(material.training[row])],
+            material.table.tags[material.training],
+            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
+            flips=flips, seed=seed, device=where,
+            on_epoch=lambda epoch, loss: on_tick(Tick("learning tags", epoch, epochs, f"loss {loss:.3f}")),
+        )  # fmt: skip
+        judged = judge(model, material, batch_size, where)
+        n = len(material.images)
+        cases = write_masks(
+            part, model, material, settings=settings, device=where,
+            on_case=lambda done, case: on_tick(Tick("writing masks", done, n, case)),
+        )  # fmt: skip
+        source = {"images": str(Path(images).resolve()), "tags": str(Path(tags).resolve())}
+        summary = plain(source | _summary(material, settings, history, judged, cases))
+        write_json(part / SUMMARY, summary)
+        if page is not None:
+            page(part)
+    return SeedResult(folder, folder / LABELS, summary)
+
+
+# --- settings and network -------------------------------------------------------------------------
+
+
+def _layers(backbone: nn.Module | None, layers: Sequence[str] | None) -> tuple[str, ...]:
+    if layers is None and backbone is not None:
+        raise ConfigError(
+            f"the backbone {type(backbone).__name__} is your own: say with `layers` which of its layers "
+            "to read maps from, as in backbone.named_modules()"
+        )
+    return tuple(layers) if layers is not None else TINY_LAYERS
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    if not 0 <= settings["held_out"] <= 0.5:
+        raise ConfigError(f"held_out must lie in [0, 0.5], got {settings['held_out']}")
+    if not 0 <= settings["background"] < settings["foreground"] <= 1:
+        raise ConfigError(
+            "expected 0 <= background < foreground <= 1, got "
+            f"background {settings['background']} and foreground {settings['foreground']}"
+        )
+    check_share(settings["pooled_share"])
+    for name, kind in (("conflict", Conflict), ("refine", Refine), ("mode", Mode), ("measure", Measure)):
+        choices = get_args(kind)
+        if settings[name] not in choices:
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {settings[name]!r}")
+    if settings["refine"] != "none":  # whether the extra is installed, told before anything is read
+        random_walk(np.array([[0, IGNORE, 1]], np.uint8), np.zeros((1, 1, 3), np.float32))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} cannot be used ({reason}): say auto or cpu") from error
+    return found
+
+
+def _model(backbone: nn.Module | None, material: Material, settings: Mapping[str, Any]) -> MultiLayerCAM:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings["seed"])
+        base = TinyBackbone(material.channels) if backbone is None else copy.deepcopy(backbone).cpu()
+        example = torch.zeros(1, material.channels, *material.images.shape)
+        return MultiLayerCAM(
+            base,
+            len(material.table.classes),
+            layers=settings["layers"],
+            mode=settings["mode"],
+            pooled_share=settings["pooled_share"],
+            checkpointing=settings["checkpointing"],
+            example=example,
+        )
+
+
+# --- summary --------------------------------------------------------------------------------------
+
+
+def _summary(
+    material: Material,
+    settings: Mapping[str, Any],
+    history: History,
+    judged: Sequence[Mapping[str, Any]],
+    cases: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    table, shape = material.table, material.images.shape
+    classes = [
+        {"name": name, "value": j, **_seeded(name, cases), **known}
+        for j, (name, known) in enumerate(zip(table.classes, judged, strict=True), start=1)
+    ]
+    n_held_out = len(material.held_out)
+    doubted = doubts(
+        classes, everywhere=table.everywhere, inseparable=table.inseparable, n_held_out=n_held_out
+    )
+    return {
+        "kind": METHOD,
+        "version": __version__,
+        "ignore": IGNORE,
+        "n_cases": len(cases),
+        "n_training": len(material.training),
+        "n_held_out": n_held_out,
+        "n_sizes": len(set(material.native)),
+        "channels": material.channels,
+        "grid": list(shape),
+        "background": float(np.mean([case["background"] for case in cases])),
+        "unsure": float(np.mean([case["unsure"] for case in cases])),
+        "classes": classes,
+        "loss": list(history.loss),
+        "training_accuracy": list(history.accuracy[-1]),
+        "layers": list(settings["layers"]),
+        "warnings": list(doubted),
+        "assumptions": list(assumed(settings, shape, n_held_out)),
+        "notes": [*table.notes, *material.notes],
+        "settings": dict(settings),
+        "cases": list(cases),
+    }
+
+
+def _seeded(name: str, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the masks hold of a class, as means over the images with its tag."""
+    tagged = [case for case in cases if name in case["tags"]]
+    return {
+        "n_tagged": len(tagged),
+        "n_without_seed": sum(case["classes"][name] == 0 for case in tagged),
+        "seeded": float(np.mean([case["classes"][name] for case in tagged])),
+        "unsure": float(np.mean([case["unsure"] for case in tagged])),
+    }

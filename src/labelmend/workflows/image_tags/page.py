@@ -1,0 +1,239 @@
+"""One self-contained page for masks made from tags: what they hold, whether to trust them, and examples."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from numpy.typing import NDArray
+from PIL import Image
+
+from labelmend.errors import DataError, UnreadableFileError
+from labelmend.html import text as words
+from labelmend.html.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
+from labelmend.html.text import percent
+from labelmend.io import read_label_array, write_text
+from labelmend.io.files.reading import read_json
+
+SUMMARY, PAGE = "summary.json", "report.html"
+
+COLOURS = (GIVEN, CORRECTED, CLEAN, "#f27ad0", "#ffe066", "#9d8cff", "#ff6b6b", "#4f9dff")
+"""Of the classes; the ninth has that of the first."""
+
+UNSURE = "#c3ccd6"
+
+SIDE = 148
+"""Screen pixels of the longer side of a picture."""
+
+HATCH = 6
+"""Screen pixels from line to line on what is unsure."""
+
+HEAT = ((0.0, "#1d1147"), (0.25, "#7a1c6d"), (0.5, "#d6404e"), (0.75, "#fb9b3c"), (1.0, "#fcf6b8"))
+"""Colours of a map, from 0 to its maximum."""
+
+LEVELS = 64
+"""Steps of those colours."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The maps of one class in one image: its name and colour, and a picture for each layer and all fused."""
+
+    name: str
+    colour: str
+    uris: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image with its seeds and, for each of its tags, a row of maps.
+
+    Args:
+        case: case id.
+        image: grey picture; the other pictures lie on it, and let it through.
+        seeds: classes in their colours, what is unsure hatched.
+        width, height: of each picture, screen pixels.
+        rows: one a tag.
+        told: what the mask holds, in words.
+    """
+
+    case: str
+    image: str
+    seeds: str
+    width: int
+    height: int
+    rows: tuple[Row, ...]
+    told: str
+
+
+def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Path:
+    """Write FOLDER/report.html from what `labelmend.seed` wrote there; nothing else is read.
+
+    Args:
+        folder: what `labelmend seed` wrote.
+        labels: where its masks will lie, for the command that trains on them; None: where they are.
+
+    Raises:
+        UnreadableFileError: summary.json or the maps of a case are not there or hold something else.
+        DataError: a mask cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        found = read_json(folder / SUMMARY)
+        names = [c["name"] for c in found["classes"]]
+        examples = [
+            example(folder, case, names, found["ignore"])
+            for case in found["cases"]
+            if case["heat"] is not None
+        ]
+        page = render_seeds(found, examples, Path(labels or folder / "labels").resolve())
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        DataError,
+        UndefinedError,
+        BadZipFile,
+    ) as error:
+        raise UnreadableFileError(
+            f"{folder} holds no finished masks from tags ({error}): run labelmend seed again"
+        ) from error
+    target = folder / PAGE
+    write_text(target, page)
+    return target
+
+
+def render_seeds(found: Mapping[str, Any], examples: Sequence[Example], labels: Path) -> str:
+    """The page as text; names are escaped by the template.
+
+    Args:
+        found: what summary.json holds.
+        examples: images to show.
+        labels: the folder of the masks, for the command that trains on them.
+    """
+    environment = Environment(
+        loader=PackageLoader("labelmend.workflows.image_tags", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=words.count, percent=_percent, number=words.number, signed=words.signed, listing=words.listing
+    )
+    images = Path(found["images"])
+    data = shlex.quote(str(images.parent)) if images.name == "images" else "DATA"
+    return environment.get_template("seed.html.jinja").render(
+        found=found,
+        examples=examples,
+        names=[c["name"] for c in found["classes"]],
+        colours=[colour(j) for j in range(len(found["classes"]))],
+        accent=CORRECTED,
+        unsure=UNSURE,
+        ramp=", ".join(f"{value} {100 * place:g}%" for place, value in HEAT),
+        judged=any(c["auc"] is not None for c in found["classes"]),
+        learned=_learned(found),
+        command=f"labelmend train {data} --labels {shlex.quote(str(labels))} --method adele --out RUN",
+    )
+
+
+def example(folder: Path, case: Mapping[str, Any], classes: Sequence[str], ignore: int) -> Example:
+    """The pictures of one case.
+
+    Args:
+        folder: the folder of the masks.
+        case: its entry in summary.json.
+        classes: names of all classes, in the order of their values 1, 2, ...
+        ignore: value of what is unsure.
+    """
+    with np.load(io.BytesIO((folder / case["heat"]).read_bytes()), allow_pickle=False) as file:
+        image, fused, layers = file["image"], file["fused"], file["layers"]
+    labels, _ = read_label_array(folder / case["labels"])
+    h, w = labels.shape
+    height, width = (max(24, round(SIDE * size / max(h, w))) for size in (h, w))
+    rows = tuple(
+        Row(name, colour(j), tuple(heat_uri(maps) for maps in [*layers[:, j], fused[j]]))
+        for j, name in enumerate(classes)
+        if name in case["tags"]
+    )
+    marked = [f"{name} {_percent(case['classes'][name])}" for name in case["tags"]]
+    told = words.listing([*marked, f"unsure {_percent(case['unsure'])}"])
+    seeds = seeds_uri(_sampled(labels, (2 * height, 2 * width)), len(classes), ignore)
+    return Example(case["case"], data_uri(grey(image)), seeds, width, height, rows, told)
+
+
+def heat_uri(maps: NDArray[np.uint8]) -> str:
+    """A map `(h w)` of 0..255 as a picture that is clear where the map is 0."""
+    places = np.linspace(0, 1, LEVELS)
+    stops = [place for place, _ in HEAT]
+    channels = np.array([_rgb(value) for _, value in HEAT], float).T
+    palette = np.stack([np.interp(places, stops, channel) for channel in channels], axis=1)
+    alpha = np.minimum(1, 1.6 * places**0.7) * 235
+    return _palette_uri(maps // (256 // LEVELS), palette, alpha)
+
+
+def seeds_uri(labels: NDArray[np.integer], k: int, ignore: int) -> str:
+    """A mask `(h w)` as a picture: background clear, classes in colour, what is unsure hatched.
+
+    Args:
+        labels: 0, 1..k and `ignore`.
+        k: number of classes.
+        ignore: value of what is unsure.
+    """
+    down, across = np.indices(labels.shape)
+    on_line = (down + across) % (2 * HATCH) < 4
+    places = np.where(labels == ignore, np.where(on_line, k + 1, k + 2), labels)
+    palette = [(0, 0, 0), *(_rgb(colour(j)) for j in range(k)), _rgb(UNSURE), _rgb(UNSURE)]
+    return _palette_uri(places.astype(np.uint8), np.array(palette), np.array([0, *[175] * k, 190, 50]))
+
+
+def colour(index: int) -> str:
+    """Of the class at a position."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def _palette_uri(places: NDArray[np.uint8], palette: NDArray, alpha: NDArray) -> str:
+    """A picture of few colours `(m 3)` and opacities `(m)`, as PNG in a data URI."""
+    picture = Image.fromarray(places).convert("L")
+    made = Image.frombytes("P", picture.size, picture.tobytes())
+    made.putpalette(np.rint(palette).astype(np.uint8).tobytes())
+    data = io.BytesIO()
+    made.save(data, "PNG", optimize=True, transparency=np.rint(alpha).astype(np.uint8).tobytes())
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+
+
+def _rgb(text: str) -> tuple[int, int, int]:
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def _sampled(array: NDArray, shape: tuple[int, int]) -> NDArray:
+    """The nearest pixels of `(h w)` on a grid of another size."""
+    places = [
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, array.shape, strict=True)
+    ]
+    return array[np.ix_(*places)]
+
+
+def _percent(share: float | None) -> str:
+    """A share in percent; a dash where it is not known."""
+    return words.number(None) if share is None else percent(share)
+
+
+def _learned(found: Mapping[str, Any]) -> str:
+    """How the training went, in a sentence."""
+    loss, n = found["loss"], len(found["loss"])
+    pairs = zip(found["classes"], found["training_accuracy"], strict=True)
+    right = words.listing([f"{c['name']} {_percent(share)}" for c, share in pairs])
+    moved = f"went from {loss[0]:.2f} to {loss[-1]:.2f} in {n} epochs" if n > 1 else f"was {loss[0]:.2f}"
+    images = words.count(found["n_training"], "image")
+    return f"On the {images} it learned from, the loss {moved}; tags it had right: {right}."

@@ -1,0 +1,381 @@
+"""Learn the noise from folders: given against clean masks, or several annotators of the same cases."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labelmend.errors import ConfigError, MissingDataError
+from labelmend.io import LabelFolder, open_labels, write_json
+from labelmend.io.labels.label_pair import common_grid, common_unit, open_pair
+from labelmend.metrics.intervals import Interval
+from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.types import BoolArray, Grid, LabelMap
+from labelmend.workflows.noise_fitting.displacement import Displacement, Pair
+from labelmend.workflows.noise_fitting.markov import MarkovFit, fit_markov, flags, summarise_displacements
+from labelmend.workflows.noise_fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
+
+RESULT, PAGE = "fit.json", "fit.html"
+BINS = 40
+OnCase = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class ClassNoise:
+    """What was learned about one class.
+
+    Args:
+        name: of the class.
+        cases: ids of the cases measured.
+        measured: one a case; NaN where a boundary is missing.
+        summary: bias, spread, roughness, Dice and so on, with intervals over cases.
+        fit: the Markov settings.
+    """
+
+    name: str
+    cases: tuple[str, ...]
+    measured: tuple[Displacement, ...]
+    summary: Mapping[str, Interval]
+    fit: MarkovFit
+
+    @property
+    def n_left_out(self) -> int:
+        """Cases without a boundary in one of the folders."""
+        return sum(not math.isfinite(d.bias_mm) for d in self.measured)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in what JSON knows."""
+        fit = dataclasses.asdict(dataclasses.replace(self.fit, simulated=()))
+        del fit["simulated"]
+        return {
+            "class": self.name,
+            "n_cases": len(self.cases),
+            "n_left_out": self.n_left_out,
+            "summary": {name: dataclasses.asdict(value) for name, value in self.summary.items()},
+            "fit": fit,
+            "flags": flags(self.fit.noise),
+            "histogram": _histogram(self.measured, self.fit.simulated),
+            "given": [_row(d, case) for case, d in zip(self.cases, self.measured, strict=True)],
+            "simulated": [_row(d) for d in self.fit.simulated],
+        }
+
+
+@dataclass(frozen=True)
+class NoiseFit:
+    """What `fit_noise` found.
+
+    Args:
+        given: folder of the given labels.
+        clean: folder of the clean labels.
+        unit: of all lengths; "px" where no spacing is known.
+        level: of the intervals.
+        classes: one a class.
+    """
+
+    given: Path
+    clean: Path
+    unit: str
+    level: float
+    classes: tuple[ClassNoise, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in what JSON knows."""
+        return {
+            "kind": "clean",
+            "given": str(self.given.resolve()),
+            "clean": str(self.clean.resolve()),
+            "unit": self.unit,
+            "level": self.level,
+            "classes": [c.as_dict() for c in self.classes],
+        }
+
+
+@dataclass(frozen=True)
+class RatersFit:
+    """What `fit_rater_noise` found.
+
+    Args:
+        folders: one an annotator.
+        unit: of all lengths; "px" where no spacing is known.
+        level: of the intervals.
+        n_cases: cases that at least two annotators have drawn.
+        classes: one a class.
+    """
+
+    folders: tuple[Path, ...]
+    unit: str
+    level: float
+    n_cases: int
+    classes: Mapping[str, RaterFit]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in what JSON knows."""
+        return {
+            "kind": "raters",
+            "folders": [str(folder.resolve()) for folder in self.folders],
+            "unit": self.unit,
+            "level": self.level,
+            "n_cases": self.n_cases,
+            "classes": [{"class": name, **dataclasses.asdict(fit)} for name, fit in self.classes.items()],
+        }
+
+
+def fit_noise(
+    given: str | Path,
+    clean: str | Path,
+    *,
+    out: str | Path | None = None,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+    flip: float = 0.05,
+    flips: Sequence[float] | None = None,
+    speckle: float | None = None,
+    smooth: bool | None = None,
+    n_boot: int = 500,
+    level: float = 0.95,
+    max_cases: int = 200,
+    seed: int = 0,
+    page: Callable[[Path], object] | None = None,
+    on_case: OnCase = lambda case, n_cases: None,
+    on_point: Callable[[str, str, int], None] = lambda name, text, total: None,
+) -> NoiseFit:
+    """Measure how wrong given labels are and fit the Markov noise, class by class.
+
+    Noise is fitted to the mask of each class by itself; that exclusive classes push each other aside is not
+    modelled.
+
+    Args:
+        given: label folder with the errors to learn.
+        clean: label folder with the truth; it may hold more cases.
+        out: folder for `fit.json`, or None to write nothing.
+        classes: value of each class name, for integer maps without a `dataset.json`.
+        ignore: value that marks ignored pixels in integer maps.
+        spacing_mm: per array axis, or one number, for formats that store none.
+        flip: held fixed, since it and the number of steps trade off.
+        flips: other values for the profile; None takes a half and the double, () none.
+        speckle: taken as given; None estimates it.
+        smooth: taken as given; None finds out.
+        n_boot: how many times the cases are drawn for intervals.
+        level: of the intervals.
+        max_cases: simulate on at most so many cases.
+        seed: of everything random.
+        page: called with the folder before it gets its name, to write a page into it.
+        on_case: called with (case id, number of cases) after each case is measured.
+        on_point: called with (class, what, number of points) after each simulated design point.
+
+    Raises:
+        MissingDataError: a folder, or the clean labels of a case, are not there.
+        DataError, ConfigError: labels that cannot be used, or a class without any boundary.
+        OutputError: `out` holds something else.
+    """
+    given, clean = Path(given), Path(clean)
+    with _result_folder(out, (given, clean), page) as write:
+        ours, theirs = open_pair(given, clean, classes, ignore, spacing_mm)
+        names, units = theirs.classes, {}
+        pairs: dict[str, list[Pair]] = {name: [] for name in names}
+        measured: dict[str, list[Displacement]] = {name: [] for name in names}
+        for case in ours.cases:
+            drawn, truth = ours.read(case), theirs.read(case)
+            grid = _grid(drawn, truth, ours, theirs, case)
+            units[case] = grid.unit
+            ignored = drawn.ignored() | truth.ignored()
+            for name in truth.classes:
+                mask = truth.mask(name)
+                pair = Pair(drawn.mask(name), mask, grid.spacing_mm, ignored if ignored.any() else None)
+                pairs[name].append(pair)
+                measured[name].append(pair.against_clean(pair.given))
+            on_case(case, len(ours.cases))
+        unit = common_unit(units)
+        more = (flip / 2, min(2 * flip, 1.0)) if flips is None else tuple(flips)
+        found = []
+        for name in names:
+            if not any(math.isfinite(d.bias_mm) for d in measured[name]):
+                raise MissingDataError(
+                    f"class {name!r} has no boundary in both {given} and {clean} in any case: nothing to "
+                    "fit. Leave it out with --classes"
+                )
+            fit = fit_markov(
+                pairs[name], measured[name], flip=flip, flips=more, speckle=speckle, smooth=smooth,
+                n_boot=n_boot, level=level, max_cases=max_cases, seed=seed, on_point=partial(on_point, name),
+            )  # fmt: skip
+            summary = summarise_displacements(measured[name], n_boot=n_boot, level=level, seed=seed)
+            found.append(ClassNoise(name, ours.cases, tuple(measured[name]), summary, fit))
+        result = NoiseFit(given, clean, unit, level, tuple(found))
+        write(result)
+    return result
+
+
+def fit_rater_noise(
+    folders: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    classes: Mapping[str, int] | None = None,
+    ignore: int | None = None,
+    spacing_mm: Sequence[float] | float | None = None,
+    n_boot: int = 500,
+    level: float = 0.95,
+    seed: int = 0,
+    page: Callable[[Path], object] | None = None,
+    on_case: OnCase = lambda case, n_cases: None,
+) -> RatersFit:
+    """Bias and roughness of each annotator, from label folders of the same cases and no truth.
+
+    A case counts for the annotators who have it; at least two must. Pixels that either of two ignores count
+    as equal.
+
+    Args:
+        folders: one label folder an annotator, with the same classes.
+        out: folder for `fit.json`, or None to write nothing.
+        classes: value of each class name, for integer maps without a `dataset.json`.
+        ignore: value that marks ignored pixels in integer maps.
+        spacing_mm: per array axis, or one number, for formats that store none.
+        n_boot: how many times the cases are drawn for intervals.
+        level: of the intervals.
+        seed: of the draws.
+        page: called with the folder before it gets its name, to write a page into it.
+        on_case: called with (case id, number of cases) after each case.
+
+    Raises:
+        ConfigError: fewer than two folders, one twice, or other classes.
+        MissingDataError: no case that two folders hold.
+        DataError: labels that cannot be used, or annotators that cannot be compared.
+        OutputError: `out` holds something else.
+    """
+    paths = tuple(Path(folder) for folder in folders)
+    if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
+        raise ConfigError(
+            f"got {len(paths)} annotator folders ({', '.join(map(str, paths))}): give two or more, none twice"
+        )
+    with _result_folder(out, paths, page) as write:
+        opened = [_open_shared(path, paths[0], classes, ignore, spacing_mm) for path in paths]
+        counts: dict[str, int] = {}
+        for folder in opened:
+            counts |= {case: counts.get(case, 0) + 1 for case in folder.cases}
+        cases = sorted(case for case, n in counts.items() if n > 1)
+        if not cases:
+            raise MissingDataError(
+                f"no case is in two of the folders {', '.join(map(str, paths))}: annotators are compared on "
+                "the same cases, with the same file names"
+            )
+        names, units = opened[0].classes, {}
+        found: dict[str, list[Comparisons]] = {name: [] for name in names}
+        for case in cases:
+            holders = [folder if case in folder.files else None for folder in opened]
+            labels = [None if folder is None else folder.read(case) for folder in holders]
+            grid = _one_grid(labels, holders, case)
+            units[case] = grid.unit
+            for name in names:
+                found[name].append(compare_raters(_masks_of(labels, name), grid.spacing_mm))
+            on_case(case, len(cases))
+        raters = rater_names(paths)
+        fits = {
+            name: fit_raters(gather(found[name]), raters, n_boot=n_boot, level=level, seed=seed)
+            for name in names
+        }
+        result = RatersFit(paths, common_unit(units), level, len(cases), fits)
+        write(result)
+    return result
+
+
+def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Folder names; whole paths where names repeat.
+
+    >>> rater_names([Path("a/first"), Path("b/second")])
+    ('first', 'second')
+    """
+    names = tuple(path.resolve().name for path in paths)
+    return names if len(set(names)) == len(names) else tuple(map(str, paths))
+
+
+@contextmanager
+def _result_folder(
+    out: str | Path | None, sources: Sequence[Path], page: Callable[[Path], object] | None
+) -> Iterator[Callable[[NoiseFit | RatersFit], None]]:
+    """What writes the result: into a folder that is new, empty or holds an earlier fit, or nowhere."""
+    if out is None:
+        yield lambda result: None
+        return
+    check_output(out, (RESULT, PAGE), folders=sources)
+    with whole_folder(out, (RESULT, PAGE)) as folder:
+
+        def write(result: NoiseFit | RatersFit) -> None:
+            write_json(folder / RESULT, result.as_dict())
+            if page is not None:
+                page(folder)
+
+        yield write
+
+
+def _open_shared(
+    path: Path,
+    first: Path,
+    classes: Mapping[str, int] | None,
+    ignore: int | None,
+    spacing_mm: Sequence[float] | float | None,
+) -> LabelFolder:
+    """A folder with the classes of the first one, whichever cases it holds."""
+    folder = open_labels(path, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    other = open_labels(first, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    if set(folder.classes) != set(other.classes):
+        raise ConfigError(
+            f"{path} has the classes {', '.join(folder.classes)}, {first} has {', '.join(other.classes)}: "
+            "rename the class folders, or give the classes with their values"
+        )
+    return folder
+
+
+def _grid(one: LabelMap, other: LabelMap, ours: LabelFolder, theirs: LabelFolder, case: str) -> Grid:
+    files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
+    return common_grid(one.grid, other.grid, f"case {case}: {files}")
+
+
+def _one_grid(labels: Sequence[LabelMap | None], holders: Sequence[LabelFolder | None], case: str) -> Grid:
+    """The grid that all annotators of a case share, or an error that names two files."""
+    there = [(m, h) for m, h in zip(labels, holders, strict=True) if m is not None and h is not None]
+    grid = there[0][0].grid
+    for other, folder in there[1:]:
+        files = f"{there[0][1].sources(case)[0]} and {folder.sources(case)[0]}"
+        grid = common_grid(grid, other.grid, f"case {case}: {files}")
+    return grid
+
+
+def _masks_of(labels: Sequence[LabelMap | None], name: str) -> list[BoolArray | None]:
+    """The masks of a class; pixels that anybody ignores are background in all."""
+    ignored = np.logical_or.reduce([m.ignored() for m in labels if m is not None])
+    return [None if m is None else m.mask(name) & ~ignored for m in labels]
+
+
+def _row(measured: Displacement, case: str | None = None) -> dict[str, Any]:
+    """The numbers of one case."""
+    row = {
+        f.name: getattr(measured, f.name)
+        for f in dataclasses.fields(measured)
+        if f.name not in ("values_mm", "weights")
+    }
+    return row if case is None else {"case": case, **row}
+
+
+def _histogram(given: Sequence[Displacement], simulated: Sequence[Displacement]) -> dict[str, Any]:
+    """Shares of the boundary by displacement, in common bins; what lies beyond them is in the outer ones."""
+    sides = [
+        (np.concatenate([d.values_mm for d in side]), np.concatenate([d.weights for d in side]))
+        for side in (given, simulated)
+    ]
+    every = np.concatenate([values for values, _ in sides])
+    low, high = np.percentile(every, [0.5, 99.5])
+    pad = max(0.02 * (high - low), 1e-6)
+    edges = np.linspace(low - pad, high + pad, BINS + 1)
+    shares = [
+        np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weights)[0] / weights.sum()
+        for values, weights in sides
+    ]
+    return {"edges_mm": edges, "given": shares[0], "simulated": shares[1]}

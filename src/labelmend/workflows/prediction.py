@@ -1,0 +1,98 @@
+"""Segment a folder of images with a finished run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from labelmend.errors import GeometryError
+from labelmend.io import Image, new_label_name, open_images, read_image, write_new_labels
+from labelmend.model.config import Device
+from labelmend.model.predictor import Predictor, load_predictor
+from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.types import BoolArray
+
+
+def segment(
+    run: str | Path,
+    images: str | Path,
+    out: str | Path,
+    *,
+    correct: bool = False,
+    network: nn.Module | None = None,
+    device: Device = "auto",
+    on_case: Callable[[str, int], None] = lambda case, total: None,
+) -> list[Path]:
+    """Write a label file for every image, on the image's own grid.
+
+    Overlapping classes go to `out/<class>/<case>`, exclusive ones to `out/<case>` with the values of
+    training. Every image is read before the first mask is written; `out` appears whole or not at all.
+
+    Args:
+        run: folder of a finished run.
+        images: folder of images.
+        out: new or empty folder.
+        correct: undo the boundary bias that the run measured on its trusted cases.
+        network: the module that was trained, where it was one of your own.
+        device: "auto" takes a GPU where there is one, "cpu" stays on the processor.
+        on_case: told each finished case and the number of all.
+
+    Returns:
+        The files written.
+    """
+    out = Path(out)
+    check_output(out, folders=[Path(images)])
+    files = open_images(images)
+    found = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
+    predictor = load_predictor(run, network=network, device=found)
+    if correct:
+        predictor.correction()
+    for path in files.values():
+        _check_image(predictor, path)
+    written: list[Path] = []
+    with whole_folder(out) as folder:
+        for case, path in files.items():
+            masks = predictor.masks(image_of(predictor, path), correct=correct)
+            written += write_masks(predictor, masks, folder, path)
+            on_case(case, len(files))
+    return [out / path.relative_to(folder) for path in written]
+
+
+def image_of(predictor: Predictor, path: Path) -> Image:
+    """An image as stored; a spacing per axis was given for the axes in the orientation of training."""
+    spacing = predictor.card.spacing_mm
+    image = read_image(path, spacing)
+    if not isinstance(spacing, tuple):
+        return image
+    turn = predictor.turn(image.grid)
+    given = dataclasses.replace(turn.grid(image.grid), spacing_mm=spacing)
+    return Image(image.array, turn.inverse().grid(given))
+
+
+def _check_image(predictor: Predictor, path: Path) -> None:
+    """Say which file cannot be read, or is not of the kind that the network was trained on."""
+    try:
+        predictor.check(image_of(predictor, path))
+    except GeometryError as error:
+        raise GeometryError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def write_masks(predictor: Predictor, masks: BoolArray, out: Path, image: Path) -> list[Path]:
+    """The masks of one image as files like those the network was trained on."""
+    card, name = predictor.card, new_label_name(image)
+    if not card.overlapping:
+        values = card.values or tuple(range(1, len(card.classes) + 1))
+        array = np.zeros(masks.shape[1:], np.int64)
+        for value, mask in zip(values, masks, strict=True):
+            array[mask] = value
+        write_new_labels(out / name, array, image)
+        return [out / name]
+    shown = 1 if name.endswith((".nii", ".nii.gz")) else 255
+    for class_name, mask in zip(card.classes, masks, strict=True):
+        write_new_labels(out / class_name / name, mask * np.uint8(shown), image)
+    return [out / class_name / name for class_name in card.classes]

@@ -1,0 +1,1 @@
+"""The review page, and what a person decided on it."""

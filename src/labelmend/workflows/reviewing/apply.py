@@ -1,0 +1,321 @@
+"""Turn the verdicts of a reviewer into the final labels, with their manifest and the work left to do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labelmend.errors import ConfigError, DataError, MissingDataError, OutputError
+from labelmend.io import (
+    LabelFolder,
+    ManifestRow,
+    checksum,
+    write_bytes,
+    write_coco,
+    write_json,
+    write_manifest,
+    write_nnunet,
+)
+from labelmend.io.images.formats import read_bytes
+from labelmend.io.labels.coco import CocoLabels
+from labelmend.io.labels.coco_write import Changed
+from labelmend.io.labels.nnunet import LABELS, open_nnunet
+from labelmend.io.labels.nnunet_write import raw_name
+from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.workflows.auditing.audit_folder import (
+    Audit,
+    AuditedCase,
+    Given,
+    open_given,
+    open_proposals,
+    read_audit,
+)
+from labelmend.workflows.reviewing.proposals import check_proposals
+from labelmend.workflows.reviewing.redrawn import open_redrawn
+from labelmend.workflows.reviewing.verdicts import Verdict, Verdicts, check_verdicts, read_verdicts
+from labelmend.workflows.reviewing.worklists import Redraw, write_worklists
+
+MANIFEST, NAMES, WORKLIST, METHOD = "manifest.jsonl", "dataset.json", "worklist", "review"
+UNREVIEWED, REDRAW, REDRAWN = "unreviewed", "redraw", "redrawn"
+OnCase = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was written.
+
+    Args:
+        folder: the folder asked for.
+        labels: the label folder or the COCO file in it.
+        counts: number of cases by verdict, those without one under "unreviewed", those that were to be drawn
+            again and were under "redrawn".
+        worklist: the folder with the cases to draw again, None without any.
+        dataset: the raw data set of nnU-Net that the labels are part of, None of other labels.
+    """
+
+    folder: Path
+    labels: Path
+    counts: dict[str, int]
+    worklist: Path | None
+    dataset: Path | None = None
+
+
+def apply_review(
+    out: str | Path,
+    verdicts: str | Path,
+    final: str | Path,
+    *,
+    redrawn: str | Path | None = None,
+    dataset: str | None = None,
+    copy_images: bool = False,
+    on_case: OnCase = lambda case, n_cases: None,
+) -> Applied:
+    """Write the final labels of audited and reviewed ones.
+
+    FINAL/labels/ has the structure of the given labels: the proposal where it was taken, what was drawn anew
+    where that was asked for and is there, else the given file; all byte for byte. FINAL/dataset.json names
+    the classes, FINAL/manifest.jsonl tells who decided what, when and why, FINAL/worklist/ lists the cases
+    that are still to be drawn again for the programs that people draw with. The folder appears whole or not
+    at all.
+
+    Of a raw data set of nnU-Net, FINAL holds another one, DatasetXXX_Name, ready for
+    nnUNetv2_plan_and_preprocess. Without its images, or of its test labels, it is FINAL/labelsTr or labelsTs.
+
+    Of a COCO file, FINAL holds one of the same name. Where a proposal was taken, objects that it changes are
+    drawn anew under new numbers (see `write_coco`), which the manifest lists; all other annotations stay.
+
+    Args:
+        out: the folder of `labelmend audit`.
+        verdicts: the file that its review page downloads.
+        final: a new or empty folder.
+        redrawn: folder of labels drawn anew, kept as the given ones; see `open_redrawn`.
+        dataset: name of the new raw data set, see `raw_name`.
+        copy_images: copy the images of a raw data set instead of linking to them.
+        on_case: called after each case with its id and the number of cases.
+
+    Raises:
+        DataError: verdicts on other labels than were audited, see `check_verdicts`; given or proposed labels
+            that were changed since the audit; labels drawn anew that do not fit the given ones, see
+            `open_redrawn`.
+        ConfigError: a name for a raw data set where none is written, or one that nnU-Net does not find.
+        OutputError: `final` holds something, lies in the label folder or in `out`, or cannot be written.
+    """
+    audit, found = read_audit(out), read_verdicts(verdicts)
+    check_verdicts(found, audit, verdicts)
+    given = open_given(audit)
+    final = Path(final)
+    raw = _raw_name(audit, given, dataset)
+    read = [given.path if raw is None else given.path.parent, audit.folder]
+    check_output(final, (), folders=read if redrawn is None else [*read, Path(redrawn)])
+    work = _Work(audit, found, given, final=final, raw=raw, redrawn=redrawn)
+    check_proposals(audit, given, [case for case in given.cases if work.takes(case)])
+    with whole_folder(final) as folder:
+        if isinstance(given, CocoLabels):
+            rows = _write_coco(work, given, folder, on_case)
+        else:
+            parents = _write_folder(work, given, folder, copy_images=copy_images)
+            rows = _rows(work, given, folder, parents, on_case=on_case)
+        write_manifest(folder / MANIFEST, rows)
+        redraws = [work.redraw(row.case) for row in rows if row.parameters["verdict"] == REDRAW]
+        home = final.resolve() / WORKLIST
+        write_worklists(folder / WORKLIST, redraws, given, home)
+    counts = dict(Counter(row.parameters["verdict"] for row in rows))
+    return Applied(
+        folder=final,
+        labels=final / work.home,
+        counts=counts,
+        worklist=final / WORKLIST if redraws else None,
+        dataset=None if work.raw is None else final / work.raw,
+    )
+
+
+class _Work:
+    """What was decided on each case, and what is said of it."""
+
+    def __init__(
+        self,
+        audit: Audit,
+        found: Verdicts,
+        given: Given,
+        *,
+        final: Path,
+        raw: str | None,
+        redrawn: str | Path | None,
+    ) -> None:
+        self.audit, self.reviewer, self.given, self.final = audit, found.reviewer, given, final
+        self.raw = raw
+        self.cases: Mapping[str, AuditedCase] = {row.case: row for row in audit.cases}
+        self.verdicts: Mapping[str, Verdict] = {verdict.case: verdict for verdict in found.verdicts}
+        gone = sorted(set(self.cases) - set(given.cases))
+        if gone:
+            raise MissingDataError(
+                f"case {gone[0]!r} was audited, but has no labels in {given.path} any more"
+            )
+        self.redrawn: Mapping[str, tuple[Path, ...]] = {}
+        if redrawn is not None:
+            self.redrawn = open_redrawn(redrawn, given, self.to_redraw())
+
+    @property
+    def home(self) -> str:
+        """Where the labels lie in the final folder."""
+        name = "labels" if self.audit.facts["layout"] == "folder" else self.given.path.name
+        return name if self.raw is None else f"{self.raw}/{name}"
+
+    def takes(self, case: str) -> bool:
+        """Whether the proposal was taken."""
+        return case in self.verdicts and self.verdicts[case].verdict == "take"
+
+    def to_redraw(self) -> list[str]:
+        """Cases that were sent to be drawn again."""
+        sent = {case for case, verdict in self.verdicts.items() if verdict.verdict == REDRAW}
+        return [case for case in self.given.cases if case in sent]
+
+    def new_files(self, case: str) -> tuple[Path, ...]:
+        """Files that take the place of the given ones; none where these stay."""
+        return self.cases[case].proposal if self.takes(case) else self.redrawn.get(case, ())
+
+    def check(self, case: str, found: str, path: Path) -> None:
+        """Refuse labels whose checksum is no more what it was when they were audited."""
+        if case in self.cases and self.cases[case].checksum not in ("", found):
+            raise DataError(
+                f"case {case}: {path} has changed since it was audited: audit and review it again"
+            )
+
+    def row(
+        self,
+        case: str,
+        files: tuple[str, ...],
+        *,
+        made: str,
+        parent: str,
+        more: Mapping[str, Any] | None = None,
+    ) -> ManifestRow:
+        """What the manifest says of a case.
+
+        Args:
+            case: case id.
+            files: written, below the final folder.
+            made: checksum of these files.
+            parent: checksum of the given ones.
+            more: for the field `extra`.
+        """
+        audited = self.cases.get(case)
+        said = self.verdicts.get(case, Verdict(case, UNREVIEWED, "", ""))
+        return ManifestRow(
+            case=case,
+            files=files,
+            checksum=made,
+            parent=str(self.given.path),
+            parent_checksum=parent,
+            method=METHOD,
+            parameters={
+                "verdict": REDRAWN if case in self.redrawn else said.verdict,
+                "reviewer": self.reviewer if case in self.verdicts else "",
+                "at": said.at,
+                "note": said.note,
+            },
+            version=1 if self.takes(case) or case in self.redrawn else 0,
+            seed=0,
+            reason="" if audited is None else audited.reason,
+            extra={
+                "audit": self.audit.id,
+                "findings": [] if audited is None else [finding.reason for finding in audited.findings],
+                **(more or {}),
+            },
+        )
+
+    def redraw(self, case: str) -> Redraw:
+        """A case to draw again; its labels lie in the final folder."""
+        audited, verdict = self.cases[case], self.verdicts[case]
+        labels = self.final.resolve() / self.home
+        return Redraw(
+            case=case,
+            image=None if audited.image is None else audited.image.resolve(),
+            labels=(labels,) if isinstance(self.given, CocoLabels) else self.given.target(labels, case),
+            proposal=tuple(path.resolve() for path in audited.proposal),
+            reason=audited.reason,
+            note=verdict.note,
+            reviewer=self.reviewer,
+            at=verdict.at,
+        )
+
+
+def _raw_name(audit: Audit, given: Given, dataset: str | None) -> str | None:
+    """The name of the raw data set of nnU-Net to write; None of other labels, or without images."""
+    labels = audit.facts["labels"]
+    if audit.facts["layout"] == "nnunet" and given.path.name == LABELS and open_nnunet(labels)[1]:
+        return raw_name(given.path.parent, dataset)
+    if dataset is not None:
+        raise ConfigError(
+            f"a name for a raw data set of nnU-Net was given ({dataset}), but {labels} is none, or holds no "
+            "training labels or no images"
+        )
+    return None
+
+
+def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images: bool) -> dict[str, str]:
+    """Write labels, unless the given ones are others than were audited; their checksums by case."""
+    parents = {}
+    for case in given.cases:
+        sources = given.sources(case)
+        parents[case] = checksum(*sources)
+        work.check(case, parents[case], sources[0])
+    new = {case: files for case in given.cases if (files := work.new_files(case))}
+    if work.raw is not None:
+        labels = {case: files[0] for case, files in new.items()}
+        write_nnunet(
+            work.audit.facts["labels"], folder / work.raw, labels, images="copy" if copy_images else "link"
+        )
+        return parents
+    for case in given.cases:
+        targets = given.target(folder / work.home, case)
+        for source, target in zip(new.get(case, given.sources(case)), targets, strict=True):
+            write_bytes(target, read_bytes(source))
+    _write_names(folder, work.audit, given)
+    return parents
+
+
+def _rows(
+    work: _Work, given: LabelFolder, folder: Path, parents: Mapping[str, str], *, on_case: OnCase
+) -> list[ManifestRow]:
+    """What the manifest says of files that were written, with the checksums of the given ones."""
+    rows = []
+    for case in given.cases:
+        targets = given.target(folder / work.home, case)
+        files = tuple(target.relative_to(folder).as_posix() for target in targets)
+        more = {"redrawn": [str(path) for path in work.redrawn[case]]} if case in work.redrawn else {}
+        rows.append(work.row(case, files, made=checksum(*targets), parent=parents[case], more=more))
+        on_case(case, len(given.cases))
+    return rows
+
+
+def _write_coco(work: _Work, given: CocoLabels, folder: Path, on_case: OnCase) -> list[ManifestRow]:
+    """Write one file of all cases; the manifest lists the annotations that changed."""
+    for case in given.cases:
+        work.check(case, given.checksum(case), given.path)
+    proposals, target = open_proposals(work.audit, given), folder / work.home
+    taken = ((case, proposals.read(case)) for case in given.cases if work.takes(case))
+    changed: dict[str, Changed] = {}
+    write_coco(target, given, taken, new_ids=True, on_case=changed.__setitem__)
+    made, parent = checksum(target), checksum(given.path)
+    rows = []
+    for case in given.cases:
+        more = {"annotations": dataclasses.asdict(changed[case])} if case in changed else {}
+        rows.append(work.row(case, (target.name,), made=made, parent=parent, more=more))
+        on_case(case, len(given.cases))
+    return rows
+
+
+def _write_names(folder: Path, audit: Audit, given: LabelFolder) -> None:
+    """The dataset.json of nnU-Net data as it is; else the names and values that were audited."""
+    if audit.facts["layout"] == "nnunet":
+        source = next((p / NAMES for p in (given.path, given.path.parent) if (p / NAMES).is_file()), None)
+        if source is None:
+            raise OutputError(f"{given.path.parent} holds no {NAMES} any more: put it back")
+        write_bytes(folder / NAMES, read_bytes(source))
+    elif not given.overlapping:
+        write_json(folder / NAMES, given.dataset_json())

@@ -1,0 +1,1 @@
+"""Train on wrong labels, revise them, report."""

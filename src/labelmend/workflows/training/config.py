@@ -1,0 +1,214 @@
+"""Every setting of a training run, as frozen dataclasses; the resolved ones are saved as RUN/config.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import yaml
+
+from labelmend.errors import ConfigError, DataError
+from labelmend.io.files.reading import read_yaml
+from labelmend.methods.base import Method, hyper_parameters
+from labelmend.methods.registry import METHODS, method_name
+from labelmend.model.config import Device, NetworkConfig
+
+Precision = Literal["no", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of each training case; geometry moves image and labels together.
+
+    Args:
+        rotate_deg: largest rotation, in the plane of the last two axes.
+        scale: largest relative change of size.
+        shift: largest shift as a share of the image size.
+        intensity: largest relative change of contrast, and of brightness in standard deviations.
+        flip_axes: spatial axes that are mirrored at random, for structures that have no side.
+    """
+
+    rotate_deg: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.08
+    intensity: float = 0.1
+    flip_axes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("rotate_deg", "scale", "shift", "intensity"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"augment.{name} must not be negative, got {getattr(self, name)}")
+        if self.scale >= 1:
+            raise ConfigError(f"augment.scale must be under 1, got {self.scale}")
+        if not set(self.flip_axes) <= {0, 1, 2}:
+            raise ConfigError(f"augment.flip_axes may name the axes 0, 1 and 2, got {self.flip_axes}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a training run.
+
+    Args:
+        data: folder with images/ and, beside it, label folders.
+        out: folder of the run; must be new, empty, or hold this very run, which then goes on.
+        labels: name of the given label folder.
+        clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in
+            `data`, or a text file of case ids.
+        clean_labels: label folder of the trusted cases, where `clean` leaves a choice.
+        clean_cases: text file of the ids to use among the trusted cases.
+        reference: label folder with the truth of training cases, for the report only; never used in training.
+        cases: text file of the case ids to train on; default all that are not trusted.
+        classes: class names and their values in integer maps, as {lung: 1, heart: 2}.
+        ignore: value that marks pixels nobody annotated in integer maps.
+        spacing_mm: pixel spacing for formats that store none, or instead of what they store, in mm; with one
+            number an axis, as in resize and patch, axes run as in most of the volumes.
+        resize: train on a grid of this many pixels per axis; labels are still written on their own grid.
+        patch: train on random patches of this many pixels per axis; prediction slides a window.
+        network: the network.
+        first_round: a finished run on the same data whose network serves as the first round.
+        rounds: trainings from scratch, each followed by one revision of the labels; default what the method
+            asks for.
+        clean_repeat: times each trusted case joins an epoch from the second round on; 0 keeps them out.
+        min_learned: labels of a class are revised only if predictions agree this much better with the labels
+            of their own case than predictions of other cases do; 0 does not ask, 1 would be perfect.
+        average_shift: predictions that labels are revised from are averaged over shifts of the image by this
+            many pixels of the training grid, nine in all; 0 predicts once.
+        epochs: passes of a round.
+        steps_per_epoch: batches in an epoch; default one pass over the cases.
+        batch_size: cases in a batch, per process.
+        learning_rate: peak of the schedule (linear warm-up over a tenth, then cosine to zero), AdamW.
+        weight_decay: of AdamW.
+        augment: augmentation.
+        early_stop: stop a round after this many epochs without a better loss on held-out given labels;
+            0 never.
+        validation_share: share of the cases held out from training for early stopping.
+        mixed_precision: "no", "fp16" or "bf16".
+        channels_last: memory layout that convolutions like best.
+        device: "auto" takes what Accelerate finds, "cpu" stays on the processor.
+        threads: threads of torch on the processor; 0 leaves torch's own choice.
+        workers: processes that load data; 0 loads in the training process.
+        cache_gib: memory for decoded cases, GiB.
+        seed: of everything random.
+    """
+
+    data: str = ""
+    out: str = ""
+    labels: str = "labels"
+    clean: str | None = None
+    clean_labels: str | None = None
+    clean_cases: str | None = None
+    reference: str | None = None
+    cases: str | None = None
+    classes: dict[str, int] | None = None
+    ignore: int | None = None
+    spacing_mm: float | list[float] | None = None
+    resize: int | list[int] | None = None
+    patch: int | list[int] | None = None
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    first_round: str | None = None
+    rounds: int | None = None
+    clean_repeat: int = 0
+    min_learned: float = 0.05
+    average_shift: int = 3
+    epochs: int = 50
+    steps_per_epoch: int | None = None
+    batch_size: int = 8
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    early_stop: int = 0
+    validation_share: float = 0.1
+    mixed_precision: Precision = "no"
+    channels_last: bool = True
+    device: Device = "auto"
+    threads: int = 0
+    workers: int = 0
+    cache_gib: float = 2.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in (("network", NetworkConfig), ("augment", AugmentConfig)):
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")
+        for name, known in (("mixed_precision", get_args(Precision)), ("device", get_args(Device))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("steps_per_epoch", "rounds"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in (
+            "clean_repeat",
+            "average_shift",
+            "early_stop",
+            "workers",
+            "threads",
+            "seed",
+            "weight_decay",
+            "cache_gib",
+        ):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.min_learned < 1:
+            raise ConfigError(f"min_learned must be in [0, 1), got {self.min_learned}")
+        if not 0 < self.validation_share < 1:
+            raise ConfigError(f"validation_share must lie between 0 and 1, got {self.validation_share}")
+        if self.resize is not None and self.patch is not None:
+            raise ConfigError("choose resize (whole cases on another grid) or patch (crops), not both")
+
+
+def to_yaml(config: TrainConfig, method: Method) -> str:
+    """The resolved settings as YAML, readable with `labelmend train --config`."""
+    settings = dataclasses.asdict(config) | {
+        "method": {"name": method_name(method)} | hyper_parameters(method)
+    }
+    return yaml.safe_dump(_plain(settings), sort_keys=False)
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """The settings that a run was started with, as nested dicts."""
+    path = run / "config.yaml"
+    try:
+        return read_yaml(path)
+    except DataError as error:
+        raise ConfigError(f"{run} is no readable run: {error}") from error
+
+
+def config_from(settings: Mapping[str, Any]) -> tuple[TrainConfig, Method]:
+    """TrainConfig and method from the nested dicts of `read_settings`."""
+    values = dict(settings)
+    chosen = dict(values.pop("method"))
+    values["network"] = NetworkConfig(**values["network"])
+    augment = dict(values["augment"])
+    values["augment"] = AugmentConfig(**augment | {"flip_axes": tuple(augment["flip_axes"])})
+    return TrainConfig(**values), METHODS[chosen.pop("name")](**chosen)
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Settings in which two runs differ, as `key: old -> new`, nested keys with dots."""
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differing(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before} -> {after}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """What YAML can say of a setting that came from Python."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

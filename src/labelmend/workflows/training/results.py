@@ -1,0 +1,151 @@
+"""The run folder: taken or refused at the start, filled at the end; files whole, every mask on record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from labelmend import __version__
+from labelmend.errors import OutputError
+from labelmend.io import (
+    ManifestRow,
+    append_row,
+    checksum,
+    read_manifest,
+    write_json,
+)
+from labelmend.io.files.reading import read_json
+from labelmend.methods.base import hyper_parameters
+from labelmend.methods.registry import method_name
+from labelmend.model.files import save_model
+from labelmend.model.predictor import card_to_json
+from labelmend.workflows.training.run_folder import MANIFEST, _gone
+
+if TYPE_CHECKING:
+    from labelmend.workflows.training.run import Run
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a finished run lies.
+
+    Args:
+        folder: the run.
+        labels: corrected labels, in the structure and format of the given ones.
+        summary: what was measured and changed, the content of summary.json.
+        is_main: False in the helper processes of a run on several processes; they report nothing.
+    """
+
+    folder: Path
+    labels: Path
+    summary: dict[str, Any]
+    is_main: bool = True
+
+
+def write_outputs(run: Run) -> RunResult:
+    """Model, corrected labels, manifest and summary of a finished run; parts that are there already stay."""
+    folder, summary_path = run.folder, run.folder / "summary.json"
+    if run.accelerator.is_main_process and not (summary_path.exists() and not _gone(folder)):
+        save_model(folder, run.networks[0], card_to_json(run.card, _final_correction(run)))
+        cases = _write_labels(run)
+        if len(read_manifest(folder / MANIFEST)) < len(cases) or _gone(folder):
+            raise OutputError(
+                f"labels in {folder} were removed while others were written: run the same command again"
+            )
+        write_json(summary_path, _summary(run, cases))
+    run.accelerator.wait_for_everyone()
+    summary = read_json(summary_path)
+    return RunResult(folder, folder / "labels", summary, run.accelerator.is_main_process)
+
+
+def _final_correction(run: Run) -> dict[str, Any] | None:
+    """What undoes the bias of the last network; None if it was not measured on cases new to it."""
+    if not run.rows or run.rows[-1]["round"] != run.round:
+        return None
+    settings = run.method.correction(run.state)
+    if settings is None:
+        return None
+    return {
+        "method": method_name(run.method),
+        "parameters": hyper_parameters(run.method),
+        "settings": settings,
+    }
+
+
+def _write_labels(run: Run) -> list[dict[str, Any]]:
+    """Corrected labels of every training case with their manifest rows; returns what the revisions said."""
+    training, target, manifest = run.material.training, run.folder / "labels", run.folder / MANIFEST
+    written = {row.case: row for row in read_manifest(manifest)}
+    name, parameters = method_name(run.method), hyper_parameters(run.method)
+    cases = []
+    for done, case in enumerate(training.cases, start=1):
+        given = training.read_labels(case)
+        note = run.store.note(case, run.version)
+        cases.append(_case_row(case, note, len(given.names)))
+        if not _is_written(written.get(case), run.folder):
+            files = training.write_labels(target, case, run.store.read(case, run.version, given))
+            sources = training.labels.sources(case)
+            row = ManifestRow(
+                case=case,
+                files=tuple(str(path.relative_to(run.folder)) for path in files),
+                checksum=checksum(*files),
+                parent=str(training.labels.path if training.labels.overlapping else sources[0]),
+                parent_checksum=checksum(*sources),
+                method=name,
+                parameters=parameters,
+                version=cases[-1]["version"],
+                seed=run.config.seed,
+                reason=cases[-1]["reason"],
+            )
+            append_row(manifest, row)
+        run.tick("writing labels", done, len(training.cases), case)
+    return cases
+
+
+def _is_written(row: ManifestRow | None, folder: Path) -> bool:
+    if row is None or not all((folder / name).exists() for name in row.files):
+        return False
+    return checksum(*(folder / name for name in row.files)) == row.checksum
+
+
+def _case_row(case: str, note: dict[str, Any] | None, n_classes: int) -> dict[str, Any]:
+    if note is None:
+        zeros = [0] * n_classes
+        note = {"version": 0, "reason": "kept as given", "added_vox": zeros, "removed_vox": zeros,
+                "displacement_mm": [0.0] * n_classes, "confidence": 1.0}  # fmt: skip
+    note["displacement_mm"] = [
+        d if d is not None and np.isfinite(d) else None for d in note["displacement_mm"]
+    ]
+    return {"case": case} | {key: value for key, value in note.items() if key != "case"}
+
+
+def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
+    """What RUN/summary.json says: everything the report needs beside the label files themselves."""
+    config, training, clean = run.config, run.material.training, run.material.clean
+    labels = training.labels
+    grid = training.read_labels(training.cases[0]).grid
+    doc = (type(run.method).__doc__ or "").partition("Paper:")[2].partition("Differs:")[0]
+    reference = Path(config.reference) if config.reference else None
+    return {
+        "labelmend_version": __version__,
+        "method": method_name(run.method),
+        "parameters": hyper_parameters(run.method),
+        "paper": " ".join(doc.split()),
+        "classes": labels.names,
+        "overlapping": labels.overlapping,
+        "unit": grid.unit,
+        "images": (training.root / "images").resolve(),
+        "given": labels.path.resolve(),
+        "corrected": "labels",
+        "reference": reference and reference.resolve(),
+        "spacing_mm": config.spacing_mm,
+        "label_values": None if labels.overlapping else labels.class_map(),
+        "ignore": labels.ignore,
+        "clean_cases": [] if clean is None else clean.cases,
+        "rounds": run.rows,
+        "cases": cases,
+        "notes": run.notes,
+    }
