@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+import drawn_data
+from drawn_audit import box, picture, volume
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,13 +31,6 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20230501)
 
 
-from pathlib import Path
-
-import pytest
-
-import drawn_data
-
-
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Overlapping classes, 32 x 32 PNG."""
@@ -48,16 +47,6 @@ def integer_maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Exclusive classes, 16 x 20 x 12 NIfTI of 0.8 x 0.8 x 2.5 mm."""
     return drawn_data.volumes(tmp_path_factory.mktemp("scans"))
-
-
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from drawn_audit import box, picture, volume
 
 
 def bias(name: str, mean: float | None, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:

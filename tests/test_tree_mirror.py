@@ -11,7 +11,8 @@ TESTED_ELSEWHERE = {
     "__init__.py": "tests/test_exported_members.py",
     "__main__.py": "tests/cli/test_cli.py",
     "cli/__init__.py": "tests/cli/test_cli.py",
-    "transition/__init__.py": "tests/test_exported_members.py",
+    "workflows/class_labels/__init__.py": "tests/test_exported_members.py",
+    "workflows/image_tags/__init__.py": "tests/test_exported_members.py",
 }
 """Modules whose tests have another name, and where they are."""
 

@@ -20,7 +20,9 @@ import json, os, sys, time
 from labelmend.cli import VERBS, cli_module, main
 for verb in VERBS:
     cli_module(verb)
-import labelmend.workflows.reviewing.page, labelmend.workflows.correction.correct, labelmend.workflows.reviewing.apply
+import labelmend.workflows.correction.correct
+import labelmend.workflows.reviewing.apply
+import labelmend.workflows.reviewing.page
 
 def child(argv, at):
     pid = os.fork()

@@ -18,7 +18,7 @@ POSITIONAL = ("images", "tags", "out")
 
 
 def parser() -> ArgumentParser:
-    """The settings of the verb; but for the backbone, those of `labelmend.workflows.image_tags.make_masks.seed`."""
+    """The settings of the verb; but for the backbone, those of `labelmend.seed`."""
     new = ArgumentParser(
         prog="labelmend seed",
         description="Make masks from image-level tags: a small network learns which images show which "

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Which network is trained, and where it runs: settings that training and prediction share."""
 
 from __future__ import annotations
 

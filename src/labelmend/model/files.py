@@ -1,4 +1,4 @@
-"""TODO."""
+"""The files of a trained model: weights as safetensors, and a card that says what they expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Progress of a job, for whoever watches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tick:
-    """Progress for whoever watches: the engine itself prints nothing."""
+    """How far a job has come: jobs print nothing themselves.
+
+    Args:
+        stage: what is being done.
+        done: steps done.
+        total: of how many; 0 where nobody knows.
+        text: a few words more.
+    """
 
     stage: str
     done: int

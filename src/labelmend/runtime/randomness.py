@@ -1,4 +1,4 @@
-"""TODO."""
+"""Generators that depend on a seed and on names, and on nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Lists in sentences."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from labelmend.errors import MissingDataError, UnreadableFileError
+from labelmend.errors import DataError, MissingDataError, UnreadableFileError
 from labelmend.io.files.limits import MAX_GIB
 from labelmend.io.files.reading import (
     MOST_NESTED,
@@ -15,6 +15,7 @@ from labelmend.io.files.reading import (
     read_text,
     read_yaml,
     reading,
+    reading_arrays,
 )
 
 
@@ -119,3 +120,22 @@ def test_the_boundary_turns_whatever_is_raised_into_one_error(error):
 def test_the_boundary_lets_errors_of_labelmend_through():
     with pytest.raises(MissingDataError, match="gone"), reading("f.bin", "a picture"):
         raise MissingDataError("gone")
+
+
+def test_what_libraries_raise_names_the_file(tmp_path):
+    path = tmp_path / "t.csv"
+    with pytest.raises(MissingDataError, match=r"no file .*t\.csv"), reading_arrays(path, "text"):
+        pass
+    path.write_text("")
+    with (
+        pytest.raises(UnreadableFileError, match=r"t\.csv cannot be read as text \(ValueError: odd\)"),
+        reading_arrays(path, "text"),
+    ):
+        raise ValueError("odd")
+    with pytest.raises(DataError, match=r"t\.csv holds Python objects"), reading_arrays(path, "text"):
+        raise ValueError("allow_pickle=False")
+    with (
+        pytest.raises(UnreadableFileError, match=r"t\.csv .*ZeroDivisionError"),
+        reading_arrays(path, "text"),
+    ):
+        raise ZeroDivisionError

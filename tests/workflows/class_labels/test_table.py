@@ -5,14 +5,13 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from labelmend.errors import DataError, MissingDataError, UnreadableFileError
+from labelmend.errors import DataError
+from labelmend.io.files.csv_table import as_number
 from labelmend.workflows.class_labels.table import (
     Table,
-    as_number,
     check_classes,
     coded,
     label_text,
-    reading,
     refuse,
     without_constants,
 )
@@ -62,19 +61,3 @@ def test_what_is_refused_is_counted_and_named(tmp_path):
     refuse(tmp_path, np.zeros((2, 2), bool), ["a", "b"], "gaps; fill them in")
     with pytest.raises(DataError, match="holds gaps in 2 of 3 rows, columns b, c: fill them in"):
         refuse(tmp_path, bad, ["a", "b", "c"], "gaps; fill them in")
-
-
-def test_what_libraries_raise_names_the_file(tmp_path):
-    path = tmp_path / "t.csv"
-    with pytest.raises(MissingDataError, match=r"no file .*t\.csv"), reading(path, "text"):
-        pass
-    path.write_text("")
-    with (
-        pytest.raises(UnreadableFileError, match=r"t\.csv cannot be read as text \(ValueError: odd\)"),
-        reading(path, "text"),
-    ):
-        raise ValueError("odd")
-    with pytest.raises(DataError, match=r"t\.csv holds Python objects"), reading(path, "text"):
-        raise ValueError("allow_pickle=False")
-    with pytest.raises(UnreadableFileError, match=r"t\.csv .*ZeroDivisionError"), reading(path, "text"):
-        raise ZeroDivisionError

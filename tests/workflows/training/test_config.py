@@ -9,11 +9,9 @@ import yaml
 from labelmend.errors import ConfigError
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection
-from labelmend.model.config import NetworkConfig
 from labelmend.workflows.training.config import (
     AugmentConfig,
     TrainConfig,
-    config_from,
     differing,
     read_settings,
     to_yaml,
@@ -62,21 +60,6 @@ def test_an_augmentation_that_cannot_be_used_is_refused_by_name(name, value):
 def test_resize_and_patch_exclude_each_other():
     with pytest.raises(ConfigError, match="not both"):
         TrainConfig(resize=64, patch=32)
-
-
-def test_settings_come_back_from_yaml_as_the_same_values(tmp_path):
-    config = TrainConfig(
-        data="d",
-        out="o",
-        classes={"heart": 2, "lung": 1},
-        resize=[64, 48],
-        spacing_mm=[0.7, 1.4],
-        network=NetworkConfig("BasicUNet", {"features": [4, 4, 8, 8, 8, 4]}),
-        augment=AugmentConfig(flip_axes=(0, 1)),
-    )
-    method = SpatialCorrection(gamma=0.8, upsample=1)
-    (tmp_path / "config.yaml").write_text(to_yaml(config, method))
-    assert config_from(read_settings(tmp_path)) == (config, method)
 
 
 def test_paths_tuples_and_numpy_numbers_from_python_become_plain_yaml():

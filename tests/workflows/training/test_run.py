@@ -7,7 +7,6 @@ from torch import nn
 
 from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.plain import Plain
-from labelmend.runtime.progress import Tick
 from labelmend.workflows.training.checkpoint import load_checkpoint
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.run import (
@@ -79,14 +78,6 @@ def test_trusted_cases_join_from_the_second_round_on(tmp_path):
     assert "t0" not in split_cases(first)[0]
     second = run_at(tmp_path, round_index=1, clean=clean, clean_repeat=3)
     assert split_cases(second)[0].count("t1") == 3
-
-
-def test_only_the_main_process_tells_of_progress(tmp_path):
-    told: list[Tick] = []
-    run_at(tmp_path, process=1, told=told).tick("round 1", 1, 2)
-    assert told == []
-    run_at(tmp_path, told=told).tick("round 1", 1, 2, "loss 0.5")
-    assert told == [Tick("round 1", 1, 2, "loss 0.5")]
 
 
 def test_a_saved_round_is_taken_up_at_its_epoch(tmp_path):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from labelmend.io.files.atomic import write_text
-from labelmend.workflows.class_labels.table import as_number
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First letters by which a spreadsheet takes text for a formula."""
@@ -67,3 +66,12 @@ def _cell(value: Any) -> str:
         return ""
     text = no_formula(value) if isinstance(value, str) else str(value)
     return '"' + text.replace('"', '""') + '"' if re.search(r'[,"\r\n]', text) else text
+
+
+def as_number(text: str) -> float | None:
+    """The finite number that a text stands for, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from labelmend.errors import LabelmendError, MissingDataError, UnreadableFileError
+from labelmend.errors import DataError, LabelmendError, MissingDataError, UnreadableFileError
 from labelmend.io.files.limits import check_declared
 
 MOST_NESTED = 100
@@ -65,6 +65,24 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         raise UnreadableFileError(
             f"{path} cannot be read as {what} ({reason}): it is damaged or of another kind"
         ) from error
+
+
+@contextmanager
+def reading_arrays(path: Path, what: str) -> Iterator[None]:
+    """What libraries raise for absent or damaged files, as an error that names the file."""
+    if not path.exists():
+        raise MissingDataError(f"there is no file {path}: check the name")
+    check_regular(path)
+    with reading(path, what):
+        try:
+            yield
+        except ValueError as error:
+            if "pickle" not in str(error):
+                raise
+            raise DataError(
+                f"{path} holds Python objects (pickled data), refused since loading can run any code: "
+                "save it again as a plain array, as array.astype(float) or array.astype(str)"
+            ) from error
 
 
 def check_regular(path: str | Path) -> int:

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Two label folders of the same cases: labels and the reference that they are compared with."""
 
 from __future__ import annotations
 

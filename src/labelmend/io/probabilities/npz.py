@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io.files.limits import check_declared
+from labelmend.io.files.reading import reading_arrays
 from labelmend.runtime.text import listed
-from labelmend.workflows.class_labels.table import reading
 
 NNUNET_KEYS = ("probabilities", "softmax")
 """Names under which nnU-Net saves probabilities: version 2, and version 1."""
@@ -49,7 +49,7 @@ class ArrayFile:
 
     def read(self) -> NDArray:
         """The array: a .npy is mapped from the disk, not loaded, and cannot be written to."""
-        with reading(self.path, _KIND):
+        with reading_arrays(self.path, _KIND):
             if not self.key:
                 return np.lib.format.open_memmap(self.path, mode="r")
             n_bytes = self.dtype.itemsize * math.prod(self.shape)
@@ -71,10 +71,10 @@ def open_array(path: str | Path) -> ArrayFile:
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        with reading(path, _KIND), open(path, "rb") as file:
+        with reading_arrays(path, _KIND), open(path, "rb") as file:
             shape, dtype = header(file)
         return _checked(ArrayFile(path, "", shape, dtype))
-    with reading(path, _KIND), zipfile.ZipFile(path) as archive:
+    with reading_arrays(path, _KIND), zipfile.ZipFile(path) as archive:
         member = _chosen(path, archive.infolist())
         with archive.open(member) as file:
             shape, dtype = header(file)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from labelmend.errors import DataError, GeometryError
 from labelmend.io.files.limits import check_declared
+from labelmend.io.files.reading import reading_arrays
 from labelmend.io.probabilities.npz import read_npy
 from labelmend.workflows.class_labels.table import (
     Table,
     check_classes,
     coded,
-    reading,
     refuse,
     without_constants,
 )
@@ -61,14 +61,14 @@ def read_arrays(features: str | Path, labels: str | Path, groups: str | Path | N
 
 
 def _array(path: Path) -> NDArray:
-    with reading(path, "a .npy file"):
+    with reading_arrays(path, "a .npy file"):
         return read_npy(path)
 
 
 def _sparse(path: Path) -> NDArray:
     from scipy import sparse
 
-    with reading(path, "a SciPy sparse matrix (.npz)"):
+    with reading_arrays(path, "a SciPy sparse matrix (.npz)"):
         with zipfile.ZipFile(path) as archive:
             n_bytes = sum(member.file_size for member in archive.infolist())
         check_declared(n_bytes, path, "a sparse matrix")
@@ -82,7 +82,7 @@ def _sparse(path: Path) -> NDArray:
             f"{path} is a sparse matrix of shape {matrix.shape}, dense it has {entries:,} entries, more than "
             f"{MOST_DENSE:,}: reduce it to fewer features first, such as by a truncated SVD"
         )
-    with reading(path, "a SciPy sparse matrix (.npz)"):
+    with reading_arrays(path, "a SciPy sparse matrix (.npz)"):
         return np.asarray(matrix.toarray())
 
 

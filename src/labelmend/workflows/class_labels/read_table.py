@@ -13,16 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError, DataError, MissingExtraError, UnreadableFileError
+from labelmend.io.files.csv_table import as_number
+from labelmend.io.files.reading import reading_arrays
 from labelmend.runtime.text import listed
-from labelmend.workflows.class_labels.table import (
-    Table,
-    as_number,
-    check_classes,
-    coded,
-    reading,
-    refuse,
-    without_constants,
-)
+from labelmend.workflows.class_labels.table import Table, check_classes, coded, refuse, without_constants
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "null", "NULL")
 """What a CSV file may hold where a value is missing. "None" is a word like any other."""
@@ -96,7 +90,7 @@ def _frame(path: Path) -> Any:
         known = ", ".join((*_SEPARATORS, *_PARQUET))
         raise UnreadableFileError(f"{path} is no kind of table that is read: expected one of {known}")
     pd = _pandas()
-    with reading(path, "a Parquet file" if separator is None else "UTF-8 text with a separator"):
+    with reading_arrays(path, "a Parquet file" if separator is None else "UTF-8 text with a separator"):
         if separator is not None:
             return _csv(pd, path, separator)
         try:

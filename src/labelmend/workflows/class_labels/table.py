@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import compress
@@ -14,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.errors import DataError, MissingDataError
-from labelmend.io.files.reading import check_regular
-from labelmend.io.files.reading import reading as boundary
+from labelmend.errors import DataError
+from labelmend.io.files.csv_table import as_number
 from labelmend.runtime.text import listed
 from labelmend.types import BoolArray
 
@@ -44,24 +42,6 @@ class Table:
     rows: NDArray[np.int64]
     notes: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = None
-
-
-@contextmanager
-def reading(path: Path, what: str) -> Iterator[None]:
-    """What libraries raise for absent or damaged files, as an error that names the file."""
-    if not path.exists():
-        raise MissingDataError(f"there is no file {path}: check the name")
-    check_regular(path)
-    with boundary(path, what):
-        try:
-            yield
-        except ValueError as error:
-            if "pickle" not in str(error):
-                raise
-            raise DataError(
-                f"{path} holds Python objects (pickled data), refused since loading can run any code: "
-                "save it again as a plain array, as array.astype(float) or array.astype(str)"
-            ) from error
 
 
 def check_classes(where: str, classes: tuple[str, ...]) -> None:
@@ -118,12 +98,3 @@ def label_text(value: Any) -> str:
     if isinstance(value, float | np.floating | Decimal) and math.isfinite(value) and value == int(value):
         return str(int(value))
     return str(value)
-
-
-def as_number(text: str) -> float | None:
-    """The finite number that a text stands for, or None."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -135,7 +135,7 @@ def seed(
     Paper: after the idea of Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised
         semantic segmentation", CVIU 2024. Two thresholds: Ahn et al., IRN, CVPR 2019. Growing: Huang et al.,
         DSRG, CVPR 2018. Pooling by rank: Kolesnikov, Lampert, SEC, ECCV 2016.
-    Differs: of the first, only the abstract was read; see `labelmend.workflows.image_tags.class_maps`. Growth follows the
+    Differs: of the first, only the abstract was read; see `class_maps`. Growth follows the
         probabilities of a random walk in place of those of a network after a CRF.
     """
     settings = {

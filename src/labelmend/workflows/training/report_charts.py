@@ -1,4 +1,4 @@
-"""TODO."""
+"""Charts of the training report: biases by class, and Dice from given to corrected labels."""
 
 from __future__ import annotations
 

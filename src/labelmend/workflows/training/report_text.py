@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sentences of the training report."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The run folder: taken or refused at the start, filled at the end; files whole, every mask on record."""
+"""What a finished run leaves in its folder: model, corrected labels, manifest and summary."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,8 @@ from labelmend.methods.base import hyper_parameters
 from labelmend.methods.registry import method_name
 from labelmend.model.files import save_model
 from labelmend.model.predictor import card_to_json
-from labelmend.workflows.training.run_folder import MANIFEST, _gone
-
-if TYPE_CHECKING:
-    from labelmend.workflows.training.run import Run
+from labelmend.workflows.training.run import Run
+from labelmend.workflows.training.run_folder import MANIFEST, missing_labels
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,10 @@ class RunResult:
 def write_outputs(run: Run) -> RunResult:
     """Model, corrected labels, manifest and summary of a finished run; parts that are there already stay."""
     folder, summary_path = run.folder, run.folder / "summary.json"
-    if run.accelerator.is_main_process and not (summary_path.exists() and not _gone(folder)):
+    if run.accelerator.is_main_process and not (summary_path.exists() and not missing_labels(folder)):
         save_model(folder, run.networks[0], card_to_json(run.card, _final_correction(run)))
         cases = _write_labels(run)
-        if len(read_manifest(folder / MANIFEST)) < len(cases) or _gone(folder):
+        if len(read_manifest(folder / MANIFEST)) < len(cases) or missing_labels(folder):
             raise OutputError(
                 f"labels in {folder} were removed while others were written: run the same command again"
             )

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The run folder before and during training: taken or refused, its settings, its log of epochs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def trim_metrics(folder: Path, round_number: int, epochs_done: int, is_main: boo
     write_text(path, "".join(line + "\n" for line in kept))
 
 
-def _gone(folder: Path) -> list[str]:
+def missing_labels(folder: Path) -> list[str]:
     """Label files that the manifest lists and that are not there."""
     return [
         name

@@ -39,7 +39,7 @@ def train(
         network: a torch module of your own, or a MONAI network by its name or with its arguments.
         config: settings to start from; `data`, `out` and `settings` win over it.
         on_tick: called with progress.
-        settings: fields of `labelmend.workflows.training.config.TrainConfig`: labels, clean, epochs, resize, ...
+        settings: fields of `training.config.TrainConfig`: labels, clean, epochs, resize, ...
 
     Returns:
         RunResult: the folder, the corrected labels, and the summary.
