@@ -7,6 +7,8 @@ import dataclasses
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,13 @@ def test_a_public_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         labelmend.no_such_name  # noqa: B018
     assert "train" in dir(labelmend)
+
+
+def test_packages_load_when_they_are_first_used():
+    code = "import labelmend, sys; assert 'numpy' not in sys.modules; print(labelmend.metrics.dice.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "dice\n"
+    assert {"losses", "metrics", "noise", "methods"} <= set(dir(labelmend))
 
 
 def test_a_function_with_a_gap_in_its_docstring_is_told():

@@ -29,7 +29,7 @@ def test_folders_without_names_share_those_of_all_their_values(tmp_path):
 
 def test_a_case_without_a_reference_is_named(tmp_path):
     ours, theirs = draw(tmp_path / "a", [0, 1], "x", "y"), draw(tmp_path / "b", [0, 1], "x")
-    with pytest.raises(MissingDataError, match="1 of 2 cases .* have no reference in .*b: y"):
+    with pytest.raises(MissingDataError, match=r"1 of 2 cases .* have no reference in .*b: y"):
         open_pair(ours, theirs, {"lung": 1}, None, None)
 
 
@@ -38,7 +38,7 @@ def test_other_classes_are_refused_with_both_lists(tmp_path):
         draw(tmp_path / name, [0, 1], "x")
     (tmp_path / "a" / "dataset.json").write_text('{"labels": {"lung": 1}}')
     (tmp_path / "b" / "dataset.json").write_text('{"labels": {"heart": 1}}')
-    with pytest.raises(ConfigError, match="has the classes lung, .*b has heart"):
+    with pytest.raises(ConfigError, match=r"has the classes lung, .*b has heart"):
         open_pair(tmp_path / "a", tmp_path / "b", None, None, None)
 
 

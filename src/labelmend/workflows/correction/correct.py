@@ -28,9 +28,9 @@ from labelmend.io.reversed_axes import reversed_axes
 from labelmend.methods.base import Facts, Method, check_revision, hyper_parameters, tasks
 from labelmend.methods.registry import method_name
 from labelmend.metrics import calibration
+from labelmend.metrics.calibration import Calibration, calibration_of
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import FloatArray, LabelMap, Predicted, Revision
-from labelmend.workflows.auditing.findings import Calibration, calibration_of
 from labelmend.workflows.correction.methods import (
     Known,
     check_able,
