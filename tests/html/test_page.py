@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from labelmend.html.page import csp_hash, json_block
+import pytest
+from jinja2 import UndefinedError
+
+from labelmend.html.page import csp_hash, json_block, templates
 
 HOSTILE = "</script><!--<script>&\u2028\"'"
 
@@ -24,3 +27,11 @@ def test_a_number_that_json_does_not_know_becomes_null() -> None:
 
 def test_another_script_has_another_hash() -> None:
     assert csp_hash("a") != csp_hash("b")
+
+
+def test_templates_escape_names_and_refuse_a_value_that_is_not_there() -> None:
+    pages = templates("labelmend.workflows.training", shout=str.upper)
+    assert pages.from_string("{{ name | shout }}").render(name="<b>") == "&lt;B&gt;"
+    with pytest.raises(UndefinedError, match="'name' is undefined"):
+        pages.from_string("{{ name }}").render()
+    assert "report.html.jinja" in pages.list_templates()

@@ -5,11 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from labelmend.io.files.atomic import plain
+
+
+def templates(package: str, **filters: Callable[..., Any]) -> Environment:
+    """The templates beside the code of a package; names are escaped, a missing value is an error.
+
+    Args:
+        package: dotted name, such as "labelmend.workflows.training".
+        filters: functions that the templates may use, by name.
+    """
+    environment = Environment(
+        loader=PackageLoader(package, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters)
+    return environment
 
 
 def csp_hash(text: str) -> str:

@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import UndefinedError
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.html import text as words
 from labelmend.html.charts import dots
 from labelmend.html.figures import CORRECTED, GIVEN
+from labelmend.html.page import templates
 from labelmend.html.text import percent, span
 from labelmend.io import write_text
 from labelmend.io.files.csv_table import as_written
@@ -135,14 +136,7 @@ def render_transition(found: Mapping[str, Any], suspects: Sequence[Mapping[str, 
         found: what transition.json holds.
         suspects: the first rows of suspects.csv.
     """
-    environment = Environment(
-        loader=PackageLoader("labelmend.workflows.class_labels", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=words.count, percent=percent, span=span)
+    environment = templates("labelmend.workflows.class_labels", count=words.count, percent=percent, span=span)
     classes = found["classes"]
     rates = [(name, _times_100(rate)) for name, rate in zip(classes, found["noise_rates"], strict=True)]
     return environment.get_template("transition.html.jinja").render(

@@ -12,13 +12,14 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import UndefinedError
 from numpy.typing import NDArray
 from PIL import Image
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.html import text as words
 from labelmend.html.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
+from labelmend.html.page import templates
 from labelmend.html.text import percent
 from labelmend.io import read_label_array, write_text
 from labelmend.io.files.reading import read_json
@@ -121,15 +122,13 @@ def render_seeds(found: Mapping[str, Any], examples: Sequence[Example], labels: 
         examples: images to show.
         labels: the folder of the masks, for the command that trains on them.
     """
-    environment = Environment(
-        loader=PackageLoader("labelmend.workflows.image_tags", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=words.count, percent=_percent, number=words.number, signed=words.signed, listing=words.listing
+    environment = templates(
+        "labelmend.workflows.image_tags",
+        count=words.count,
+        percent=_percent,
+        number=words.number,
+        signed=words.signed,
+        listing=words.listing,
     )
     images = Path(found["images"])
     data = shlex.quote(str(images.parent)) if images.name == "images" else "DATA"

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import UndefinedError
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.html import text as words
 from labelmend.html.charts import HEIGHT, WIDTH, _ticks, dots, interval_text
 from labelmend.html.figures import CORRECTED, GIVEN
+from labelmend.html.page import templates
 from labelmend.io import write_text
 from labelmend.io.files.reading import read_json
 
@@ -67,15 +68,12 @@ def render_noise(found: Mapping[str, Any]) -> str:
     Args:
         found: what fit.json holds.
     """
-    environment = Environment(
-        loader=PackageLoader("labelmend.workflows.noise_fitting", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=words.number, signed=words.signed, interval=interval_text, count=words.count
+    environment = templates(
+        "labelmend.workflows.noise_fitting",
+        number=words.number,
+        signed=words.signed,
+        interval=interval_text,
+        count=words.count,
     )
     by_clean = found["kind"] == "clean"
     classes = [_clean_class(c, found["unit"]) if by_clean else _rater_class(c) for c in found["classes"]]

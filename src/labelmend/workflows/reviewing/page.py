@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from labelmend.errors import DataError, GeometryError
 from labelmend.html import text as words
 from labelmend.html.figures import CORRECTED, GIVEN
-from labelmend.html.page import csp_hash, json_block
+from labelmend.html.page import csp_hash, json_block, templates
 from labelmend.io import Image, grid_difference, read_image, whole_file
 from labelmend.io.images.orientation_tag import turned_apart
 from labelmend.types import LabelMap
@@ -75,13 +75,7 @@ def render_review(audit: Audit, blocks: Iterable[dict[str, Any]]) -> Iterator[st
         audit: facts and cases.
         blocks: per case, in the order of `audit.cases`, what `case_block` gives, or `{"error": why not}`.
     """
-    environment = Environment(
-        loader=PackageLoader("labelmend.workflows.reviewing", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("labelmend.workflows.reviewing")
     picture, main, style = (
         _source(environment, name) for name in ("review_picture.js", "review.js", "review.css")
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from labelmend.errors import GeometryError, MissingDataError
 from labelmend.html import text as words
 from labelmend.html.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
+from labelmend.html.page import csp_hash, templates
 from labelmend.html.slice_view import Plane, choose_plane, svg_path
 from labelmend.io import read_image, write_text
 from labelmend.workflows.training import report_text
@@ -116,15 +114,12 @@ def render(summary: RunSummary, changes: Sequence[CaseChange], pictures: Sequenc
         changes: all cases, in the order in which they are shown.
         pictures: overlays of the first of them.
     """
-    environment = Environment(
-        loader=PackageLoader("labelmend.workflows.training", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=words.number, signed=words.signed, count=words.count, csp_hash=_csp_hash
+    environment = templates(
+        "labelmend.workflows.training",
+        number=words.number,
+        signed=words.signed,
+        count=words.count,
+        csp_hash=csp_hash,
     )
     totals = [_class_totals(summary, changes, index) for index in range(len(summary.classes))]
     biases = [bias for round_ in summary.rounds for bias in round_.bias]
@@ -222,8 +217,3 @@ def _weight(masks: CaseMasks) -> np.ndarray:
         changed += (old != new) & masks.valid
         given += old
     return changed if changed.any() else given
-
-
-def _csp_hash(script: str) -> str:
-    """What a Content-Security-Policy calls one inline script, so that no other may run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode("ascii")
