@@ -30,7 +30,14 @@ from audit_data import KINDS, N_FOLDS
 from audit_sets import SHARES, DataSet, add_set_options, chosen_set
 from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray, LabelMap
-from labelmend.workflows.auditing.findings import case_score, numbers_of, pixel_scores, see, step_mm, typical
+from labelmend.workflows.auditing.findings import (
+    case_score,
+    find_disagreements,
+    pixel_scores,
+    statistics_of,
+    step_mm,
+    typical,
+)
 
 RESULTS = Path(__file__).parent / "results"
 NEAR_MM, IOU, N_DRAWS, LEAST_PIXELS = 3.0, 0.5, 100, 10
@@ -80,9 +87,9 @@ def read(source: DataSet, home: Path, name: str) -> Setting:
 def ours(data: Setting, *, with_images: bool) -> Found:
     grid = data.source.grid
     labels = [LabelMap(array, grid, data.source.classes) for array in data.given]
-    seen = [see(one, probs) for one, probs in zip(labels, data.probs)]
+    seen = [find_disagreements(one, probs) for one, probs in zip(labels, data.probs)]
     images = data.images if with_images else [None] * len(labels)
-    numbers = [numbers_of(*row) for row in zip(labels, seen, images)]
+    numbers = [statistics_of(*row) for row in zip(labels, seen, images)]
     usual = typical(numbers, step_mm(grid.spacing_mm))
     objects = []
     for index, case in enumerate(seen):

@@ -15,14 +15,14 @@ from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
 from labelmend.workflows.auditing.findings import (
     CaseScore,
+    Disagreements,
     Examined,
     Finding,
-    Seen,
     examine,
-    numbers_of,
+    find_disagreements,
     own_findings,
     propose,
-    see,
+    statistics_of,
     typical,
 )
 
@@ -124,7 +124,7 @@ class Told:
     """A case, and what is told of it."""
 
     given: LabelMap
-    seen: Seen
+    seen: Disagreements
     examined: Examined
 
     @property
@@ -152,9 +152,12 @@ def told(
         assert predicted is not None
         sigmoid = np.where(predicted, 0.95, 0.05)
         probs = sigmoid if given.overlapping else sure(predicted, len(given.classes), 0.95)
-    seen = see(given, probs)
-    numbers = numbers_of(given, seen, image)
-    rest = [numbers_of(other, see(other, sure(other.array, len(other.classes))), image) for other in others]
+    seen = find_disagreements(given, probs)
+    numbers = statistics_of(given, seen, image)
+    rest = [
+        statistics_of(other, find_disagreements(other, sure(other.array, len(other.classes))), image)
+        for other in others
+    ]
     own = [found.finding for found in own_findings(given, seen)]
     return Told(given, seen, examine(given, own, numbers, typical([numbers, *rest], 1.0), slips=slips))
 

@@ -11,7 +11,7 @@ from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import say, sentences, table
 from labelmend.html.text import percent, span
 from labelmend.transition.neighbours import Backend
-from labelmend.workflows.class_labels.estimate import COUNTED, PAGE, Estimate, Model, estimate
+from labelmend.workflows.class_labels.estimate import COUNTED, PAGE, Model, TransitionEstimate, estimate
 from labelmend.workflows.class_labels.fmi import Divergence
 from labelmend.workflows.class_labels.page import write_transition_page
 
@@ -75,7 +75,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def show(found: Estimate) -> None:
+def show(found: TransitionEstimate) -> None:
     """Print what was found, why it may be wrong, and what it rests on."""
     sure = f"{100 * found.level:g} % interval"
     ends = span(found.rate.low, found.rate.high)
@@ -95,7 +95,7 @@ def show(found: Estimate) -> None:
     sentences("About the data:", found.notes)
 
 
-def _classes(found: Estimate, sure: str) -> None:
+def _classes(found: TransitionEstimate, sure: str) -> None:
     """How many labels of each class are wrong, seen from the truth and from the label."""
     drawn = found.low is not None
     rows = [
@@ -110,7 +110,7 @@ def _classes(found: Estimate, sure: str) -> None:
     table("Wrong labels among the rows that truly are of a class", head, rows)
 
 
-def _matrix(found: Estimate) -> None:
+def _matrix(found: TransitionEstimate) -> None:
     """The matrix with its intervals; of many classes, what each is most often taken for."""
     k = len(found.classes)
     low, high = found.low, found.high
@@ -133,7 +133,7 @@ def _matrix(found: Estimate) -> None:
     return table("How rows of a class are labelled", ["class", "rightly", "most often else as", ""], rows)
 
 
-def _suspects(found: Estimate) -> None:
+def _suspects(found: TransitionEstimate) -> None:
     """The labels to look at first."""
     first = found.suspects[:MOST_SUSPECTS]
     if not first:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from labelmend.workflows.auditing.findings import KINDS, Finding, Typical, calibration_of
-from labelmend.workflows.auditing.text import NAMES, assumptions, doubts, summary
+from labelmend.workflows.auditing.text import NAMES, assumptions, audit_doubts, summary
 
 
 def usual(prob: float, given: int = 0, n_right: int = 9, at_outlines: bool = False) -> Typical:
@@ -21,33 +21,35 @@ def usual(prob: float, given: int = 0, n_right: int = 9, at_outlines: bool = Fal
 
 
 def test_calibrated_probabilities_of_many_cases_leave_no_doubt():
-    assert doubts(usual(0.9), calibrated=False, n_cases=10) == []
+    assert audit_doubts(usual(0.9), calibrated=False, n_cases=10) == []
 
 
 @pytest.mark.parametrize(
     ("prob", "words"), [(0.999, "The network is too sure of itself"), (0.6, "less sure than it could be")]
 )
 def test_a_temperature_far_from_one_is_told_unless_it_is_undone(prob, words):
-    (doubt,) = doubts(usual(prob), calibrated=False, n_cases=10)
+    (doubt,) = audit_doubts(usual(prob), calibrated=False, n_cases=10)
     assert words in doubt
     assert "--calibrate scales them" in doubt
-    assert doubts(usual(prob), calibrated=True, n_cases=10) == []
+    assert audit_doubts(usual(prob), calibrated=True, n_cases=10) == []
 
 
 def test_the_temperature_is_named():
-    (doubt,) = doubts(usual(0.988), calibrated=False, n_cases=10)  # 81 to 1 where 9 to 1 is right: squared
+    (doubt,) = audit_doubts(
+        usual(0.988), calibrated=False, n_cases=10
+    )  # 81 to 1 where 9 to 1 is right: squared
     assert "at a temperature of 2.0" in doubt
 
 
 def test_probabilities_that_know_the_labels_are_told():
-    doubt, *_ = doubts(usual(0.95, n_right=10, at_outlines=True), calibrated=True, n_cases=10)
+    doubt, *_ = audit_doubts(usual(0.95, n_right=10, at_outlines=True), calibrated=True, n_cases=10)
     assert "trained on these very labels" in doubt
     assert "Use predictions of cases that were held out" in doubt
 
 
 @pytest.mark.parametrize(("n", "words"), [(1, "With 1 case there"), (9, "With 9 cases there")])
 def test_few_cases_are_told(n, words):
-    (doubt,) = doubts(usual(0.9), calibrated=False, n_cases=n)
+    (doubt,) = audit_doubts(usual(0.9), calibrated=False, n_cases=n)
     assert doubt.startswith(words)
 
 

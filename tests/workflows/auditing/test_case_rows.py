@@ -7,16 +7,16 @@ import dataclasses
 import numpy as np
 
 from labelmend.types import Grid
-from labelmend.workflows.auditing.case_rows import Counted
-from labelmend.workflows.auditing.findings import Calibration, CaseNumbers, Finding, Layout
+from labelmend.workflows.auditing.case_rows import StatisticsRow
+from labelmend.workflows.auditing.findings import Calibration, CaseStatistics, Finding, Layout
 
 
-def counted() -> Counted:
+def counted() -> StatisticsRow:
     """Two classes in three dimensions, with numbers that few digits do not hold."""
     calibration = Calibration(
         np.arange(15.0), np.full(15, 0.1), np.zeros(15), np.geomspace(1e-300, 1e300, 17), 1 / 3, 7
     )
-    numbers = CaseNumbers(
+    numbers = CaseStatistics(
         n_given=np.array([2**53 + 1, 0]),
         n_predicted=np.array([3, 4], np.int32),
         dice=np.array([0.1 + 0.2, np.nan]),
@@ -40,7 +40,9 @@ def counted() -> Counted:
         Finding("outline", "b", 1.0, "\u00fc", ((0, 1),) * 3, 1e-17, -1 / 3, "a"),
     )
     grid = Grid((4, 5, 6), (5.0, 0.1, 0.1), unit="mm")
-    return Counted(numbers, layout, own, ("proposals/a.png",), grid, "spacing, \u00e4 and \n mm", "sha256:0")
+    return StatisticsRow(
+        numbers, layout, own, ("proposals/a.png",), grid, "spacing, \u00e4 and \n mm", "sha256:0"
+    )
 
 
 def test_the_step_and_the_unit_are_those_of_the_grid():

@@ -12,9 +12,9 @@ from PIL import Image
 
 from drawn_findings import CLASSES, GENEROUS, MISSED, disc_set
 from labelmend.io.cases import Source, open_source
-from labelmend.workflows.auditing.case_rows import Counted
+from labelmend.workflows.auditing.case_rows import StatisticsRow
 from labelmend.workflows.auditing.findings import Typical, UsualLayout, scaled, typical, usual_layout
-from labelmend.workflows.auditing.passes import Count, Tell, scaled_if
+from labelmend.workflows.auditing.passes import FindingsPass, StatisticsPass, scaled_if
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_exclusive_classes_are_scaled_together():
 
 
 def test_numbers_at_a_higher_temperature_are_those_of_a_network_that_is_less_sure(source):
-    cold, warm = (Count(t)((source.only(MISSED), None)) for t in (1.0, 4.0))
+    cold, warm = (StatisticsPass(t)((source.only(MISSED), None)) for t in (1.0, 4.0))
     sure = [row.numbers.calibration.confidence.sum() for row in (cold, warm)]
     assert sure[0] > sure[1]
     np.testing.assert_array_equal(cold.numbers.n_given, warm.numbers.n_given)
@@ -45,17 +45,17 @@ def test_numbers_at_a_higher_temperature_are_those_of_a_network_that_is_less_sur
 
 
 def test_a_case_keeps_its_own_findings_and_its_grid_without_where_it_lies(source):
-    counted = Count()((source.only(MISSED), None))
+    counted = StatisticsPass()((source.only(MISSED), None))
     (finding,) = counted.own
     assert (finding.kind, finding.class_name) == ("missing", "lesion")
     assert (counted.grid, counted.grid.affine) == (source.given.read(MISSED).grid, None)
 
 
-Numbers = tuple[dict[str, Counted], Typical, UsualLayout]
+Numbers = tuple[dict[str, StatisticsRow], Typical, UsualLayout]
 
 
 def all_counted(source: Source, home: Path | None = None) -> Numbers:
-    counted = {case: Count(home=home)((source.only(case), None)) for case in source.cases}
+    counted = {case: StatisticsPass(home=home)((source.only(case), None)) for case in source.cases}
     usual = typical([row.numbers for row in counted.values()], 1.0)
     return counted, usual, usual_layout([row.layout for row in counted.values()])
 
@@ -80,7 +80,10 @@ def test_each_case_is_read_once_with_its_proposal_and_without(source, tmp_path, 
     assert reads == list(source.cases)
     assert {case for case, row in counted.items() if row.own} == {MISSED, GENEROUS}
     reads.clear()
-    told = {case: Tell(1.0, usual, places, home)((source.only(case), counted[case])) for case in source.cases}
+    told = {
+        case: FindingsPass(1.0, usual, places, home)((source.only(case), counted[case]))
+        for case in source.cases
+    }
     assert reads == []
     assert {case for case, row in told.items() if row.proposal} == ({MISSED, GENEROUS} if wanted else set())
 
@@ -89,7 +92,7 @@ def test_the_last_pass_writes_the_proposals_that_the_first_was_not_asked_for(sou
     counted, usual, places = all_counted(source)
     early, *_ = all_counted(source, tmp_path / "early")
     reads.clear()
-    tell = Tell(1.0, usual, places, tmp_path / "late")
+    tell = FindingsPass(1.0, usual, places, tmp_path / "late")
     told = {case: tell((source.only(case), counted[case])) for case in source.cases}
     assert reads == [MISSED, GENEROUS]
     for case in reads:
@@ -103,7 +106,7 @@ def test_a_case_with_nothing_but_a_fault_is_not_read_again(source, tmp_path, rea
     right = next(case for case, row in counted.items() if not row.own)
     reads.clear()
     apart = dataclasses.replace(counted[right], misplaced="spacing")
-    told = Tell(1.0, usual, places, tmp_path)((source.only(right), apart))
+    told = FindingsPass(1.0, usual, places, tmp_path)((source.only(right), apart))
     assert [finding.kind for finding in told.findings] == ["fault"]
     assert "they differ in spacing" in told.reason
     assert (reads, told.proposal) == ([], ())
@@ -117,7 +120,7 @@ def test_a_case_whose_outlines_are_to_be_moved_is_read_again_without_findings_of
     reads.clear()
     beside = dataclasses.replace(counted[right].numbers, edge_mm=usual.edge_mm - 9.0)
     strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
-    tell = Tell(1.0, strict, places, tmp_path)
+    tell = FindingsPass(1.0, strict, places, tmp_path)
     told = tell((source.only(right), dataclasses.replace(counted[right], numbers=beside)))
     assert [finding.kind for finding in told.findings] == ["case"]
     assert reads == [right]
@@ -130,14 +133,14 @@ def test_a_proposal_that_becomes_what_is_given_is_taken_away(source, tmp_path, m
     strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
     monkeypatch.setattr("labelmend.workflows.auditing.passes.propose", lambda given, seen, inward_mm: given)
     row = dataclasses.replace(counted[MISSED], numbers=beside)
-    assert Tell(1.0, strict, places, tmp_path)((source.only(MISSED), row)).proposal == ()
+    assert FindingsPass(1.0, strict, places, tmp_path)((source.only(MISSED), row)).proposal == ()
     assert not (tmp_path / f"{MISSED}.png").exists()
 
 
 def test_only_a_case_with_findings_has_a_proposal_and_only_where_one_is_wanted(source, tmp_path):
     counted, usual, places = all_counted(source)
     for home in (None, tmp_path / "home"):
-        tell = Tell(1.0, usual, places, home)
+        tell = FindingsPass(1.0, usual, places, home)
         told = {case: tell((source.only(case), row)) for case, row in counted.items()}
         found = {case for case, row in told.items() if row.findings}
         assert found == {MISSED, GENEROUS}

@@ -11,7 +11,7 @@ import pytest
 
 from labelmend.errors import UnreadableFileError
 from labelmend.html.text import percent, span
-from labelmend.workflows.class_labels.page import bars, heat_map, reading, render_transition
+from labelmend.workflows.class_labels.page import bars, heat_map, matrix_sentence, render_transition
 from labelmend.workflows.class_labels.page import write_transition_page as write_page
 
 MATRIX = [[0.62, 0.38], [0.18, 0.82]]
@@ -78,9 +78,11 @@ def test_many_classes_are_colour_without_numbers_and_long_names_are_cut():
 
 
 def test_the_picture_is_read_by_its_worst_row():
-    assert reading(["ill", "well"], MATRIX).endswith("about 62 are labelled so and 38 are labelled “well”.")
+    assert matrix_sentence(["ill", "well"], MATRIX).endswith(
+        "about 62 are labelled so and 38 are labelled “well”."
+    )
     matrix = [[0.9, 0.1, 0.0], [0.1, 0.6, 0.3], [0, 0, 1]]
-    assert reading(["a", "b", "c"], matrix) == (
+    assert matrix_sentence(["a", "b", "c"], matrix) == (
         "Of 100 rows that are truly “b”, about 60 are labelled so and the others most often “c” (30)."
     )
 

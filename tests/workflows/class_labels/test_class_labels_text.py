@@ -10,7 +10,7 @@ import pytest
 
 from labelmend.transition import solve_consensus, symmetric_matrix, transition_error
 from labelmend.workflows.class_labels.table import Table
-from labelmend.workflows.class_labels.text import done_to, doubts
+from labelmend.workflows.class_labels.text import done_to, estimate_doubts
 
 GOOD = [[0.8, 0.2], [0.1, 0.9]]
 
@@ -36,8 +36,8 @@ EVEN = table([0, 1] * 100)
 
 
 def test_a_good_estimate_raises_no_doubt():
-    assert list(doubts(EVEN, model(GOOD), "anchors")) == []
-    assert list(doubts(EVEN, model(GOOD), "hoc")) == []
+    assert list(estimate_doubts(EVEN, model(GOOD), "anchors")) == []
+    assert list(estimate_doubts(EVEN, model(GOOD), "hoc")) == []
 
 
 @pytest.mark.parametrize(
@@ -52,24 +52,26 @@ def test_a_good_estimate_raises_no_doubt():
     ],
 )
 def test_each_doubt_is_told_alone(estimated, method, words):
-    (told,) = doubts(EVEN, estimated, method)
+    (told,) = estimate_doubts(EVEN, estimated, method)
     assert words in told
 
 
 def test_what_only_matters_to_hoc_is_not_told_of_anchors():
-    assert list(doubts(EVEN, model(GOOD, doubtful=True, converged=False), "anchors")) == []
+    assert list(estimate_doubts(EVEN, model(GOOD, doubtful=True, converged=False), "anchors")) == []
 
 
 def test_classes_with_few_labels_are_named():
-    (told,) = doubts(table([0] * 49 + [1] * 50), model(GOOD), "anchors")
+    (told,) = estimate_doubts(table([0] * 49 + [1] * 50), model(GOOD), "anchors")
     assert told.startswith("Fewer than 50 rows are labelled “ill”:")
 
 
 def test_agreement_by_chance_grows_with_a_common_class():
     mostly_one = table([0] * 180 + [1] * 20)
-    first, _few = doubts(mostly_one, model(GOOD, agreement=0.75), "anchors")
+    first, _few = estimate_doubts(mostly_one, model(GOOD, agreement=0.75), "anchors")
     assert first.startswith("Rows that look alike")
-    assert not any("look alike" in text for text in doubts(EVEN, model(GOOD, agreement=0.75), "anchors"))
+    assert not any(
+        "look alike" in text for text in estimate_doubts(EVEN, model(GOOD, agreement=0.75), "anchors")
+    )
 
 
 def mixed_counts(T: np.ndarray, prior: np.ndarray, pure: float) -> tuple[np.ndarray, ...]:

@@ -37,7 +37,7 @@ from labelmend.methods.confident import Confident
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.types import Grid, LabelMap
-from labelmend.workflows.correction.correct import IN_SAMPLE, CorrectResult, correct, count
+from labelmend.workflows.correction.correct import IN_SAMPLE, CorrectResult, correct, count_case
 
 UNTRUSTED = CASES[len(TRUSTED) :]
 
@@ -332,7 +332,7 @@ def test_probabilities_that_know_the_labels_are_told(tmp_path: Path) -> None:
 def test_counts_of_a_case_are_those_of_hand() -> None:
     labels = LabelMap(np.array([[0, 1, 1, 9]], np.uint8), Grid((1, 4), (1.0, 2.0)), ("a",), ignore=9)
     probs = np.array([[[0.9, 0.3, 0.2, 0.5]], [[0.1, 0.7, 0.8, 0.5]]], np.float32)
-    found = count(labels, probs)
+    found = count_case(labels, probs)
     assert (found.pixels.tolist(), found.annotated, found.ndim) == ([2.0], 3, 2)
     assert found.calibration.n_at_outlines == 3  # 0 | 1 and, towards the ignored pixel, 1 |
     assert found.calibration.at_outlines == pytest.approx(0.9 + 0.7 + 0.8)

@@ -9,7 +9,7 @@ import torch
 
 from drawn_data import picture
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError
-from labelmend.workflows.image_tags.data import Material, gather, held_out, shown
+from labelmend.workflows.image_tags.data import TagData, held_out, load_tagged_images, shown
 
 WAYS = {"classes": None, "resize": 8, "measure": "set", "share": 0.0, "seed": 0}
 
@@ -23,8 +23,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def gathered(folder, **ways) -> Material:
-    return gather(folder / "images", folder / "tags.csv", **{**WAYS, **ways})
+def gathered(folder, **ways) -> TagData:
+    return load_tagged_images(folder / "images", folder / "tags.csv", **{**WAYS, **ways})
 
 
 def test_images_of_all_sizes_come_to_one_grid_and_keep_their_own_in_mind(folder):
@@ -130,7 +130,7 @@ def test_sizes_and_tags_that_do_not_fit_are_told(folder):
     with pytest.raises(MissingDataError, match="no image: d"):
         gathered(folder)
     with pytest.raises(MissingDataError, match="does not exist"):
-        gather(folder / "no", folder / "tags.csv", **WAYS)
+        load_tagged_images(folder / "no", folder / "tags.csv", **WAYS)
 
 
 def test_slices_stored_in_other_orientations_are_learned_from_in_one_and_mapped_back(folder):

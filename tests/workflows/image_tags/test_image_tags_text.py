@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labelmend.workflows.image_tags.text import assumed, doubts
+from labelmend.workflows.image_tags.text import assumed, tag_doubts
 
 GOOD = {
     "name": "lung", "n_tagged": 100, "n_without_seed": 0, "seeded": 0.2, "unsure": 0.3,
@@ -17,7 +17,7 @@ SETTINGS = {"resize": 128, "flips": True, "measure": "set"}
 
 
 def told(classes: list[dict[str, Any]], **more: Any) -> tuple[str, ...]:
-    return doubts(classes, **{"everywhere": (), "inseparable": (), "n_held_out": 40, **more})
+    return tag_doubts(classes, **{"everywhere": (), "inseparable": (), "n_held_out": 40, **more})
 
 
 def test_good_numbers_raise_no_doubt():

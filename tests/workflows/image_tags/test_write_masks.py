@@ -7,7 +7,7 @@ import pytest
 
 from drawn_data import picture
 from labelmend.workflows.image_tags import write_masks as seed_masks
-from labelmend.workflows.image_tags.write_masks import mask_of
+from labelmend.workflows.image_tags.write_masks import seed_mask
 
 SETTINGS = {"foreground": 0.5, "background": 0.1, "conflict": "argmax", "refine": "none"}
 
@@ -31,7 +31,7 @@ def scores():
 
 
 def test_pixels_between_the_thresholds_are_unsure(image, scores):
-    mask = mask_of(scores, np.array([True, False]), image, SETTINGS)
+    mask = seed_mask(scores, np.array([True, False]), image, SETTINGS)
     np.testing.assert_array_equal(mask, np.repeat([[0, *[255] * 6, 1]], 6, axis=0))
     assert mask.dtype == np.uint8
 
@@ -39,7 +39,7 @@ def test_pixels_between_the_thresholds_are_unsure(image, scores):
 @pytest.mark.parametrize("refine", ["grow", "random_walk"])
 def test_unsure_pixels_follow_the_edges_of_the_image(image, scores, refine):
     pytest.importorskip("skimage")
-    mask = mask_of(scores, np.array([True, False]), image, {**SETTINGS, "refine": refine})
+    mask = seed_mask(scores, np.array([True, False]), image, {**SETTINGS, "refine": refine})
     np.testing.assert_array_equal(mask, np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 6, axis=0))
 
 
@@ -59,11 +59,11 @@ def test_a_large_image_is_refined_on_a_smaller_grid_and_its_mask_keeps_its_size(
     picture(array, tmp_path / "a.png")
     scores = np.full((1, 20, 32), 0.3, np.float32)
     scores[0, :, :4], scores[0, :, -4:] = 0, 1
-    mask = mask_of(scores, np.array([True]), tmp_path / "a.png", {**SETTINGS, "refine": "random_walk"})
+    mask = seed_mask(scores, np.array([True]), tmp_path / "a.png", {**SETTINGS, "refine": "random_walk"})
     assert seen == [((5, 8), (1, 5, 8), [4.0, 4.0])]
     np.testing.assert_array_equal(mask, np.repeat([[*[0] * 16, *[1] * 16]], 20, axis=0))
 
 
 def test_an_image_without_a_tag_is_background_whatever_is_asked_for(image, scores):
-    mask = mask_of(scores, np.array([False, False]), image, {**SETTINGS, "refine": "random_walk"})
+    mask = seed_mask(scores, np.array([False, False]), image, {**SETTINGS, "refine": "random_walk"})
     assert not mask.any()

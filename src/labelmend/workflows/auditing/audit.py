@@ -23,10 +23,10 @@ from labelmend.runtime.parallel import check_jobs, each
 from labelmend.workflows.auditing import text as words
 from labelmend.workflows.auditing.annotators_csv import read_case_column
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
-from labelmend.workflows.auditing.case_rows import Counted
+from labelmend.workflows.auditing.case_rows import StatisticsRow
 from labelmend.workflows.auditing.findings import biases, typical, usual_layout
-from labelmend.workflows.auditing.passes import Count, Tell
-from labelmend.workflows.auditing.result import FILES, AuditResult, Found, write_result
+from labelmend.workflows.auditing.passes import FindingsPass, StatisticsPass
+from labelmend.workflows.auditing.result import FILES, AuditFindings, AuditResult, write_result
 
 OWN = (*FILES, PROPOSALS)
 Row = TypeVar("Row")
@@ -134,8 +134,8 @@ class _Run:
     def passed(
         self,
         stage: str,
-        work: Callable[[tuple[Source, Counted | None]], Row],
-        known: Sequence[Counted] = (),
+        work: Callable[[tuple[Source, StatisticsRow | None]], Row],
+        known: Sequence[StatisticsRow] = (),
     ) -> list[Row]:
         """Rows of all cases from one pass.
 
@@ -145,7 +145,7 @@ class _Run:
             known: rows of all cases from the pass before.
         """
         cases = self.source.cases
-        before: Sequence[Counted | None] = known or [None] * len(cases)
+        before: Sequence[StatisticsRow | None] = known or [None] * len(cases)
         tasks = zip(map(self.source.only, cases), before, strict=True)
         found = []
         for case, row in zip(cases, each(work, tasks, jobs=self.jobs, backend=self.backend), strict=True):
@@ -157,16 +157,16 @@ class _Run:
 def _audited(run: _Run, settings: _Settings) -> AuditResult:
     """All passes, and the files."""
     home = run.out / PROPOSALS if settings.proposals else None
-    counted = run.passed("counting", Count(home=None if settings.calibrate else home))
+    counted = run.passed("counting", StatisticsPass(home=None if settings.calibrate else home))
     step_mm = float(np.median([row.step_mm for row in counted]))
     usual = typical([row.numbers for row in counted], step_mm)
     found, used = usual.calibration, 1.0
     if settings.calibrate and max(found.temperature, 1 / found.temperature) > words.CALIBRATED:
         used = found.temperature
-        counted = run.passed("counting again", Count(used, home), counted)
+        counted = run.passed("counting again", StatisticsPass(used, home), counted)
         usual = dataclasses.replace(typical([row.numbers for row in counted], step_mm), calibration=found)
     places = usual_layout([row.layout for row in counted])
-    told = run.passed("examining", Tell(used, usual, places, home), counted)
+    told = run.passed("examining", FindingsPass(used, usual, places, home), counted)
     source, who = run.source, settings.who
     bias = biases(
         [row.numbers for row in counted],
@@ -176,7 +176,7 @@ def _audited(run: _Run, settings: _Settings) -> AuditResult:
         spacing_mm=step_mm,
         unit=counted[0].unit,
     )
-    whole = Found(source, who, counted, told, usual=usual, bias=bias, calibrated=settings.calibrate)
+    whole = AuditFindings(source, who, counted, told, usual=usual, bias=bias, calibrated=settings.calibrate)
     return write_result(run.out, whole, parquet=settings.parquet)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labelmend.types import Grid
-from labelmend.workflows.auditing.findings import CaseNumbers, Finding, Layout, step_mm
+from labelmend.workflows.auditing.findings import CaseStatistics, Finding, Layout, step_mm
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class StatisticsRow:
     """What the first pass keeps of a case.
 
     Args:
@@ -22,7 +22,7 @@ class Counted:
         checksum: of the given labels.
     """
 
-    numbers: CaseNumbers
+    numbers: CaseStatistics
     layout: Layout
     own: tuple[Finding, ...]
     proposal: tuple[str, ...] | None
@@ -40,7 +40,7 @@ class Counted:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class FindingsRow:
     """What the last pass keeps of a case."""
 
     score: float

@@ -17,25 +17,25 @@ from labelmend.io.cases import Source
 from labelmend.metrics.calibration import scaled
 from labelmend.types import FloatArray, LabelMap
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
-from labelmend.workflows.auditing.case_rows import Counted, Told
+from labelmend.workflows.auditing.case_rows import FindingsRow, StatisticsRow
 from labelmend.workflows.auditing.findings import (
+    Disagreements,
     Finding,
     Frame,
-    Seen,
     Typical,
     UsualLayout,
     examine,
     faults,
+    find_disagreements,
     layout_of,
-    numbers_of,
     own_findings,
     propose,
-    see,
+    statistics_of,
 )
 
 
 @dataclass(frozen=True)
-class Count:
+class StatisticsPass:
     """First pass: the numbers of a case, the findings that it shows by itself, and a proposal on disk.
 
     Args:
@@ -46,17 +46,17 @@ class Count:
     temperature: float = 1.0
     home: Path | None = None
 
-    def __call__(self, task: tuple[Source, Counted | None]) -> Counted:
+    def __call__(self, task: tuple[Source, StatisticsRow | None]) -> StatisticsRow:
         source, (case,) = task[0], task[0].cases
         given, probs, image, misplaced = source.read(case)
-        seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
+        seen = find_disagreements(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
         own = tuple(found.finding for found in own_findings(given, seen))
         proposal = None
         if self.home is not None:
             still = (0.0,) * len(given.classes)
             proposal = _propose(self.home, source, given, seen, still) if own else ()
-        return Counted(
-            numbers_of(given, seen, image),
+        return StatisticsRow(
+            statistics_of(given, seen, image),
             layout_of(given),
             own,
             proposal,
@@ -67,7 +67,7 @@ class Count:
 
 
 @dataclass(frozen=True, eq=False)
-class Tell:
+class FindingsPass:
     """Last pass: the findings of a case, and a proposal on disk where the first pass wrote none or another.
 
     Args:
@@ -82,7 +82,7 @@ class Tell:
     places: UsualLayout
     home: Path | None
 
-    def __call__(self, task: tuple[Source, Counted | None]) -> Told:
+    def __call__(self, task: tuple[Source, StatisticsRow | None]) -> FindingsRow:
         source, counted = task
         assert counted is not None
         (case,) = source.cases
@@ -96,15 +96,17 @@ class Tell:
         unwritten = counted.proposal is None and counted.own
         if self.home is not None and (unwritten or any(examined.inward_mm)):
             given, probs = source.read_labels(case)
-            seen = see(given, scaled_if(probs, self.temperature, overlapping=given.overlapping))
+            seen = find_disagreements(
+                given, scaled_if(probs, self.temperature, overlapping=given.overlapping)
+            )
             proposal = _propose(self.home, source, given, seen, examined.inward_mm)
             for path in set(counted.proposal or ()) - set(proposal):
                 (self.home / Path(path).relative_to(PROPOSALS)).unlink(missing_ok=True)
-        return Told(examined.score.score, examined.reason, examined.findings, proposal)
+        return FindingsRow(examined.score.score, examined.reason, examined.findings, proposal)
 
 
 def _propose(
-    home: Path, source: Source, given: LabelMap, seen: Seen, inward_mm: Sequence[float]
+    home: Path, source: Source, given: LabelMap, seen: Disagreements, inward_mm: Sequence[float]
 ) -> tuple[str, ...]:
     """Files that hold the proposal for the only case of a source, as the result names them; none where it is
     what is given."""

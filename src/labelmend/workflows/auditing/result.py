@@ -18,8 +18,8 @@ from labelmend.io.files.tables import write_parquet
 from labelmend.io.reversed_axes import reversed_axes
 from labelmend.workflows.auditing import text as words
 from labelmend.workflows.auditing.audit_folder import AUDIT, CASES, FINDINGS
-from labelmend.workflows.auditing.case_rows import Counted, Told
-from labelmend.workflows.auditing.findings import Bias, CaseNumbers, Finding, Typical
+from labelmend.workflows.auditing.case_rows import FindingsRow, StatisticsRow
+from labelmend.workflows.auditing.findings import CaseStatistics, Finding, SystematicBias, Typical
 
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
 PARQUET = "findings.parquet"
@@ -45,7 +45,7 @@ class AuditResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class AuditFindings:
     """All that the files of an audit are made of.
 
     Args:
@@ -60,14 +60,14 @@ class Found:
 
     source: Source
     who: Mapping[str, str]
-    counted: Sequence[Counted]
-    told: Sequence[Told]
+    counted: Sequence[StatisticsRow]
+    told: Sequence[FindingsRow]
     usual: Typical
-    bias: Sequence[Bias]
+    bias: Sequence[SystematicBias]
     calibrated: bool
 
 
-def write_result(out: Path, found: Found, *, parquet: bool = False) -> AuditResult:
+def write_result(out: Path, found: AuditFindings, *, parquet: bool = False) -> AuditResult:
     """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
 
     Args:
@@ -97,7 +97,7 @@ def write_result(out: Path, found: Found, *, parquet: bool = False) -> AuditResu
     return AuditResult(out, facts, tuple(rows), findings)
 
 
-def _row(out: Path, found: Found, i: int, rank: int) -> dict[str, Any]:
+def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
     """A line of cases.jsonl."""
     source, told, case = found.source, found.told[i], found.source.cases[i]
     return {
@@ -116,7 +116,7 @@ def _row(out: Path, found: Found, i: int, rank: int) -> dict[str, Any]:
     }
 
 
-def _facts(found: Found, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of audit.json."""
     source, usual, calibrated = found.source, found.usual, found.calibrated
     calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.images is not None}
@@ -145,14 +145,14 @@ def _facts(found: Found, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         },
         "warnings": [
             *reversed_axes(source, source.cases),
-            *words.doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
+            *words.audit_doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
         ],
         "notes": [*source.notes],
         "assumptions": words.assumptions(with_images=source.images is not None),
     }
 
 
-def _class_numbers(classes: Sequence[str], numbers: CaseNumbers) -> dict[str, dict[str, float | None]]:
+def _class_numbers(classes: Sequence[str], numbers: CaseStatistics) -> dict[str, dict[str, float | None]]:
     return {
         name: {
             "dice_to_prediction": _number(numbers.dice[i]),

@@ -26,7 +26,7 @@ NAMES = {
 }
 
 
-def doubts(usual: Typical, *, calibrated: bool, n_cases: int) -> list[str]:
+def audit_doubts(usual: Typical, *, calibrated: bool, n_cases: int) -> list[str]:
     """Sentences on why the findings may be wrong."""
     found, calibration = [], usual.calibration
     if calibration.looks_in_sample:

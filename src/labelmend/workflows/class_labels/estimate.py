@@ -27,7 +27,7 @@ from labelmend.workflows.class_labels.fmi import Divergence
 from labelmend.workflows.class_labels.read_arrays import read_arrays
 from labelmend.workflows.class_labels.read_table import read_table
 from labelmend.workflows.class_labels.table import Table
-from labelmend.workflows.class_labels.text import ASSUMED, ASSUMED_BY_BOTH, done_to, doubts
+from labelmend.workflows.class_labels.text import ASSUMED, ASSUMED_BY_BOTH, done_to, estimate_doubts
 
 RESULT, MATRIX, SUSPECTS, PAGE = "transition.json", "transition.csv", "suspects.csv", "report.html"
 OWN = (RESULT, MATRIX, SUSPECTS, PAGE)
@@ -74,7 +74,7 @@ class Suspect:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class TransitionEstimate:
     """What `estimate` found.
 
     Args:
@@ -184,7 +184,7 @@ def estimate(
     level: float = 0.95,
     seed: int = 0,
     page: Callable[[Path], object] | None = None,
-) -> Estimate:
+) -> TransitionEstimate:
     """Estimate the transition matrix of wrong labels, and which labels are wrong, from the labels alone.
 
     Args:
@@ -258,7 +258,7 @@ def _sources(
     return [Path(path) for path in (table, features, labels) if path is not None]
 
 
-def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, Any]) -> Estimate:
+def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, Any]) -> TransitionEstimate:
     """Fit, and put what came out into words."""
     model = _fitted(data, settings)
     order = np.argsort(model.given_probability_, kind="stable")
@@ -276,7 +276,7 @@ def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, An
     matrix, n_given, level = model.transition_matrix_, np.bincount(data.labels), settings["level"]
     low, high = _intervals(model, level) or (None, None)
     scored = zip(data.feature_names, model.feature_weights_, model.feature_scores_, strict=True)
-    return Estimate(
+    return TransitionEstimate(
         source=source,
         classes=data.classes,
         n_given=tuple(n_given.tolist()),
@@ -294,13 +294,13 @@ def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, An
         clusterability=dataclasses.asdict(model.clusterability_),
         settings={**settings, "n_neighbors": model.n_neighbors},
         assumptions=(*ASSUMED[settings["method"]], *ASSUMED_BY_BOTH),
-        warnings=tuple(doubts(data, model, settings["method"])),
+        warnings=tuple(estimate_doubts(data, model, settings["method"])),
         notes=(*data.notes, *done_to(data, source["groups"])),
     )
 
 
 def _fitted(data: Table, settings: Mapping[str, Any]) -> Any:
-    """The fitted estimator; its warning about mixed neighbourhoods is put into words by `doubts`."""
+    """The fitted estimator; its warning about mixed neighbourhoods is put into words by `estimate_doubts`."""
     from labelmend.workflows.class_labels.estimators import WeightedAnchor, WeightedHOC
 
     chosen = {"anchors": WeightedAnchor, "hoc": WeightedHOC}[settings["method"]]

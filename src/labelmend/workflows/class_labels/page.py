@@ -142,7 +142,7 @@ def render_transition(found: Mapping[str, Any], suspects: Sequence[Mapping[str, 
     return environment.get_template("transition.html.jinja").render(
         found=found,
         level=f"{100 * found['level']:g} %",
-        reading=reading(classes, found["matrix"]),
+        reading=matrix_sentence(classes, found["matrix"]),
         heat=heat_map(classes, found["matrix"], found["low"], found["high"]),
         rates=dots(rates, "%", signed=False, digits=0) if len(classes) <= MOST_NUMBERED else None,
         bars=bars(found["features"]),
@@ -193,7 +193,7 @@ def bars(features: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
     return tuple(Bar(f["name"], round(BAR_WIDTH * f["weight"], 1), f"{f['weight']:.2f}") for f in ordered)
 
 
-def reading(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
+def matrix_sentence(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
     """How to read the picture, by its worst row.
 
     >>> reading(["ill", "well"], [[0.75, 0.25], [0.0, 1.0]])

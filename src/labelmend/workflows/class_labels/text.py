@@ -53,7 +53,7 @@ ASSUMED_BY_BOTH = (
 )
 
 
-def doubts(data: Table, model: Any, method: str) -> Iterator[str]:
+def estimate_doubts(data: Table, model: Any, method: str) -> Iterator[str]:
     """Why the numbers may be wrong, as far as they show it.
 
     Args:

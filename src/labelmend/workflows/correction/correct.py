@@ -184,7 +184,7 @@ class Counts:
         )
 
 
-def count(given: LabelMap, probs: FloatArray) -> Counts:
+def count_case(given: LabelMap, probs: FloatArray) -> Counts:
     """The counts of one case."""
     known, sums = ~given.ignored(), []
     for labels, likely in tasks(given, probs):
@@ -224,7 +224,7 @@ class _Work:
         """The first pass."""
 
         def one(case: str) -> Counts:
-            found = count(*self.source.read_labels(case))
+            found = count_case(*self.source.read_labels(case))
             self.on_case("reading", case, len(self.to_correct))
             return found
 

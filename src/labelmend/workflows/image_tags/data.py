@@ -87,7 +87,7 @@ class TrainingImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class TagData:
     """Images with their tags, in the order of sorted case ids.
 
     Args:
@@ -124,7 +124,7 @@ class Material:
         return torch.stack([self.images[int(row)] for row in rows])
 
 
-def gather(
+def load_tagged_images(
     images: str | Path,
     tags: str | Path,
     *,
@@ -134,7 +134,7 @@ def gather(
     share: float,
     seed: int,
     on_image: Callable[[int, int], None] = lambda done, total: None,
-) -> Material:
+) -> TagData:
     """Read and check all images and tags.
 
     Args:
@@ -169,7 +169,7 @@ def gather(
         on_image(row + 1, len(paths))
     held = held_out(table.tags, share, np.random.default_rng(seed))
     training = np.setdiff1d(np.arange(len(paths)), held)
-    return Material(files, table, made, tuple(native), len(first.array), training, held, codes, notes)
+    return TagData(files, table, made, tuple(native), len(first.array), training, held, codes, notes)
 
 
 def brought(image: Image, orientation: str | None) -> Image:

@@ -27,15 +27,15 @@ from labelmend.io.files.atomic import plain
 from labelmend.runtime.output_folder import whole_folder
 from labelmend.runtime.progress import Tick
 from labelmend.workflows.image_tags.class_maps import Mode, MultiLayerCAM, TinyBackbone
-from labelmend.workflows.image_tags.data import Material, Measure, gather
+from labelmend.workflows.image_tags.data import Measure, TagData, load_tagged_images
 from labelmend.workflows.image_tags.output_folder import LABELS, METHOD, OWN, SUMMARY, check_seed_folder
 from labelmend.workflows.image_tags.pooling import POOLED_SHARE, check_share
 from labelmend.workflows.image_tags.quality import judge
 from labelmend.workflows.image_tags.random_walk import random_walk
 from labelmend.workflows.image_tags.seeds import IGNORE, Conflict
-from labelmend.workflows.image_tags.text import assumed, doubts
+from labelmend.workflows.image_tags.text import assumed, tag_doubts
 from labelmend.workflows.image_tags.train_classifier import History, fit_tags
-from labelmend.workflows.image_tags.write_masks import write_masks
+from labelmend.workflows.image_tags.write_masks import write_tag_masks
 
 Refine = Literal["none", "grow", "random_walk"]
 
@@ -151,7 +151,7 @@ def seed(
     where, folder = _device(device), Path(out)
     if threads:
         torch.set_num_threads(threads)
-    material = gather(
+    material = load_tagged_images(
         images, tags, classes=classes, resize=resize, measure=measure, share=held_out, seed=seed,
         on_image=lambda done, total: on_tick(Tick("reading images", done, total)),
     )  # fmt: skip
@@ -168,7 +168,7 @@ def seed(
         )  # fmt: skip
         judged = judge(model, material, batch_size, where)
         n = len(material.images)
-        cases = write_masks(
+        cases = write_tag_masks(
             part, model, material, settings=settings, device=where,
             on_case=lambda done, case: on_tick(Tick("writing masks", done, n, case)),
         )  # fmt: skip
@@ -219,7 +219,7 @@ def _device(name: str) -> torch.device:
     return found
 
 
-def _model(backbone: nn.Module | None, material: Material, settings: Mapping[str, Any]) -> MultiLayerCAM:
+def _model(backbone: nn.Module | None, material: TagData, settings: Mapping[str, Any]) -> MultiLayerCAM:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
         base = TinyBackbone(material.channels) if backbone is None else copy.deepcopy(backbone).cpu()
@@ -239,7 +239,7 @@ def _model(backbone: nn.Module | None, material: Material, settings: Mapping[str
 
 
 def _summary(
-    material: Material,
+    material: TagData,
     settings: Mapping[str, Any],
     history: History,
     judged: Sequence[Mapping[str, Any]],
@@ -251,7 +251,7 @@ def _summary(
         for j, (name, known) in enumerate(zip(table.classes, judged, strict=True), start=1)
     ]
     n_held_out = len(material.held_out)
-    doubted = doubts(
+    doubted = tag_doubts(
         classes, everywhere=table.everywhere, inseparable=table.inseparable, n_held_out=n_held_out
     )
     return {

@@ -11,13 +11,13 @@ from scipy.stats import rankdata
 
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.image_tags.class_maps import MultiLayerCAM
-from labelmend.workflows.image_tags.data import Material
+from labelmend.workflows.image_tags.data import TagData
 from labelmend.workflows.image_tags.text import FEW
 
 
 @torch.no_grad()
 def judge(
-    model: MultiLayerCAM, material: Material, batch_size: int, device: torch.device
+    model: MultiLayerCAM, material: TagData, batch_size: int, device: torch.device
 ) -> list[dict[str, Any]]:
     """How well each class is known on held-out images, and whether its evidence lies on images without it.
 

@@ -60,7 +60,7 @@ def assumed(settings: Mapping[str, Any], shape: Sequence[int], n_held_out: int) 
     return tuple(found)
 
 
-def doubts(
+def tag_doubts(
     classes: Sequence[Mapping[str, Any]],
     *,
     everywhere: Sequence[str],

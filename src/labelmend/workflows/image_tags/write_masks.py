@@ -25,7 +25,7 @@ from labelmend.io import (
 )
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.image_tags.class_maps import ClassMaps, MultiLayerCAM, class_maps
-from labelmend.workflows.image_tags.data import Material, brought, shown
+from labelmend.workflows.image_tags.data import TagData, brought, shown
 from labelmend.workflows.image_tags.output_folder import (
     MANIFEST,
     METHOD,
@@ -44,10 +44,10 @@ LONGEST_REFINED = 512
 """Pixels; larger images are refined on a smaller grid, since a random walk costs as much as it has pixels."""
 
 
-def write_masks(
+def write_tag_masks(
     folder: Path,
     model: MultiLayerCAM,
-    material: Material,
+    material: TagData,
     *,
     settings: Mapping[str, Any],
     device: torch.device,
@@ -75,7 +75,7 @@ def write_masks(
     for row, fused, layers in _maps(model, material, settings, device):
         case, path, tags = table.cases[row], material.files[table.cases[row]], table.tags[row]
         scores = gated(resample(material.stored(row, fused), material.native[row]).numpy(), tags)
-        labels = mask_of(scores, tags, path, settings)
+        labels = seed_mask(scores, tags, path, settings)
         write_new_labels(folder / label_file(path), labels, path)
         _write_arrays(folder / scores_file(case), scores=scores.astype(np.float16))
         if row in examples:
@@ -102,7 +102,7 @@ def write_masks(
 
 
 def _maps(
-    model: MultiLayerCAM, material: Material, settings: Mapping[str, Any], device: torch.device
+    model: MultiLayerCAM, material: TagData, settings: Mapping[str, Any], device: torch.device
 ) -> Iterator[tuple[int, Tensor, dict[str, Tensor]]]:
     """For each row its fused maps `(k h w)` on the training grid, and those of each layer."""
     rows, batch_size = np.arange(len(material.images)), settings["batch_size"]
@@ -114,7 +114,7 @@ def _maps(
             yield row, maps.fused[i].cpu(), {name: each[i].cpu() for name, each in maps.per_layer.items()}
 
 
-def mask_of(
+def seed_mask(
     scores: FloatArray, tags: BoolArray, path: Path, settings: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
     """Seeds from scores, refined if that is asked for.

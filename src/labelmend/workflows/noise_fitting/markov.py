@@ -21,7 +21,7 @@ from labelmend.noise.base import check_probability
 from labelmend.noise.markov import MarkovNoise
 from labelmend.types import FloatArray
 from labelmend.workflows.noise_fitting.displacement import Displacement, Pair, without_specks
-from labelmend.workflows.noise_fitting.search import Cases, Found, Search, n_points
+from labelmend.workflows.noise_fitting.search import Cases, Search, SearchResult, n_points
 from labelmend.workflows.noise_fitting.speckle import estimate_speckle, looks_smooth
 
 MATCHED = ("bias", "spread", "roughness")
@@ -228,7 +228,7 @@ def _profile(
 
 
 def _moments(
-    given: Sequence[Displacement], simulated: Sequence[Displacement], found: Found
+    given: Sequence[Displacement], simulated: Sequence[Displacement], found: SearchResult
 ) -> tuple[Moment, ...]:
     """Matched moments as the surface fits them, then checks that were not matched."""
     rows = []

@@ -67,7 +67,7 @@ class Cases:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """The best place (log of steps times flip, 2 expand - 1), the same for each draw of cases, and more."""
 
     best: FloatArray
@@ -116,7 +116,7 @@ class Search:
                 best, place = float(z @ z), real
         return place
 
-    def refine(self, start: FloatArray, boot: FloatArray, widths: Sequence[float]) -> Found:
+    def refine(self, start: FloatArray, boot: FloatArray, widths: Sequence[float]) -> SearchResult:
         """Designs around the best place so far, each narrower; the last as wide as the data are unsure.
 
         A design whose best place lies near its edge is repeated around that place.
@@ -201,7 +201,7 @@ def _solve(
     boot: FloatArray,
     centre: FloatArray,
     reach: FloatArray,
-) -> Found:
+) -> SearchResult:
     """The place where simulated and given moments are nearest, for all cases and for each draw of them."""
     n = len(data)
     floor = 0.05 * math.exp(float(np.min(data[:, 1])))
@@ -224,7 +224,7 @@ def _solve(
         best[index] = centre + grid[chosen] * reach
         least = float(distance[chosen]) if index == 0 else least
     fitted = _terms((best[:1] - centre) / reach) @ surface[0]
-    return Found(best[0], best[1:], least, given[0], fitted[0], spread)
+    return SearchResult(best[0], best[1:], least, given[0], fitted[0], spread)
 
 
 def _precision(

@@ -32,7 +32,7 @@ Masked = tuple[Path, LabelMap]
 """The image of a case, and its labels."""
 
 
-def run_lengths(flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def repeats(flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The values of a row of numbers and how often each is repeated.
 
     >>> [part.tolist() for part in run_lengths(np.array([0, 0, 1, 0]))]
@@ -122,7 +122,7 @@ def packed(mask: BoolArray) -> bytes:
     Args:
         mask: `(h w)` booleans.
     """
-    values, counts = run_lengths(np.asarray(mask, bool).ravel())
+    values, counts = repeats(np.asarray(mask, bool).ravel())
     bits = [f"{4 * mask.size:032b}", f"{_WORD - 1:05b}", *(f"{width - 1:04b}" for width in _WIDTHS)]
     for value, count in zip(values, 4 * counts, strict=True):
         word = "1" * _WORD if value else "0" * _WORD
@@ -141,7 +141,7 @@ def _boxed(mask: BoolArray) -> dict[str, str]:
     """The attributes of a CVAT mask: run lengths inside its box, zeros first."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    values, counts = run_lengths(part.ravel())
+    values, counts = repeats(part.ravel())
     runs = ([0] if values[0] else []) + counts.tolist()
     return {
         "rle": ", ".join(map(str, runs)),

@@ -16,11 +16,11 @@ from labelmend.workflows.auditing.findings import (
     Frame,
     examine,
     faults,
+    find_disagreements,
     layout_of,
-    numbers_of,
     own_findings,
     propose,
-    see,
+    statistics_of,
     typical,
     usual_layout,
 )
@@ -142,9 +142,9 @@ def test_a_prediction_that_is_surer_than_usual_where_it_contradicts_is_told_wher
     teeth = np.any([box(SHAPE, (2 + 8 * i, 6 + 8 * i), (50, 58)) for i in range(9)], axis=0)
     strip = box(SHAPE, (0, 80), (10, 50))
     given = exclusive(strip | teeth)
-    numbers, rest = numbers_of(given, see(given, sure(strip * 1, 1, 0.99))), []
+    numbers, rest = statistics_of(given, find_disagreements(given, sure(strip * 1, 1, 0.99))), []
     for prob in (0.6, 0.61, 0.62, 0.63):
-        rest.append(numbers_of(given, see(given, sure(strip * 1, 1, prob))))
+        rest.append(statistics_of(given, find_disagreements(given, sure(strip * 1, 1, prob))))
     found = examine(given, (), numbers, typical([numbers, *rest], 1.0))
     (whole,) = found.findings
     assert (whole.kind, whole.class_name, whole.box) == ("case", "", None)
@@ -313,12 +313,12 @@ def test_whatever_is_drawn_is_examined_without_a_warning_and_ignored_pixels_stay
     cases = [drawn_by_chance(rng) for _ in range(40)]
     for given, probs, image in cases[:12]:
         others = [case for case in cases if same_data_set(case[0], given)]
-        usual = typical([numbers_of(g, see(g, p), i) for g, p, i in others], 1.0)
+        usual = typical([statistics_of(g, find_disagreements(g, p), i) for g, p, i in others], 1.0)
         layouts = usual_layout([layout_of(g) for g, _, _ in others])
-        seen = see(given, probs)
+        seen = find_disagreements(given, probs)
         slips = faults(given, layout_of(given), layouts)
         own = [found.finding for found in own_findings(given, seen)]
-        found = examine(given, own, numbers_of(given, seen, image), usual, slips=slips)
+        found = examine(given, own, statistics_of(given, seen, image), usual, slips=slips)
         proposal = propose(given, seen, found.inward_mm)
         assert 0 <= found.score.score <= 1
         assert all(np.isfinite(f.size_mm) or f.kind in ("case", "fault") for f in found.findings)
@@ -333,9 +333,12 @@ def test_whatever_is_drawn_is_examined_without_a_warning_and_ignored_pixels_stay
 
 def test_the_frame_of_an_annotation_says_as_much_as_its_pixels():
     given = exclusive(disc(SHAPE, (28, 28), 20.5) * 1 + SMALL * 2, 2)
-    seen = see(given, sure(BOTH, 2))
+    seen = find_disagreements(given, sure(BOTH, 2))
     right = exclusive(BOTH, 2)
-    numbers, others = numbers_of(given, seen), numbers_of(right, see(right, sure(BOTH, 2)))
+    numbers, others = (
+        statistics_of(given, seen),
+        statistics_of(right, find_disagreements(right, sure(BOTH, 2))),
+    )
     frame, usual = Frame(given.classes, given.grid), typical([numbers, others, others], 1.0)
     with_pixels, without = (examine(known, (), numbers, usual) for known in (given, frame))
     assert with_pixels.findings[0].kind == "case"

@@ -11,12 +11,12 @@ from scipy.stats import norm
 from drawn_findings import exclusive, overlapping, sure
 from labelmend.types import LabelMap
 from labelmend.workflows.auditing.findings import (
-    CaseNumbers,
-    Seen,
+    CaseStatistics,
+    Disagreements,
     calibration_of,
     case_score,
+    find_disagreements,
     pixel_scores,
-    see,
     typical,
 )
 from labelmend.workflows.auditing.findings.case_score import (
@@ -44,11 +44,11 @@ def case(
     doubt: float = 0.9,
     n_doubted: float = 1e9,
     outline: Any = 100.0,
-) -> CaseNumbers:
+) -> CaseStatistics:
     """A case of one class or several, by its numbers."""
     far, edge, offset = (np.atleast_1d(np.array(values, float)) for values in (far, edge, offset))
     ones, outline = np.ones(len(far)), np.resize(outline, len(far)) * np.isfinite(far)
-    return CaseNumbers(
+    return CaseStatistics(
         ones, ones, ones, far, outline, offset, np.resize(edge, len(far)), wrong, doubt, n_doubted, NOTHING
     )
 
@@ -194,11 +194,11 @@ def test_without_images_edges_tell_nothing():
     assert case_score(case(), usual).edges == 0
 
 
-def seen_of(given: LabelMap, prob: float) -> Seen:
+def seen_of(given: LabelMap, prob: float) -> Disagreements:
     """Two pixels of which the second is doubted, its class having this probability."""
     probs = sure(np.ones((1, 2), int), 1, 0.99)
     probs[:, 0, 1] = [1 - prob, prob]
-    return see(given, probs)
+    return find_disagreements(given, probs)
 
 
 @pytest.mark.parametrize(("score", "expected"), [(0.5, 0.6), (0.8, 6 / 7), (0.25, 1 / 3)])
@@ -222,12 +222,12 @@ def test_a_pixel_that_nobody_annotated_is_not_wrong():
 
 def test_of_overlapping_classes_the_most_doubted_counts():
     probs = np.array([[[0.9, 0.9]], [[0.2, 0.7]]])
-    seen = see(overlapping([np.ones((1, 2), bool)] * 2), probs)
+    seen = find_disagreements(overlapping([np.ones((1, 2), bool)] * 2), probs)
     assert pixel_scores(seen, 0.5)[0] == pytest.approx([0.8, 0.3])
 
 
 def test_16_bits_and_certainty_make_scores_below_one():
-    seen = see(exclusive(np.ones((1, 2))), np.array([[[1, 0]], [[0, 1]]], np.float16))
+    seen = find_disagreements(exclusive(np.ones((1, 2))), np.array([[[1, 0]], [[0, 1]]], np.float16))
     scores = pixel_scores(seen, 1.0)
     assert 1 > scores[0, 0] > 0.99
     assert 0 < scores[0, 1] < 0.01

@@ -9,7 +9,7 @@ from drawn_findings import box, crowded, disc, exclusive, overlapping, sure
 from labelmend.errors import GeometryError
 from labelmend.geometry import frontier
 from labelmend.types import Grid, LabelMap
-from labelmend.workflows.auditing.findings import CaseNumbers, numbers_of, see
+from labelmend.workflows.auditing.findings import CaseStatistics, find_disagreements, statistics_of
 from labelmend.workflows.auditing.findings.case_statistics import _at_outlines, _outline_gap, views
 from labelmend.workflows.auditing.findings.image_edges import edge_profile, peak_mm
 from labelmend.workflows.auditing.findings.voxel_units import step_mm
@@ -18,11 +18,11 @@ SHAPE = (60, 60)
 INNER, OUTER = box(SHAPE, (20, 40), (20, 40)), box(SHAPE, (18, 42), (18, 42))
 
 
-def numbers(given: LabelMap, predicted: np.ndarray, image=None) -> CaseNumbers:
+def numbers(given: LabelMap, predicted: np.ndarray, image=None) -> CaseStatistics:
     """Of an annotation and its prediction, an integer map or masks."""
     sigmoids = np.where(predicted, 0.9, 0.1)
     probs = sigmoids if given.overlapping else sure(predicted, len(given.classes))
-    return numbers_of(given, see(given, probs), image)
+    return statistics_of(given, find_disagreements(given, probs), image)
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.0, 1.0), (0.5, 0.5)])
@@ -131,7 +131,7 @@ def test_doubt_by_hand():
     probs[:, 0], probs[:, 1] = [[0.6], [0.4]], [[0.3], [0.7]]  # the second row contradicts
     probs[:, 1, :5] = [[0.0], [1.0]]
     weights = 5 * np.exp(0.0) + 15 * np.exp(-3.0)
-    found = numbers_of(exclusive(given), see(exclusive(given), probs))
+    found = statistics_of(exclusive(given), find_disagreements(exclusive(given), probs))
     assert found.doubt == pytest.approx((5 * 1.0 + 15 * 0.7 * np.exp(-3.0)) / weights)
     assert found.n_doubted == pytest.approx(weights)
 
@@ -196,7 +196,9 @@ def test_the_annotation_is_not_changed():
 
 def test_16_bit_probabilities_give_the_same_numbers():
     given, probs = exclusive(OUTER), sure(INNER * 1, 1, prob=0.875)
-    one, other = (numbers_of(given, see(given, probs.astype(t))) for t in (np.float32, np.float16))
+    one, other = (
+        statistics_of(given, find_disagreements(given, probs.astype(t))) for t in (np.float32, np.float16)
+    )
     assert (one.dice, one.far, one.wrong_object) == (other.dice, other.far, other.wrong_object)
     np.testing.assert_allclose(one.calibration.losses, other.calibration.losses, rtol=1e-3)
 
@@ -204,12 +206,12 @@ def test_16_bit_probabilities_give_the_same_numbers():
 @pytest.mark.parametrize("shape", [(1, 60, 60), (3, 60, 60), (2, 60, 61), (60, 60)])
 def test_probabilities_of_another_shape_are_refused(shape):
     with pytest.raises(GeometryError, match=r"probabilities of shape \(2, 60, 60\) expected, got"):
-        see(exclusive(OUTER), np.ones(shape))
+        find_disagreements(exclusive(OUTER), np.ones(shape))
 
 
 def test_overlapping_classes_have_no_background_among_their_probabilities():
     with pytest.raises(GeometryError, match=r"\(2, 60, 60\) expected, got \(3, 60, 60\)"):
-        see(overlapping([INNER, OUTER]), np.ones((3, *SHAPE)))
+        find_disagreements(overlapping([INNER, OUTER]), np.ones((3, *SHAPE)))
 
 
 @pytest.mark.parametrize("shape", [(1, 60, 61), (60, 60)])
@@ -252,8 +254,8 @@ def test_numbers_from_boxes_are_those_of_whole_masks_to_the_last_bit(shape, seed
     masks = LabelMap(labels.masks(), labels.grid, labels.classes, ignored_mask=labels.ignored())
     image = np.random.default_rng(seed).normal(size=(2, *shape))
     for given, probs in ((labels, softmax), (masks, softmax[1:])):
-        seen = see(given, probs)
-        found = numbers_of(given, seen, image)
+        seen = find_disagreements(given, probs)
+        found = statistics_of(given, seen, image)
         drawn, spacing = given.masks(), given.grid.spacing_mm
         predicted = [v.predicted == i for v in seen.views for i in range(1, len(v.classes) + 1)]
         sides = [(a & seen.known, b & seen.known) for a, b in zip(drawn, predicted, strict=True)]

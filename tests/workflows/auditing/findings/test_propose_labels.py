@@ -10,7 +10,14 @@ import pytest
 from drawn_findings import box, crowded, disc, exclusive, sure, told
 from labelmend.geometry import signed_distance
 from labelmend.types import Grid, LabelMap
-from labelmend.workflows.auditing.findings import Region, Seen, WrongObject, own_findings, propose, see
+from labelmend.workflows.auditing.findings import (
+    Disagreements,
+    Region,
+    WrongObject,
+    find_disagreements,
+    own_findings,
+    propose,
+)
 from labelmend.workflows.auditing.findings.case_statistics import views
 from labelmend.workflows.auditing.findings.propose_labels import LEAST_DOUBT, LEAST_MARGIN
 
@@ -47,7 +54,9 @@ def test_what_an_outline_gives_up_goes_to_the_likeliest_other_class():
     probs[2, 0] = [0, 0, 0, 0, 0, 0.3, 0.3, 1, 1]
     probs[1] = 1 - probs[0] - probs[2]
     given = exclusive(array, 2)
-    assert propose(given, see(given, probs), (2.0, 0.0)).array.tolist() == [[0, 0, 1, 1, 1, 2, 2, 2, 2]]
+    assert propose(given, find_disagreements(given, probs), (2.0, 0.0)).array.tolist() == [
+        [0, 0, 1, 1, 1, 2, 2, 2, 2]
+    ]
 
 
 def test_values_of_classes_are_kept():
@@ -63,7 +72,7 @@ def test_a_region_that_an_outline_has_grown_into_goes_to_the_predicted_class_alo
     probs[2, 0, 3:6] = 0.4
     view = views(given, probs)[0]
     region = Region(0, 2, ((0, 1), (3, 6)), np.ones((1, 3), bool), 3, 3, 3, 0, 1, 1, 1, 0, 1)
-    seen = Seen(
+    seen = Disagreements(
         (view,), given.array >= 0, ((view, (region,)),), ((view, (WrongObject(region, 1.0, (region,)),)),)
     )
     assert propose(given, seen, (-2.0, 0.0)).array.tolist() == [[1, 1, 1, 2, 2, 2, 0, 0, 0]]
@@ -73,7 +82,7 @@ def test_an_object_that_crosses_a_class_goes_where_each_pixel_is_predicted():
     organ, lesion = box(SHAPE, (10, 70), (10, 40)), disc(SHAPE, (40, 38), 8)
     true = organ * 1
     given = exclusive(np.where(lesion, 2, true), 2)
-    seen = see(given, sure(true, 2))
+    seen = find_disagreements(given, sure(true, 2))
     (own,) = own_findings(given, seen)  # and no stretch of an outline beside it
     assert (own.finding.kind, own.finding.size_mm) == ("wrong_class", lesion.sum())
     np.testing.assert_array_equal(propose(given, seen, (0.0, 0.0)).array, true)
@@ -81,12 +90,12 @@ def test_an_object_that_crosses_a_class_goes_where_each_pixel_is_predicted():
 
 def test_what_nothing_is_told_of_stays_as_it_is():
     given = exclusive(BOTH, 2)
-    proposed = propose(given, see(given, sure(BOTH, 2)), (0.0, 0.0))
+    proposed = propose(given, find_disagreements(given, sure(BOTH, 2)), (0.0, 0.0))
     np.testing.assert_array_equal(proposed.array, given.array)
     assert proposed.array is not given.array
 
 
-def from_masks(given: LabelMap, seen: Seen, inward_mm) -> np.ndarray:
+def from_masks(given: LabelMap, seen: Disagreements, inward_mm) -> np.ndarray:
     """The proposal made of one mask a class, all at once."""
     drawn = given.masks()
     masks = drawn.copy()
@@ -118,7 +127,7 @@ def test_a_proposal_is_that_of_one_mask_a_class(seed, inward_mm):
     labels, softmax = crowded(seed, (40, 50), 5)
     masks = LabelMap(labels.masks(), labels.grid, labels.classes, ignored_mask=labels.ignored())
     for given, probs in ((labels, softmax), (masks, softmax[1:])):
-        seen, moves = see(given, probs), (0.0, inward_mm, inward_mm, 0.0, 0.0)
+        seen, moves = find_disagreements(given, probs), (0.0, inward_mm, inward_mm, 0.0, 0.0)
         np.testing.assert_array_equal(propose(given, seen, moves).array, from_masks(given, seen, moves))
 
 

@@ -9,24 +9,26 @@ import pytest
 
 from drawn_findings import disc, exclusive, sure
 from labelmend.workflows.auditing.findings import (
-    Bias,
-    CaseNumbers,
+    CaseStatistics,
+    SystematicBias,
     biases,
     calibration_of,
-    numbers_of,
-    see,
+    find_disagreements,
+    statistics_of,
     typical,
 )
 
 NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, bool))
 
 
-def case(offset: float = np.nan, edge: float = np.nan) -> CaseNumbers:
+def case(offset: float = np.nan, edge: float = np.nan) -> CaseStatistics:
     one, gap = np.ones(1), np.array([offset])
-    return CaseNumbers(one, one, one, one, one, gap, np.array([edge]), 0.0, np.nan, 0.0, NOTHING)
+    return CaseStatistics(one, one, one, one, one, gap, np.array([edge]), 0.0, np.nan, 0.0, NOTHING)
 
 
-def rows(cases: list[CaseNumbers], who: list[str] | None = None, **more: Any) -> tuple[Bias, ...]:
+def rows(
+    cases: list[CaseStatistics], who: list[str] | None = None, **more: Any
+) -> tuple[SystematicBias, ...]:
     settings = {"annotators": who or [""] * len(cases), "spacing_mm": 1.0, "unit": "mm"} | more
     return biases(cases, typical(cases, settings["spacing_mm"]), ["a"], **settings)
 
@@ -95,7 +97,9 @@ def test_of_drawn_discs_the_annotator_who_draws_3_px_too_far_out_is_seen(rng):
         out_vox = 3 if index % 3 == 0 else 0
         image = disc((64, 64), centre, radius)[None] * 40 + rng.normal(0, 2, (1, 64, 64))
         given = exclusive(disc((64, 64), centre, radius + out_vox), spacing_mm=(0.5, 0.5))
-        cases.append(numbers_of(given, see(given, sure(given.array, 1)), image))  # the network agrees
+        cases.append(
+            statistics_of(given, find_disagreements(given, sure(given.array, 1)), image)
+        )  # the network agrees
         who.append("generous" if out_vox else "careful")
     found = {(row.annotator, row.against): row for row in rows(cases, who, spacing_mm=0.5)}
     generous, careful = found["generous", "image edges"], found["careful", "image edges"]

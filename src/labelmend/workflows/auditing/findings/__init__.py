@@ -9,7 +9,12 @@ from labelmend.workflows.auditing.findings.case_score import (
     pixel_scores,
     typical,
 )
-from labelmend.workflows.auditing.findings.case_statistics import CaseNumbers, Seen, numbers_of, see
+from labelmend.workflows.auditing.findings.case_statistics import (
+    CaseStatistics,
+    Disagreements,
+    find_disagreements,
+    statistics_of,
+)
 from labelmend.workflows.auditing.findings.disagreement_regions import Region, regions
 from labelmend.workflows.auditing.findings.finding import KINDS, Finding, Frame, Kind, measured
 from labelmend.workflows.auditing.findings.image_edges import edge_profile, peak_mm
@@ -22,16 +27,16 @@ from labelmend.workflows.auditing.findings.layout_faults import (
 )
 from labelmend.workflows.auditing.findings.propose_labels import propose
 from labelmend.workflows.auditing.findings.region_findings import OwnFinding, own_findings
-from labelmend.workflows.auditing.findings.systematic_bias import Bias, biases
+from labelmend.workflows.auditing.findings.systematic_bias import SystematicBias, biases
 from labelmend.workflows.auditing.findings.voxel_units import step_mm
 from labelmend.workflows.auditing.findings.wrong_objects import WrongObject, wrong_objects
 
 __all__ = [
     "KINDS",
-    "Bias",
     "Calibration",
-    "CaseNumbers",
     "CaseScore",
+    "CaseStatistics",
+    "Disagreements",
     "Examined",
     "Finding",
     "Frame",
@@ -39,7 +44,7 @@ __all__ = [
     "Layout",
     "OwnFinding",
     "Region",
-    "Seen",
+    "SystematicBias",
     "Typical",
     "UsualLayout",
     "WrongObject",
@@ -49,16 +54,16 @@ __all__ = [
     "edge_profile",
     "examine",
     "faults",
+    "find_disagreements",
     "layout_of",
     "measured",
-    "numbers_of",
     "own_findings",
     "peak_mm",
     "pixel_scores",
     "propose",
     "regions",
     "scaled",
-    "see",
+    "statistics_of",
     "step_mm",
     "typical",
     "usual_layout",

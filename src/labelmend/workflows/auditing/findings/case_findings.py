@@ -9,7 +9,7 @@ import numpy as np
 
 from labelmend.types import LabelMap
 from labelmend.workflows.auditing.findings.case_score import CaseScore, Typical, case_score
-from labelmend.workflows.auditing.findings.case_statistics import CaseNumbers
+from labelmend.workflows.auditing.findings.case_statistics import CaseStatistics
 from labelmend.workflows.auditing.findings.finding import Finding, Frame, measured, ordered
 from labelmend.workflows.auditing.findings.voxel_units import step_mm
 
@@ -46,7 +46,7 @@ class Examined:
 def examine(
     given: LabelMap | Frame,
     own: Sequence[Finding],
-    numbers: CaseNumbers,
+    numbers: CaseStatistics,
     usual: Typical,
     *,
     slips: Iterable[Finding] = (),
@@ -74,7 +74,7 @@ def _stands_out(score: CaseScore, own: Sequence[Finding]) -> bool:
     return score.main != "doubt" or not own
 
 
-def _whole(given: LabelMap | Frame, numbers: CaseNumbers, usual: Typical, score: CaseScore) -> Finding:
+def _whole(given: LabelMap | Frame, numbers: CaseStatistics, usual: Typical, score: CaseScore) -> Finding:
     """A case as a whole, by what speaks most against it."""
     unit = given.grid.unit
     if score.main == "edges":
@@ -104,7 +104,7 @@ def _whole(given: LabelMap | Frame, numbers: CaseNumbers, usual: Typical, score:
     return Finding("case", given.classes[index], score.score, reason, offset_mm=offset)
 
 
-def _inward(numbers: CaseNumbers, usual: Typical, score: CaseScore) -> tuple[float, ...]:
+def _inward(numbers: CaseStatistics, usual: Typical, score: CaseScore) -> tuple[float, ...]:
     """What moves outlines onto edges, where these speak most against the case."""
     off = usual.edge_mm - numbers.edge_mm
     if score.edges < max(score.far, score.wrong_object) or score.score < LEAST_CASE:

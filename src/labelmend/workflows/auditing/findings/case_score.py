@@ -15,7 +15,7 @@ import numpy as np
 
 from labelmend.metrics.calibration import LEAST_PROB, Calibration
 from labelmend.types import FloatArray
-from labelmend.workflows.auditing.findings.case_statistics import CaseNumbers, Seen
+from labelmend.workflows.auditing.findings.case_statistics import CaseStatistics, Disagreements
 from labelmend.workflows.auditing.findings.image_edges import REACH_VOX
 
 NORMAL = 1.4826
@@ -79,7 +79,7 @@ class Typical:
     calibration: Calibration
 
 
-def typical(cases: Sequence[CaseNumbers], spacing_mm: float) -> Typical:
+def typical(cases: Sequence[CaseStatistics], spacing_mm: float) -> Typical:
     """The common numbers of one case or more.
 
     Args:
@@ -131,7 +131,7 @@ class CaseScore:
         return max(speaks, key=speaks.__getitem__)
 
 
-def case_score(case: CaseNumbers, usual: Typical) -> CaseScore:
+def case_score(case: CaseStatistics, usual: Typical) -> CaseScore:
     """Score of one case against all."""
     far = np.nan_to_num((case.far - usual.far) / usual.far_spread).clip(0, MOST_FAR)
     share = case.outline_mm / max(case.outline_mm.sum(), 1e-9)
@@ -147,7 +147,7 @@ def case_score(case: CaseNumbers, usual: Typical) -> CaseScore:
     return CaseScore(float(1 - np.exp(-np.linalg.norm(speaks) / FULL)), *speaks)
 
 
-def pixel_scores(seen: Seen, score: float) -> FloatArray:
+def pixel_scores(seen: Disagreements, score: float) -> FloatArray:
     """How wrong each pixel of a case looks: its own doubt, and how wrong the case looks.
 
     Both are taken as odds and multiplied, as two witnesses who know nothing of each other: an outline that

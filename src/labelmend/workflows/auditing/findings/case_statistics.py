@@ -58,7 +58,7 @@ class ClassView:
 
 
 @dataclass(frozen=True, eq=False)
-class CaseNumbers:
+class CaseStatistics:
     """Numbers of one case.
 
     Args:
@@ -91,7 +91,7 @@ class CaseNumbers:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Disagreements:
     """A case with its disagreements, which both its numbers and its findings are made of.
 
     Args:
@@ -131,7 +131,7 @@ def views(given: LabelMap, probs: FloatArray) -> tuple[ClassView, ...]:
     return (ClassView(indices, probs, tuple(range(k))),)
 
 
-def see(given: LabelMap, probs: FloatArray) -> Seen:
+def find_disagreements(given: LabelMap, probs: FloatArray) -> Disagreements:
     """Regions and objects of disagreement of a case."""
     known, spacing = ~given.ignored(), given.grid.spacing_mm
     tasks, background = views(given, probs), given.background is None
@@ -150,10 +150,10 @@ def see(given: LabelMap, probs: FloatArray) -> Seen:
         (view, wrong_objects(view.given, view.probs, here, spacing, predicted=view.predicted))
         for view, here in found
     )
-    return Seen(tasks, known, found, objects)
+    return Disagreements(tasks, known, found, objects)
 
 
-def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> CaseNumbers:
+def statistics_of(given: LabelMap, seen: Disagreements, image: FloatArray | None = None) -> CaseStatistics:
     """The numbers of one case.
 
     Args:
@@ -179,7 +179,7 @@ def numbers_of(given: LabelMap, seen: Seen, image: FloatArray | None = None) -> 
     n_given, n_predicted, n_both = np.array(counts).T
     offset_mm, far, outline_mm = np.array(gaps).T
     total = n_given + n_predicted
-    return CaseNumbers(
+    return CaseStatistics(
         n_given,
         n_predicted,
         np.where(total > 0, 2 * n_both / np.maximum(total, 1), np.nan),
@@ -248,7 +248,7 @@ def _outline_gap(
     return trimmed_mean(values, areas, TRIM), float((far * areas).sum() / length), length
 
 
-def _doubt(seen: Seen) -> tuple[float, float]:
+def _doubt(seen: Disagreements) -> tuple[float, float]:
     """How sure predictions are where they contradict, the surest pixels counting most, and how many count.
 
         sum(w d) / sum(w)  and  sum(w),   d = 1 - p,   w = exp((d - 1) / DOUBT_SCALE)
@@ -267,7 +267,7 @@ def _doubt(seen: Seen) -> tuple[float, float]:
     return (float(weights @ doubt) / total if total else float("nan")), total
 
 
-def _calibration(seen: Seen) -> Calibration:
+def _calibration(seen: Disagreements) -> Calibration:
     """Of all tasks; tasks of overlapping classes are added up."""
     found = []
     at = slice(None) if seen.known.all() else np.flatnonzero(seen.known)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labelmend.geometry import signed_distance
 from labelmend.types import LabelMap
-from labelmend.workflows.auditing.findings.case_statistics import ClassView, Seen
+from labelmend.workflows.auditing.findings.case_statistics import ClassView, Disagreements
 from labelmend.workflows.auditing.findings.region_findings import own_findings
 
 LEAST_DOUBT = 0.2
@@ -20,7 +20,7 @@ LEAST_MARGIN = 0.5
 mended: half-way between what is unknown and what is sure."""
 
 
-def propose(given: LabelMap, seen: Seen, inward_mm: Sequence[float]) -> LabelMap:
+def propose(given: LabelMap, seen: Disagreements, inward_mm: Sequence[float]) -> LabelMap:
     """The annotation with the predicted class in each object, and each sure part of an outline, that is told.
 
     Where a whole case lies beside the edges of the image, its outlines are moved onto them first, as far as

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labelmend.types import LabelMap
-from labelmend.workflows.auditing.findings.case_statistics import ClassView, Seen
+from labelmend.workflows.auditing.findings.case_statistics import ClassView, Disagreements
 from labelmend.workflows.auditing.findings.disagreement_regions import Region
 from labelmend.workflows.auditing.findings.finding import Finding, measured
 
@@ -37,7 +37,7 @@ class OwnFinding:
     region: Region
 
 
-def own_findings(given: LabelMap, seen: Seen) -> tuple[OwnFinding, ...]:
+def own_findings(given: LabelMap, seen: Disagreements) -> tuple[OwnFinding, ...]:
     """Objects, surest first, and then the surest stretches of outline.
 
     Args:
@@ -52,7 +52,7 @@ def _surest(found: Iterable[OwnFinding]) -> list[OwnFinding]:
     return sorted(found, key=lambda own: -own.finding.score)
 
 
-def _objects(given: LabelMap, seen: Seen) -> Iterator[OwnFinding]:
+def _objects(given: LabelMap, seen: Disagreements) -> Iterator[OwnFinding]:
     for view, objects in seen.objects:
         for item in objects:
             if item.score >= LEAST_OBJECT:
@@ -75,7 +75,7 @@ def _object(given: LabelMap, view: ClassView, region: Region, score: float) -> F
     return Finding(kind, name, score, reason, region.box, size_mm, other=other)  # type: ignore[arg-type]
 
 
-def _stretches(given: LabelMap, seen: Seen) -> Iterator[OwnFinding]:
+def _stretches(given: LabelMap, seen: Disagreements) -> Iterator[OwnFinding]:
     objects = [item for _, found in seen.objects for item in found if item.score >= LEAST_OBJECT]
     whole = {id(piece) for item in objects for piece in item.pieces}
     for view, found in seen.regions:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from labelmend.types import FloatArray
 from labelmend.workflows.auditing.findings.case_score import Typical
-from labelmend.workflows.auditing.findings.case_statistics import CaseNumbers
+from labelmend.workflows.auditing.findings.case_statistics import CaseStatistics
 from labelmend.workflows.auditing.findings.finding import measured
 
 Against = Literal["prediction", "image edges"]
@@ -26,7 +26,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Bias:
+class SystematicBias:
     """How far the outlines of one class lie out in the mean.
 
     Args:
@@ -53,14 +53,14 @@ class Bias:
 
 
 def biases(
-    cases: Sequence[CaseNumbers],
+    cases: Sequence[CaseStatistics],
     usual: Typical,
     classes: Sequence[str],
     *,
     annotators: Sequence[str],
     spacing_mm: float,
     unit: str,
-) -> tuple[Bias, ...]:
+) -> tuple[SystematicBias, ...]:
     """Rows for all cases and, if there are several, for each annotator.
 
     Args:
@@ -90,7 +90,7 @@ def biases(
 
 def _row(
     annotator: str, class_name: str, values: FloatArray, against: Against, *, spacing_mm: float, unit: str
-) -> Bias | None:
+) -> SystematicBias | None:
     values = values[np.isfinite(values)]
     if len(values) < LEAST_CASES:
         return None
@@ -105,6 +105,6 @@ def _row(
         if systematic
         else f"{whose} without a bias that shows, {seen}."
     )
-    return Bias(
+    return SystematicBias(
         annotator, class_name, mean, mean - half, mean + half, len(values), against, systematic, reason
     )
