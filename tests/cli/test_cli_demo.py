@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from labelmend import demo as engine
-from labelmend import html as audit
 from labelmend.cli import main
 from labelmend.demo import DemoResult
+from labelmend.workflows.training import report
 from labelmend.workflows.training.results import RunResult
 
 SUMMARY: dict[str, Any] = {"unit": "px", "rounds": [], "notes": [], "cases": [{"version": 1}, {"version": 0}]}
@@ -29,7 +29,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         )
 
     monkeypatch.setattr(engine, "demo", fake)
-    monkeypatch.setattr(audit, "write_report", lambda run: calls.update(report=run))
+    monkeypatch.setattr(report, "write_report", lambda run: calls.update(report=run))
     return calls
 
 

@@ -251,7 +251,7 @@ def test_a_folder_that_holds_something_else_stays_as_it_is(tmp_path, capsys):
 
 def test_without_scikit_learn_the_extra_is_named(refused, tmp_path, monkeypatch):
     for module in ("estimators", "estimator_base", "weighter"):
-        monkeypatch.delitem(sys.modules, f"labelmend.transition.{module}", raising=False)
+        monkeypatch.delitem(sys.modules, f"labelmend.workflows.class_labels.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     refused(spoilt(tmp_path), "pip install 'labelmend[tabular]'")
 

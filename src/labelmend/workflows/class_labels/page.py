@@ -196,7 +196,7 @@ def bars(features: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
 def matrix_sentence(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
     """How to read the picture, by its worst row.
 
-    >>> reading(["ill", "well"], [[0.75, 0.25], [0.0, 1.0]])
+    >>> matrix_sentence(["ill", "well"], [[0.75, 0.25], [0.0, 1.0]])
     'Of 100 rows that are truly “ill”, about 75 are labelled so and 25 are labelled “well”.'
     """
     k = len(classes)

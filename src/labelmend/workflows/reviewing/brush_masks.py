@@ -35,7 +35,7 @@ Masked = tuple[Path, LabelMap]
 def repeats(flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The values of a row of numbers and how often each is repeated.
 
-    >>> [part.tolist() for part in run_lengths(np.array([0, 0, 1, 0]))]
+    >>> [part.tolist() for part in repeats(np.array([0, 0, 1, 0]))]
     [[0, 1, 0], [2, 1, 1]]
     """
     starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
