@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from labelmend.engine.audit_source import wanted_cases
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
 from labelmend.geometry.orientation import labels_onto
 from labelmend.io import LabelFolder, grid_difference, open_labels, spacing_notes
+from labelmend.io.layout import MOST_LISTED
+from labelmend.io.table_base import listed
 from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
 from labelmend.types import Grid
 
@@ -91,6 +94,7 @@ def evaluate(
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
     tolerance_mm: float = 2.0,
+    cases: str | Path | Sequence[str] | None = None,
     on_case: Callable[[str, int], None] = lambda case, n_cases: None,
 ) -> Evaluation:
     """Compare every case of `labels` with the same case of `reference`.
@@ -99,12 +103,13 @@ def evaluate(
     scored. A folder of integer maps without names takes those of the other folder.
 
     Args:
-        labels: label folder to evaluate; all its cases must be in the reference.
+        labels: label folder to evaluate; all its cases, or those asked for, must be in the reference.
         reference: label folder to compare with, with the same class names.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
         tolerance_mm: boundary deviation up to which NSD counts it as right; in pixels without spacing.
+        cases: only these: ids, or a text file of them.
         on_case: called with (case id, number of cases) after each case.
 
     Raises:
@@ -114,7 +119,7 @@ def evaluate(
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
-    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm)
+    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm, cases)
     scores: list[Score] = []
     units: dict[str, str] = {}
     for case in sorted(ours.cases):
@@ -132,12 +137,22 @@ def evaluate(
         unit=common_unit(units),
         tolerance_mm=tolerance_mm,
         scores=tuple(scores),
-        not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))),
-        notes=spacing_notes(
-            (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case)),
-            spacing_mm,
-        ),
+        not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))) if cases is None else (),
+        notes=(*asked_for(cases, ours), *pair_notes(ours, theirs, spacing_mm)),
     )
+
+
+def asked_for(cases: object, ours: LabelFolder) -> tuple[str, ...]:
+    """A sentence if only some cases were looked at."""
+    return () if cases is None else (f"Only {len(ours.cases)} cases were compared, as asked for.",)
+
+
+def pair_notes(
+    ours: LabelFolder, theirs: LabelFolder, spacing_mm: Sequence[float] | float | None
+) -> tuple[str, ...]:
+    """What the headers of the compared files say that a reader should know."""
+    files = (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case))
+    return spacing_notes(files, spacing_mm)
 
 
 def open_pair(
@@ -146,8 +161,9 @@ def open_pair(
     classes: Mapping[str, int] | None,
     ignore: int | None,
     spacing_mm: Sequence[float] | float | None,
+    cases: str | Path | Sequence[str] | None = None,
 ) -> tuple[LabelFolder, LabelFolder]:
-    """Both folders with the same class names and a reference for every case, or an error."""
+    """Both folders with the same class names and a reference for every case (asked for), or an error."""
 
     def opened(path: Path, names: Mapping[str, int] | None) -> LabelFolder:
         return open_labels(path, classes=names, ignore=ignore, spacing_mm=spacing_mm)
@@ -168,11 +184,14 @@ def open_pair(
             f"{reference} has {', '.join(theirs.names)}: "
             "rename the class folders, or give the classes with their values"
         )
+    if cases is not None:
+        ours = ours.only(*wanted_cases(cases, ours))
     missing = sorted(set(ours.cases) - set(theirs.cases))
     if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise MissingDataError(
-            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: {shown}"
+            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: "
+            f"{listed(missing, MOST_LISTED)}. Add them, or name the cases to compare (--cases: ids, or a "
+            "text file of them)"
         )
     return ours, theirs
 
