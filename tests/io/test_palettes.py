@@ -81,3 +81,18 @@ def test_a_file_that_is_no_picture_has_no_palette(tmp_path):
         assert stored_palette(tmp_path / name) == ()
     (tmp_path / "folder.png").mkdir()
     assert stored_palette(tmp_path / "folder.png") == ()
+
+
+def test_a_black_class_over_a_coloured_background_must_be_named(tmp_path):
+    draw(tmp_path / "a.png", [[0, 1, 1]], (255, 255, 255), BLACK)
+    with pytest.raises(
+        LabelValueError, match=r"a\.png .* value 0 is the colour #ffffff and value 1 is black"
+    ):
+        open_labels(tmp_path)
+    assert open_labels(tmp_path, classes={"ink": 1}).values == (1,)
+    assert open_labels(tmp_path, classes={"paper": 0, "ink": 1}).background == "paper"
+
+
+def test_black_where_nothing_is_drawn_or_where_values_are_ignored_is_no_background(tmp_path):
+    draw(tmp_path / "a.png", [[0, 1, 3]], GREEN, RED, BLACK, BLACK)
+    assert open_labels(tmp_path, ignore=3).classes == ("1",)

@@ -11,7 +11,7 @@ from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDat
 from labelmend.io.base import Spacing, case_id, format_of, suffix_of
 from labelmend.io.label_folder import LabelFolder
 from labelmend.io.names import Names, class_of_zero, names_found, names_given, names_in_json, with_255_as_1
-from labelmend.io.palettes import check_palettes
+from labelmend.io.palettes import check_background, check_palettes
 from labelmend.io.reading import read_text
 from labelmend.io.table_base import listed
 
@@ -121,6 +121,7 @@ def _names(
     written = names_in_json(path)
     if written is not None:
         return with_255_as_1(names_given(written[0], ignore, str(written[1])), files.values())
+    check_background(files.values(), ignore)
     return names_found(files.values(), ignore, path)
 
 

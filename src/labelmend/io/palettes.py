@@ -20,6 +20,7 @@ from labelmend.io.values import distinct_values
 Colour = tuple[int, int, int]
 Palette = tuple[Colour, ...]
 
+_BLACK = (0, 0, 0)
 _PALETTE_KIND = 3
 """Colour type of PNG and photometric interpretation of TIFF that mean a palette."""
 
@@ -50,6 +51,30 @@ def check_palettes(paths: Iterable[Path], *, only_zero: bool = False) -> None:
                     f"one and {_hex(palette[index])} in the other, so that it may mean two classes: save all "
                     "label files with one palette, or as grey pictures of their class values"
                 )
+
+
+def check_background(paths: Iterable[Path], ignore: int | None) -> None:
+    """An error where value 0, which is background unless named, is in colour and another value is black.
+
+    Args:
+        paths: label files whose values nobody named.
+        ignore: value to ignore, of any colour.
+
+    Raises:
+        LabelValueError: names the file and both values.
+    """
+    for path in paths:
+        palette = stored_palette(path)
+        if _BLACK not in palette[1:] or palette[0] == _BLACK:
+            continue
+        used = [value for value in distinct_values(read_label_array(path)[0]) if value < len(palette)]
+        black = [value for value in used if palette[value] == _BLACK and value != ignore]
+        if 0 in used and black:
+            raise LabelValueError(
+                f"{path} is a palette picture in which value 0 is the colour {_hex(palette[0])} and value "
+                f"{black[0]} is black, so that either may be the background: name the classes with their "
+                "values, or save the labels as grey pictures with 0 for background"
+            )
 
 
 def stored_palette(path: Path) -> Palette:
