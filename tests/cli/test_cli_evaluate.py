@@ -137,7 +137,22 @@ def test_bad_settings_end_in_one_sentence_and_exit_code_2(folders, capsys, argum
 def test_a_missing_reference_ends_in_exit_code_2(folders, tmp_path, capsys):
     save(tmp_path / "drawn" / "new.png", "000110000000")
     assert main(["evaluate", *folders]) == 2
-    assert "1 of 4 cases" in capsys.readouterr().err
+    assert "1 of 4 cases" in (told := capsys.readouterr().err)
+    assert "--cases" in told
+
+
+def test_cases_without_a_reference_are_all_listed_and_can_be_left_out(folders, tmp_path, capsys):
+    new = [f"new{number}" for number in range(9)]
+    for case in new:
+        save(tmp_path / "drawn" / f"{case}.png", "000110000000")
+    assert main(["evaluate", *folders]) == 2
+    assert ", ".join(new) in capsys.readouterr().err
+    assert main(["evaluate", *folders, "--cases", "a, b"]) == 0
+    assert "Only 2 cases were compared, as asked for." in capsys.readouterr().out
+    (tmp_path / "cases.txt").write_text("a\nc\n")
+    assert main(["evaluate", *folders, "--cases", str(tmp_path / "cases.txt")]) == 0
+    assert main(["evaluate", *folders, "--cases", "[a, nobody]"]) == 2
+    assert "cases asked for: nobody" in capsys.readouterr().err
 
 
 def test_settings_come_from_a_config_file_and_flags_win(folders, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -137,3 +138,15 @@ def test_an_unknown_noise_ends_in_2(clean: Path, tmp_path: Path, capsys: pytest.
     with pytest.raises(SystemExit, match="2"):
         main(["simulate", str(clean), str(tmp_path / "out"), "--noise", "markow"])
     assert "did you mean markov?" in capsys.readouterr().err
+
+
+def test_a_pixdim_beside_its_affine_is_told(tmp_path, capsys):
+    array = np.zeros((12, 12, 3), np.uint8)
+    array[3:9, 3:9] = 1
+    (tmp_path / "clean").mkdir()
+    nibabel.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / "clean" / "a.nii")
+    data = bytearray((tmp_path / "clean" / "a.nii").read_bytes())
+    data[80:84] = np.float32(3).tobytes()
+    (tmp_path / "clean" / "a.nii").write_bytes(data)
+    assert main(["simulate", str(tmp_path / "clean"), str(tmp_path / "out"), "--noise", "morphology"]) == 0
+    assert "a.nii pixdim gives the voxel size 3" in capsys.readouterr().out

@@ -37,6 +37,12 @@ def parser() -> ArgumentParser:
     add("--csv", type=str | None, default=None, help="write one row a case and class to this CSV file")
     add("--tolerance_mm", type=float, default=2.0, help="NSD counts boundaries this close as right")
     add_label_flags(new)
+    add(
+        "--cases",
+        type=list[str] | str | None,
+        default=None,
+        help="only these: a text file of case ids, or ids as [a, b]",
+    )
     add("--per_case", type=bool, nargs="?", const=True, default=False, help="also print every case and class")
     add("--worst", type=int, default=5, help="how many of the lowest Dice scores to list")
     return new
@@ -73,6 +79,7 @@ def run(arguments: Namespace) -> int:
             ignore=arguments.ignore,
             spacing_mm=arguments.spacing_mm,
             tolerance_mm=arguments.tolerance_mm,
+            cases=arguments.cases,
             on_case=bars.counting("comparing"),
         )
     console = Console(markup=False, highlight=False, emoji=False)

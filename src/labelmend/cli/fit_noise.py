@@ -51,6 +51,12 @@ def parser() -> ArgumentParser:
     add("--n_boot", type=int, default=500, help="how many times the cases are drawn for intervals")
     add("--level", type=float, default=0.95, help="of the intervals")
     add("--max_cases", type=int, default=200, help="simulate on at most so many cases a class")
+    add(
+        "--cases",
+        type=list[str] | str | None,
+        default=None,
+        help="only these of GIVEN: a text file of case ids, or ids as [a, b]",
+    )
     add("--seed", type=int, default=0, help="seed of everything random")
     return new
 
@@ -69,6 +75,8 @@ def run(arguments: Namespace) -> int:
     }
     with Bars(transient=True) as bars:
         if arguments.raters:
+            if arguments.cases is not None:
+                raise ConfigError("--cases goes with GIVEN and CLEAN, not with --raters")
             if arguments.given is not None:
                 raise ConfigError(
                     "give either GIVEN and CLEAN, or --raters with all annotator folders, not both"
@@ -89,6 +97,7 @@ def run(arguments: Namespace) -> int:
                 speckle=arguments.speckle,
                 smooth=arguments.smooth,
                 max_cases=arguments.max_cases,
+                cases=arguments.cases,
                 on_case=bars.counting("measuring"),
                 on_point=lambda name, text, total: counts.setdefault(
                     name, bars.counting(f"simulating {name}")
@@ -102,6 +111,8 @@ def run(arguments: Namespace) -> int:
 
 def show(found: NoiseFit | RatersFit) -> None:
     """Print what was found and what was not."""
+    for note in found.notes:
+        say(note)
     if isinstance(found, RatersFit):
         return _show_raters(found)
     sure = f"{100 * found.level:g} % interval"

@@ -59,6 +59,7 @@ def parser() -> ChoiceParser:
 
 def run(arguments: Namespace) -> int:
     """Draw the masks and say in one line what was written."""
+    notes: list[str] = []
     with Bars(transient=True) as bars:
         out = simulate(
             arguments.labels,
@@ -75,7 +76,9 @@ def run(arguments: Namespace) -> int:
             backend=arguments.backend,
             shard=arguments.shard,
             on_case=bars.counting("simulating"),
+            on_note=notes.append,
         )
+    say(*notes)
     n_cases = bars.done("simulating")
     n_raters = arguments.raters or 1
     by = "" if arguments.raters is None else f" by {n_raters} raters"

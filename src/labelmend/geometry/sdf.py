@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from labelmend.errors import GeometryError
+from labelmend.geometry.nearest import nearest_offsets
 from labelmend.types import BoolArray, FloatArray
 
 
@@ -97,12 +98,14 @@ def signed_distance_at(
 
 def _depth(side: BoolArray, places: NDArray[np.integer], spacing: tuple[float, ...]) -> FloatArray:
     """Distance to the boundary of some pixels on one side of it, by the formula of `signed_distance`."""
-    nearest = distance_transform_edt(side, sampling=spacing, return_distances=False, return_indices=True)
-    offset_vox = nearest.reshape(side.ndim, -1)[:, places] - np.unravel_index(places, side.shape)
-    distance = np.sqrt(((offset_vox.T * spacing).T ** 2).sum(axis=0))
-    if len(set(spacing)) == 1:
-        return distance - spacing[0] / 2
-    return distance * (1 - 0.5 / np.sqrt((offset_vox**2).sum(axis=0)))
+    found = np.empty(len(places))
+    for which, offset_vox in nearest_offsets(~side, places, spacing):
+        distance = np.sqrt(((offset_vox.T * spacing).T ** 2).sum(axis=0))
+        if len(set(spacing)) == 1:
+            found[which] = distance - spacing[0] / 2
+        else:
+            found[which] = distance * (1 - 0.5 / np.sqrt((offset_vox**2).sum(axis=0)))
+    return found
 
 
 def _anisotropic_side(side: BoolArray, spacing: tuple[float, ...]) -> FloatArray:

@@ -207,7 +207,7 @@ def open_source(
     if home is not None and layout == "folder":
         files = {case: (path,) for case, path in open_images(home).items()}
     if cases is not None:
-        wanted = _wanted(cases, given)
+        wanted = wanted_cases(cases, given)
         notes = (*notes, f"Only {len(wanted)} of {len(given.cases)} cases were looked at, as asked for.")
         given = given.only(*wanted)
     probs = _matched(probabilities, given, files if images is not None else None, home, order)
@@ -226,12 +226,12 @@ def _header_notes(source: Source) -> tuple[str, ...]:
     return (*spacing_notes(read, source.spacing_mm), *apart)
 
 
-def _wanted(cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels) -> tuple[str, ...]:
+def wanted_cases(cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels) -> tuple[str, ...]:
     """The ids of the cases asked for, sorted, or an error that lists all that are not there."""
     if isinstance(cases, Path) or (isinstance(cases, str) and os.path.isfile(cases)):
         wanted: tuple[str, ...] = read_case_list(cases)
     else:
-        wanted = tuple(cases.split(",")) if isinstance(cases, str) else tuple(cases)
+        wanted = tuple(map(str.strip, cases.split(","))) if isinstance(cases, str) else tuple(cases)
     unknown = [case for case in dict.fromkeys(wanted) if case not in given.cases]
     if unknown or not wanted:
         raise MissingDataError(

@@ -13,8 +13,7 @@ import numpy as np
 
 from labelmend.errors import ConfigError
 from labelmend.geometry.orientation import labels_onto
-from labelmend.io import spacing_notes
-from labelmend.io.labels.label_pair import common_grid, common_unit, open_pair
+from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, open_pair, pair_notes
 from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
 
 
@@ -91,6 +90,7 @@ def evaluate(
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
     tolerance_mm: float = 2.0,
+    cases: str | Path | Sequence[str] | None = None,
     on_case: Callable[[str, int], None] = lambda case, n_cases: None,
 ) -> Evaluation:
     """Compare every case of `labels` with the same case of `reference`.
@@ -99,12 +99,13 @@ def evaluate(
     scored. A folder of integer maps without names takes those of the other folder.
 
     Args:
-        labels: label folder to evaluate; all its cases must be in the reference.
+        labels: label folder to evaluate; all its cases, or those asked for, must be in the reference.
         reference: label folder to compare with, with the same class names.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
         tolerance_mm: boundary deviation up to which NSD counts it as right; in pixels without spacing.
+        cases: only these: ids, or a text file of them.
         on_case: called with (case id, number of cases) after each case.
 
     Raises:
@@ -114,7 +115,7 @@ def evaluate(
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
-    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm)
+    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm, cases)
     scores: list[Score] = []
     units: dict[str, str] = {}
     for case in sorted(ours.cases):
@@ -132,11 +133,8 @@ def evaluate(
         unit=common_unit(units),
         tolerance_mm=tolerance_mm,
         scores=tuple(scores),
-        not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))),
-        notes=spacing_notes(
-            (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case)),
-            spacing_mm,
-        ),
+        not_scored=tuple(sorted(set(theirs.cases) - set(ours.cases))) if cases is None else (),
+        notes=(*asked_for(cases, ours), *pair_notes(ours, theirs, spacing_mm)),
     )
 
 

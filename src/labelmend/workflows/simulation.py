@@ -22,6 +22,7 @@ from labelmend.io import (
     checksum,
     open_labels,
     read_manifest,
+    spacing_notes,
     write_json,
     write_manifest,
 )
@@ -53,6 +54,7 @@ def simulate(
     backend: str = "loky",
     shard: str = "1/1",
     on_case: Callable[[str, int], None] = lambda case, n_masks: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> Path:
     """Write a noisy copy of a label folder, in the same structure and format.
 
@@ -77,6 +79,7 @@ def simulate(
         backend: `loky` for this machine, `ray` for a Ray cluster.
         shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time.
         on_case: called after each mask with the case id and the number of masks of this run.
+        on_note: called with each sentence on what headers say.
 
     Returns:
         `out`.
@@ -96,6 +99,8 @@ def simulate(
     chosen.draw(case_generator(seed), folder.read(folder.cases[0]))  # misfits show before anything is written
     check_output(out, names_in(out), folders=[folder.path])
     cases = part.of(folder.cases)
+    for note in spacing_notes((path for case in cases for path in folder.sources(case)), spacing_mm):
+        on_note(note)
     with kept_folder(out, f"{part.number}-of-{part.count}"):
         done = _prepared(folder, out, people, part)
         work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")

@@ -50,3 +50,14 @@ def test_most_images_decide_and_the_others_are_told(tmp_path):
         f"Image and labels of 1 cases are stored in unlike orientations, first {labels['b']}: "
     )
     assert common_orientation({"a": images["a"]}, labels) == ("RAS", ())
+
+
+def test_axes_that_are_not_at_right_angles_are_told_and_turned_ones_are_not(tmp_path):
+    tilted, turned = np.eye(4), np.eye(4)
+    tilted[1, 2] = np.tan(np.radians(15))  # a gantry tilt of 15 degrees
+    turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    files = [volume(tmp_path / "a.nii", turned), volume(tmp_path / "b.nii", tilted)]
+    assert spacing_notes(files) == (
+        f"The axes of {files[1]} are 15 degrees off right angles: distances are measured as if they were at "
+        "right angles.",
+    )

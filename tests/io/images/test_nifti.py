@@ -305,3 +305,12 @@ def test_labels_of_another_shape_are_not_written(tmp_path):
     with pytest.raises(GeometryError, match=r"\(3, 4, 2\).*\(4, 3, 2\)"):
         write_label_array(tmp_path / "b.nii", np.zeros((3, 4, 2), int), path)
     assert not (tmp_path / "b.nii").exists()
+
+
+@pytest.mark.parametrize("slope", [1e-30, 1e-6])
+def test_a_slope_that_turns_classes_into_one_is_named(tmp_path, slope):
+    data = bytearray(nibabel.Nifti1Image(np.array([[[0], [1], [2]]], np.uint8), np.eye(4)).to_bytes())
+    data[112:120] = np.array([slope, 0], "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(data)
+    with pytest.raises(LabelValueError, match=r"3 different stored values come to only 1 .*scl_slope 1e-"):
+        read_label_array(tmp_path / "a.nii")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from labelmend.errors import ConfigError, LabelValueError, UnreadableFileError
+from labelmend.errors import ConfigError, LabelValueError, MissingDataError, UnreadableFileError
 from labelmend.io.labels import class_names as names_module
 from labelmend.io.labels.class_names import Names, names_found, names_given, names_in_json, with_255_as_1
 
@@ -165,3 +165,9 @@ def test_a_value_0_that_means_nothing_or_two_things_is_told_in_one_sentence(mapp
 def test_a_named_value_0_stays_where_255_reads_as_1(draw):
     found = with_255_as_1(names_given({"road": 0, "sidewalk": 1}, None, "x"), draw([0, 255]))
     assert found == Names(("sidewalk",), (1,), None, stored_foreground=255, background="road")
+
+
+def test_a_dataset_json_that_is_a_link_to_nowhere_does_not_lose_its_names(tmp_path):
+    (tmp_path / "dataset.json").symlink_to(tmp_path / "gone.json")
+    with pytest.raises(MissingDataError, match=r"dataset\.json does not exist"):
+        names_in_json(tmp_path)

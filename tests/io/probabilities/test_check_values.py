@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from labelmend.errors import LabelValueError
-from labelmend.io.probabilities.check_values import checked_sigmoid, checked_softmax, with_background
+from labelmend.io.probabilities.check_values import (
+    checked_sigmoid,
+    checked_softmax,
+    with_background,
+)
 
 
 def column(*values):

@@ -9,7 +9,11 @@ import tifffile
 from PIL import Image as Pillow
 
 from labelmend.errors import DataError, GeometryError, LabelValueError, UnreadableFileError
-from labelmend.io.probabilities.one_file_per_class import integer_step, read_picture, refuse_masks
+from labelmend.io.probabilities.one_file_per_class import (
+    integer_step,
+    read_picture,
+    refuse_masks,
+)
 from labelmend.types import Grid
 
 GRID = Grid((2, 3), (1.0, 1.0))

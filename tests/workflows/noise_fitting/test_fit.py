@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import struct
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -163,3 +166,27 @@ def test_annotators_who_cannot_be_compared_are_refused(annotators: list[Path], t
 
 def test_folders_of_one_name_are_told_by_their_path() -> None:
     assert rater_names([Path("x/labels"), Path("y/labels")]) == ("x/labels", "y/labels")
+
+
+def test_cases_without_clean_labels_may_be_left_out_by_name(folders: tuple[Path, Path]) -> None:
+    given, clean = folders
+    (clean / "heart" / "c.png").unlink()
+    (clean / "lung" / "c.png").unlink()
+    found = fit_noise(given, clean, cases=[case for case in CASES if case != "c"], **QUICK)
+    assert found.classes[0].cases == ("a", "b", "d", "e", "f")
+    assert found.notes == ("Only 5 cases were compared, as asked for.",)
+
+
+def test_a_pixdim_beside_its_affine_is_told_to_all_who_fit(tmp_path: Path) -> None:
+    for name, radius in (("one", 10), ("two", 12)):
+        mask = disc(radius)[..., None].repeat(2, axis=2).astype(np.uint8)
+        (tmp_path / name).mkdir()
+        nibabel.Nifti1Image(mask, np.eye(4)).to_filename(tmp_path / name / "a.nii.gz")
+        header = bytearray((data := gzip.decompress((tmp_path / name / "a.nii.gz").read_bytes()))[:348])
+        header[80:84] = struct.pack("<f", 3.0)
+        (tmp_path / name / "a.nii.gz").write_bytes(gzip.compress(bytes(header) + data[348:]))
+    both = (tmp_path / "one", tmp_path / "two")
+    for notes in (fit_noise(*both, **QUICK).notes, fit_rater_noise(both, n_boot=0).notes):
+        assert len(notes) == 1
+        assert "In 2 files" in notes[0]
+        assert "pixdim gives the voxel size 3, 1, 1 mm" in notes[0].replace(" x ", ", ")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelmend.errors import GeometryError
 from labelmend.geometry import check_spacing
@@ -15,6 +16,9 @@ from labelmend.io.images.formats import Spacing, suffix_of
 from labelmend.io.images.nifti import stored_geometry, stored_grid
 from labelmend.io.images.nifti_header import SAME_SIZE, size_text
 from labelmend.types import Grid
+
+_OBLIQUE_DEG = 1.0
+"""Angle beyond which axes are told to be oblique; registration and gantry tilt make such files."""
 
 
 def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[str, ...]:
@@ -26,11 +30,13 @@ def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[st
         files: images and labels; those that are no NIfTI are passed over.
         spacing_mm: given by hand, or None.
     """
-    unlike, replaced = [], []
+    unlike, replaced, oblique = [], [], []
     for path in files:
         found = stored_geometry(path) if suffix_of(path).startswith(".nii") else None
         if found is None:
             continue
+        if _most_oblique_deg(found.affine) > _OBLIQUE_DEG:
+            oblique.append((path, _most_oblique_deg(found.affine)))
         if found.pixdim_mm is not None:
             unlike.append((path, found.pixdim_mm, found.spacing_mm))
         try:
@@ -40,6 +46,11 @@ def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[st
         if given is not None and not np.allclose(given, found.spacing_mm, rtol=SAME_SIZE, atol=0):
             replaced.append((path, found.spacing_mm, given))
     notes = []
+    if oblique:
+        notes.append(
+            f"The axes of {_files(len(oblique), oblique[0][0])} are {oblique[0][1]:.3g} degrees off right "
+            "angles: distances are measured as if they were at right angles."
+        )
     if unlike:
         path, pixdim, affine = unlike[0]
         notes.append(
@@ -109,6 +120,13 @@ def stored_apart(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tupl
 
 def _grid(path: Path) -> Grid | None:
     return stored_grid(path) if suffix_of(path).startswith(".nii") else None
+
+
+def _most_oblique_deg(affine: NDArray[np.float64]) -> float:
+    """By how much the angle between two axes differs from a right one, at most."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    axes = affine[:3, :3][:, lengths > 0] / lengths[lengths > 0]
+    return float(np.degrees(np.arcsin(np.abs(axes.T @ axes - np.eye(axes.shape[1])).max().clip(0, 1))))
 
 
 def _turns(turn: Turn | None) -> bool:

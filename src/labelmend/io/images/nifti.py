@@ -130,7 +130,11 @@ def _whole(raw: NDArray, header: Header) -> NDArray:
     if (slope, inter) == (1.0, 0.0):
         return as_integers(raw)
     try:
-        return as_integers(raw.astype(np.float64) * slope + inter)
+        labels = as_integers(raw.astype(np.float64) * slope + inter)
+        n_stored = len(distinct_values(raw)) if header.dtype.kind in "iu" else 1
+        if n_stored > 1 and labels.min() == labels.max():
+            raise LabelValueError(f"{n_stored} different stored values come to only 1 label, {labels.min()}")
+        return labels
     except LabelValueError as error:
         if header.dtype.kind in "iu":
             stored = np.array(distinct_values(raw), np.float64)

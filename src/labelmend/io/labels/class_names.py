@@ -105,7 +105,7 @@ def class_of_zero(mapping: Mapping[str, int], origin: str) -> str | None:
 
 def names_in_json(folder: Path) -> tuple[Mapping[str, int], Path] | None:
     """The "labels" of a dataset.json in a label folder or its parent: {name: value}, or {"value": name}."""
-    path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if p.is_file()), None)
+    path = next((p for p in (folder / "dataset.json", folder.parent / "dataset.json") if _named(p)), None)
     if path is None:
         return None
     content: Any = read_json(path, "repair or remove it")
@@ -115,6 +115,11 @@ def names_in_json(folder: Path) -> tuple[Mapping[str, int], Path] | None:
     if all(as_count(key) is not None and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
     return labels, path
+
+
+def _named(path: Path) -> bool:
+    """Whether anything has this name; links to nowhere and pipes are refused by whoever reads them."""
+    return path.is_symlink() or (path.exists() and not path.is_dir())
 
 
 def with_255_as_1(names: Names, paths: Iterable[Path]) -> Names:

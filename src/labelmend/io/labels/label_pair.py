@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
-from labelmend.io import LabelFolder, grid_difference, open_labels
+from labelmend.io import LabelFolder, grid_difference, open_labels, spacing_notes
+from labelmend.io.cases import wanted_cases
+from labelmend.io.labels.dataset import MOST_LISTED
+from labelmend.runtime.text import listed
 from labelmend.types import Grid
 
 
@@ -16,8 +19,9 @@ def open_pair(
     classes: Mapping[str, int] | None,
     ignore: int | None,
     spacing_mm: Sequence[float] | float | None,
+    cases: str | Path | Sequence[str] | None = None,
 ) -> tuple[LabelFolder, LabelFolder]:
-    """Both folders with the same class names and a reference for every case, or an error."""
+    """Both folders with the same class names and a reference for every case (asked for), or an error."""
 
     def opened(path: Path, names: Mapping[str, int] | None) -> LabelFolder:
         return open_labels(path, classes=names, ignore=ignore, spacing_mm=spacing_mm)
@@ -38,11 +42,14 @@ def open_pair(
             f"{reference} has {', '.join(theirs.names)}: "
             "rename the class folders, or give the classes with their values"
         )
+    if cases is not None:
+        ours = ours.only(*wanted_cases(cases, ours))
     missing = sorted(set(ours.cases) - set(theirs.cases))
     if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise MissingDataError(
-            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: {shown}"
+            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: "
+            f"{listed(missing, MOST_LISTED)}. Add them, or name the cases to compare (--cases: ids, or a "
+            "text file of them)"
         )
     return ours, theirs
 
@@ -79,3 +86,16 @@ def common_unit(units: Mapping[str, str]) -> str:
             f"case {without[0]} has no spacing and others have: give the spacing or store it in every file"
         )
     return "px" if without else "mm"
+
+
+def asked_for(cases: object, ours: LabelFolder) -> tuple[str, ...]:
+    """A sentence if only some cases were looked at."""
+    return () if cases is None else (f"Only {len(ours.cases)} cases were compared, as asked for.",)
+
+
+def pair_notes(
+    ours: LabelFolder, theirs: LabelFolder, spacing_mm: Sequence[float] | float | None
+) -> tuple[str, ...]:
+    """What the headers of the compared files say that a reader should know."""
+    files = (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case))
+    return spacing_notes(files, spacing_mm)

@@ -19,6 +19,7 @@ from labelmend.io.labels.class_names import (
     with_255_as_1,
 )
 from labelmend.io.labels.label_folder import LabelFolder
+from labelmend.io.labels.palettes import check_background, check_palettes
 from labelmend.runtime.text import listed
 
 IGNORE_FOLDER = "ignore"
@@ -59,8 +60,10 @@ def open_labels(
     If the files of a folder together hold nothing but 0 and 255, they read as 0 and 1 and are written back as
     0 and 255.
 
-    Cost: sub-folders are only listed. Named integer maps are read up to the first file that holds a value
-    other than 0 and 255; unnamed ones are all read once.
+    Files whose palettes give one value unlike colours are refused.
+
+    Cost: sub-folders are only listed, and headers looked at for palettes. Named integer maps are read up to
+    the first file that holds a value other than 0 and 255; unnamed ones are all read once.
 
     Args:
         path: the folder.
@@ -84,6 +87,7 @@ def open_labels(
         return _open_class_folders(path, folders, classes, ignore, spacing_mm)
     if not files:
         raise MissingDataError(f"{path} holds no labels: expected <case>.<ext>, or <class>/<case>.<ext>")
+    check_palettes(files.values())
     names = _names(path, files, classes, ignore)
     return LabelFolder(
         path,
@@ -124,6 +128,7 @@ def _names(
     written = names_in_json(path)
     if written is not None:
         return with_255_as_1(names_given(written[0], ignore, str(written[1])), files.values())
+    check_background(files.values(), ignore)
     return names_found(files.values(), ignore, path)
 
 
@@ -159,6 +164,8 @@ def _open_class_folders(
     if not names:
         raise MissingDataError(f"{path} holds no class: expected one folder a class beside {IGNORE_FOLDER}/")
     per_class = {name: _listing(path / name, "labels")[0] for name in names}
+    for found in per_class.values():
+        check_palettes(found.values(), only_zero=True)
     ignored = _listing(path / IGNORE_FOLDER, "labels")[0] if (path / IGNORE_FOLDER).is_dir() else {}
     cases = sorted(set().union(*per_class.values(), ignored))
     for case in cases:

@@ -26,7 +26,11 @@ from numpy.typing import NDArray
 
 from labelmend.errors import DataError, GeometryError, MissingDataError
 from labelmend.io.probabilities.axes import Axes, Order, what_would_fit
-from labelmend.io.probabilities.check_values import checked_sigmoid, checked_softmax, with_background
+from labelmend.io.probabilities.check_values import (
+    checked_sigmoid,
+    checked_softmax,
+    with_background,
+)
 from labelmend.io.probabilities.npz import ArrayFile, open_array
 from labelmend.io.probabilities.one_file_per_class import integer_step, read_picture
 from labelmend.runtime.text import listed

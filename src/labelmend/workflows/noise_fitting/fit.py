@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from labelmend.errors import ConfigError, MissingDataError
-from labelmend.io import LabelFolder, open_labels, write_json
-from labelmend.io.labels.label_pair import common_grid, common_unit, open_pair
+from labelmend.io import LabelFolder, open_labels, spacing_notes, write_json
+from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, open_pair, pair_notes
 from labelmend.metrics.intervals import Interval
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray, Grid, LabelMap
@@ -78,6 +78,7 @@ class NoiseFit:
         unit: of all lengths; "px" where no spacing is known.
         level: of the intervals.
         classes: one a class.
+        notes: sentences on what headers say.
     """
 
     given: Path
@@ -85,6 +86,7 @@ class NoiseFit:
     unit: str
     level: float
     classes: tuple[ClassNoise, ...]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything in what JSON knows."""
@@ -93,6 +95,7 @@ class NoiseFit:
             "given": str(self.given.resolve()),
             "clean": str(self.clean.resolve()),
             "unit": self.unit,
+            "notes": list(self.notes),
             "level": self.level,
             "classes": [c.as_dict() for c in self.classes],
         }
@@ -108,6 +111,7 @@ class RatersFit:
         level: of the intervals.
         n_cases: cases that at least two annotators have drawn.
         classes: one a class.
+        notes: sentences on what headers say.
     """
 
     folders: tuple[Path, ...]
@@ -115,6 +119,7 @@ class RatersFit:
     level: float
     n_cases: int
     classes: Mapping[str, RaterFit]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything in what JSON knows."""
@@ -122,6 +127,7 @@ class RatersFit:
             "kind": "raters",
             "folders": [str(folder.resolve()) for folder in self.folders],
             "unit": self.unit,
+            "notes": list(self.notes),
             "level": self.level,
             "n_cases": self.n_cases,
             "classes": [{"class": name, **dataclasses.asdict(fit)} for name, fit in self.classes.items()],
@@ -143,6 +149,7 @@ def fit_noise(
     n_boot: int = 500,
     level: float = 0.95,
     max_cases: int = 200,
+    cases: str | Path | Sequence[str] | None = None,
     seed: int = 0,
     page: Callable[[Path], object] | None = None,
     on_case: OnCase = lambda case, n_cases: None,
@@ -167,6 +174,7 @@ def fit_noise(
         n_boot: how many times the cases are drawn for intervals.
         level: of the intervals.
         max_cases: simulate on at most so many cases.
+        cases: only these: ids, or a text file of them.
         seed: of everything random.
         page: called with the folder before it gets its name, to write a page into it.
         on_case: called with (case id, number of cases) after each case is measured.
@@ -179,7 +187,7 @@ def fit_noise(
     """
     given, clean = Path(given), Path(clean)
     with _result_folder(out, (given, clean), page) as write:
-        ours, theirs = open_pair(given, clean, classes, ignore, spacing_mm)
+        ours, theirs = open_pair(given, clean, classes, ignore, spacing_mm, cases)
         names, units = theirs.classes, {}
         pairs: dict[str, list[Pair]] = {name: [] for name in names}
         measured: dict[str, list[Displacement]] = {name: [] for name in names}
@@ -209,7 +217,8 @@ def fit_noise(
             )  # fmt: skip
             summary = summarise_displacements(measured[name], n_boot=n_boot, level=level, seed=seed)
             found.append(ClassNoise(name, ours.cases, tuple(measured[name]), summary, fit))
-        result = NoiseFit(given, clean, unit, level, tuple(found))
+        notes = (*asked_for(cases, ours), *pair_notes(ours, theirs, spacing_mm))
+        result = NoiseFit(given, clean, unit, level, tuple(found), notes)
         write(result)
     return result
 
@@ -281,7 +290,9 @@ def fit_rater_noise(
             name: fit_raters(gather(found[name]), raters, n_boot=n_boot, level=level, seed=seed)
             for name in names
         }
-        result = RatersFit(paths, common_unit(units), level, len(cases), fits)
+        files = (path for f in opened for case in cases if case in f.files for path in f.sources(case))
+        notes = spacing_notes(files, spacing_mm)
+        result = RatersFit(paths, common_unit(units), level, len(cases), fits, notes)
         write(result)
     return result
 
