@@ -24,14 +24,14 @@ from labelmend.detection import Calibration, calibration_of
 from labelmend.engine import audit_words
 from labelmend.engine.audit_axes import reversed_axes
 from labelmend.engine.audit_source import Source, open_source
-from labelmend.engine.correct_methods import Known, check_able, proposals, self_confidence, with_left_out
+from labelmend.engine.correct_methods import check_able, self_confidence, with_left_out
 from labelmend.engine.correct_outputs import files_of, home_of, ignore_value, parent_of, write_labels
 from labelmend.engine.correct_trusted import Trusted, open_trusted
 from labelmend.engine.labels import check_revision
 from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
 from labelmend.io.array_axes import OrderSetting
-from labelmend.methods.base import Facts, Method, hyper_parameters, tasks
+from labelmend.methods.base import Facts, Known, Method, hyper_parameters, tasks
 from labelmend.methods.registry import method_name
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import FloatArray, LabelMap, Predicted, Revision
@@ -91,8 +91,8 @@ def correct(
         labels: label folder, raw data set of nnU-Net, or COCO file.
         probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`.
         out: a new or empty folder.
-        method: `spatial_correction` (needs trusted cases), `adele` or `confident`, see
-            `labelmend.engine.correct_methods`.
+        method: one with the verb `revise_from_probs`: `spatial_correction` (needs trusted cases), `adele` or
+            `confident`.
         clean: trusted cases: masks for some of the cases, kept like the given ones; or a text file of the ids
             of cases whose given labels are right.
         clean_probabilities: of the trusted cases, if they lie elsewhere.
@@ -136,7 +136,7 @@ def correct(
     work = _Work(source, method, trusted, on_case)
     with whole_folder(out) as folder:
         counts = work.counted()
-        rows, revisions = proposals(method, work.known(counts), work.cases)
+        rows, revisions = method.revise_from_probs(work.known(counts), work.cases)
         write_labels(source, folder / home, work.changed(revisions), copy_images=copy_images)
         manifest = [work.row(folder, home, case) for case in source.cases]
         write_manifest(folder / MANIFEST, manifest)
@@ -230,12 +230,11 @@ class _Work:
         frequency = tuple(float(n) / max(counts.annotated, 1) for n in counts.pixels)
         given = self.source.given
         facts = Facts(given.classes, given.overlapping, counts.ndim, len(self.to_correct), frequency)
-        return Known(
-            facts,
-            counts.confidence,
-            self.trusted,
-            lambda case, n: self.on_case("measuring on trusted cases", case, n),
-        )
+        if self.trusted is None:
+            return Known(facts, counts.confidence)
+        tell = functools.partial(self.on_case, "measuring on trusted cases")
+        predicted = functools.partial(self.trusted.predicted, tell)
+        return Known(facts, counts.confidence, predicted, self.trusted.beside_given)
 
     def cases(self) -> Iterator[Predicted]:
         """The second pass: cases as methods see them, one at a time."""
