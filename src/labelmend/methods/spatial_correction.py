@@ -221,17 +221,16 @@ class SpatialCorrection(Method):
 
     def _revisions(self, rows: Rows, cases: Iterable[Predicted]) -> Iterator[Revision]:
         acting = {row["class"]: row for row in rows if row["moved"]}
-        proposals = (self.revised(predicted, acting) for predicted in cases) if acting else ()
+        proposals = (self.revised(predicted, acting) for predicted in (cases if acting else ()))
         return (revised for revised in proposals if revised is not None)
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         return [dict(row) for row in state.get("bias", [])]
 
     def held_back(self, state: State, classes: Collection[str]) -> State:
-        rows = [
-            row | {"moved": row["moved"] and row["class"] not in classes} for row in state.get("bias", [])
-        ]
-        return {**state, "bias": rows}
+        rows = state.get("bias", [])
+        kept = [row | {"moved": row["moved"] and row["class"] not in classes} for row in rows]
+        return {**state, "bias": kept}
 
     def correction(self, state: State) -> dict[str, Any] | None:
         rows = state.get("bias")
@@ -326,8 +325,7 @@ class SpatialCorrection(Method):
             return False, f"the bias is within {SURE_ERRORS:g} standard errors of zero"
         if abs(shift) < self.min_shift_vox * finest_mm:
             return False, f"the bias is under {self.min_shift_vox:g} voxel"
-        alone = "; one clean case gives no interval" if bias.n_cases == 1 else ""
-        return True, _in_words(shift, unit) + alone
+        return True, _in_words(shift, unit) + "; one clean case gives no interval" * (bias.n_cases == 1)
 
     def revised(self, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]) -> Revision | None:
         """Labels with predicted boundaries moved, class by class; a class never predicted is kept.
