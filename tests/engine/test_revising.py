@@ -151,3 +151,21 @@ def test_findings_of_a_held_class_say_so_and_nothing_moves(pictures, tmp_path):
         assert row["why"].startswith("not learned (agreement 0.00 above chance")
     card = json.loads((result.folder / "model.json").read_text())
     assert card["correction"]["settings"] == {"undo": [None, None]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wavers(Method):
+    """Takes predictions as the labels in the first round, and the given labels again in the second."""
+
+    def revise(self, state, cases, clean):
+        def one(case):
+            again = state.get("again", False)
+            return revision(case, case.given.masks() if again else ~case.given.masks(), "wavers")
+
+        return {"again": True}, map(one, cases)
+
+
+def test_labels_that_come_back_as_given_are_not_counted_as_corrected(pictures, tmp_path):
+    result = go(pictures, tmp_path / "run", method=Wavers(), rounds=2, min_learned=0.0)
+    assert [row["n_revised"] for row in result.summary["rounds"]] == [5, 5]
+    assert {(row["version"], row["reason"]) for row in result.summary["cases"]} == {(0, "kept as given")}

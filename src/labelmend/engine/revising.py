@@ -44,7 +44,7 @@ def new_version(
         given = training.read_labels(proposal.case)
         kept = without(proposal, run.store.read(proposal.case, run.version, given), given, held)
         n_held += kept is not proposal
-        if kept is not None:
+        if kept is not None and run.store.differs(kept, run.version, given):
             run.store.commit(kept, run.version + 1, given)
     if held:
         run.state = run.method.held_back(run.state, tuple(held))

@@ -207,7 +207,8 @@ class Confident(Method):
         if not flagged.any() and np.array_equal(predicted.current.array, labels.array):
             return None
         masks = masks_of(answers, len(labels.classes), overlapping=labels.overlapping)
-        reason = f"{flagged.sum()} pixels whose label the network contradicts with confidence"
+        n = int(flagged.sum())
+        reason = f"{n} pixels whose label the network contradicts with confidence" if n else "as given again"
         proposal = revision(predicted, masks, reason)
         return proposal if self.replace else replace(proposal, left_out=flagged)
 
