@@ -106,7 +106,7 @@ def saying_nothing(
     """By class, in words, how little predictions agree with labels; classes where they agree are left out.
 
     One kind of labels is enough. Fewer than `LEAST_CASES` trusted cases count only if they agree very well.
-    Of fewer given cases each is asked by itself: they are too few to compare.
+    With `alike`, each of fewer given cases is asked by itself: saved probabilities of a few may be right.
 
     Args:
         classes: their names.
@@ -117,7 +117,8 @@ def saying_nothing(
         alike: mean correlation with given labels that is enough without any comparison.
     """
     alone = _each_alone(given)
-    of_given = alone if len(given) < LEAST_CASES else above_chance(given, trusted)
+    by_itself = len(given) < LEAST_CASES and alike <= 1
+    of_given = alone if by_itself else above_chance(given, trusted)
     measured = [(f"{len(given)} {where}", of_given, least)]
     if trusted:
         enough = least if len(trusted) >= LEAST_CASES else max(least, FEW_MUST_REACH)
