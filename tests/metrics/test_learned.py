@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from labelmend.methods.base import revision, without
-from labelmend.metrics.learned import LEAST_CASES, above_chance, phi, seen
+from labelmend.metrics.learned import LEAST_CASES, Seen, above_chance, phi, saying_nothing, seen
 from labelmend.types import Grid, LabelMap, Predicted
 
 N, SIZE = 8, 48
@@ -122,3 +122,15 @@ def test_a_revision_of_held_classes_alone_is_none():
     made, given, _ = proposal("..bb.", ".bbb.", False)
     assert without(made, given, given, ["b"]) is None
     assert without(made, given, given, ["a"]) is made
+
+
+def test_few_cases_count_by_themselves_only_where_probabilities_were_saved():
+    """Three cases with the same prediction, half right in each."""
+    labels = np.array([[1, 1, 0, 0, 0, 0, 0, 0]], bool)
+    same = np.array([[1, 0, 0, 0, 0, 0, 0, 0]], bool)
+    three = [Seen(labels, same, np.ones(8, bool))] * 3
+    trained = saying_nothing(("a",), three, "training cases", [], 0.05)
+    assert trained == {"a": "agreement 0.00 above chance on 3 training cases; 0.05 needed"}
+    assert saying_nothing(("a",), three, "cases", [], 0.05, alike=0.8) == {}
+    assert saying_nothing(("a",), [*three, three[0]], "cases", [], 0.05, alike=0.8).keys() == {"a"}
+    assert saying_nothing(("a",), [*three, three[0]], "cases", [], 0.05, alike=0.6) == {}

@@ -14,7 +14,7 @@ from labelmend.workflows.correction.correct import CorrectResult, correct
 
 SETTINGS = (
     "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "order",
-    "cases", "dataset", "copy_images",
+    "cases", "dataset", "copy_images", "min_learned",
 )  # fmt: skip
 
 
@@ -81,6 +81,13 @@ def parser() -> ChoiceParser:
         type=bool,
         default=False,
         help="of nnU-Net data: copy the images, do not link to them",
+    )
+    made.add_argument(
+        "--min_learned",
+        type=float,
+        default=0.05,
+        help="labels of a class stay as given unless predictions agree this much better with them than those "
+        "of other cases do; 0: revise anyway",
     )
     return made
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
-from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State, revision
+from labelmend.methods.base import Batch, Facts, Known, Method, Needs, Nets, Rows, State, revision
 from labelmend.theory.learning_curve import Verdict, has_settled, paper_trigger, published_trigger
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
@@ -323,6 +323,17 @@ class Adele(Method):
         acting = state["due"] if state["due"] and self.rules.base == "current" else active
         proposals = (self._revised(predicted, acting) for predicted in cases) if acting else ()
         return state | {"due": []}, (revised for revised in proposals if revised is not None)
+
+    def revise_from_probs(
+        self, known: Known, cases: Callable[[], Iterator[Predicted]]
+    ) -> tuple[Rows, Iterator[Revision]]:
+        # out-of-sample predictions of a case have not learned its errors by heart: no class has to wait
+        names = known.facts.classes
+        state = self.init(known.facts) | {"since": [1] * len(names)}
+        why = (
+            f"corrected where the prediction is over {self.rules.tau:.0%} sure, in cases that hold the class"
+        )
+        return [{"class": name, "why": why} for name in names], self.revise(state, cases(), ())[1]
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         rows = []

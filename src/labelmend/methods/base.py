@@ -1,10 +1,13 @@
-"""The protocol of every learning method: five verbs, and values that go in and come back.
+"""The protocol of every learning method: five verbs and two more that few have; values go in and come back.
 
     state = method.init(facts)                                   once a run
     loss, logits, state = method.step(state, batch, nets)        every batch
     state, wanted = method.epoch_end(state, epoch)               every epoch; True asks to revise at once
     state, revisions = method.revise(state, cases, clean)        once a round, and when asked for
     method.finished(state)                                       after a round; True leaves out those to come
+
+    rows, revisions = method.revise_from_probs(known, cases)     instead of these, with saved probabilities
+    masks = method.correct_prediction(correction, probs)         whenever its network predicts
 
 A method is a frozen dataclass whose fields are its hyper-parameters. It holds no changing attribute. A state
 is a plain dict of numbers, strings, lists and numpy arrays, so that the engine can save it without knowing
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 State = dict[str, Any]
+Rows = list[dict[str, Any]]
 Nets = Sequence[Callable[["Tensor"], "Tensor"]]
 
 
@@ -71,6 +75,25 @@ class Facts:
     n_cases: int
     class_frequency: tuple[float, ...]
     seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a method may know that revises from saved probabilities alone.
+
+    Args:
+        facts: see `Facts`.
+        confidence: `(2 m C)`: per one of the m `tasks` and label, the sum of the probabilities of that label
+            over the pixels given as it, and the number of these pixels.
+        trusted: streams the trusted cases, their `given` labels being the truth.
+        redrawn: streams the trusted cases that have given labels beside the trusted ones: truth, given labels
+            and probabilities.
+    """
+
+    facts: Facts
+    confidence: FloatArray
+    trusted: Callable[[], Iterator[Predicted]] = lambda: iter(())
+    redrawn: Callable[[], Iterator[tuple[LabelMap, LabelMap, FloatArray]]] = lambda: iter(())
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +154,20 @@ class Method:
             clean: trusted cases, their `given` labels being the truth; empty if there are none.
         """
         return state, iter(())
+
+    def revise_from_probs(
+        self, known: Known, cases: Callable[[], Iterator[Predicted]]
+    ) -> tuple[Rows, Iterator[Revision]]:
+        """Revised labels from saved out-of-sample probabilities, without training. Default: ConfigError.
+
+        Args:
+            known: what was found beforehand.
+            cases: streams the cases to correct, given labels as current ones.
+
+        Returns:
+            Rows as of `findings`, and the revisions, which are made as they are asked for.
+        """
+        raise ConfigError(f"{type(self).__name__} revises labels only while a network is trained")
 
     def finished(self, state: State) -> bool:
         """Whether a further round would change nothing, asked after `revise`. Default: no."""

@@ -8,7 +8,7 @@ which the network is never sure (a thin one) is not pruned away for it.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,9 +19,11 @@ from labelmend.errors import ConfigError, MissingExtraError
 from labelmend.methods.base import (
     Batch,
     Facts,
+    Known,
     Method,
     Needs,
     Nets,
+    Rows,
     State,
     flat_tasks,
     masks_of,
@@ -169,6 +171,16 @@ class Confident(Method):
         proposals = (self._revised(predicted, state.get("thresholds")) for predicted in cases)
         return state, (revised for revised in proposals if revised is not None)
 
+    def revise_from_probs(
+        self, known: Known, cases: Callable[[], Iterator[Predicted]]
+    ) -> tuple[Rows, Iterator[Revision]]:
+        state = self.init(known.facts)
+        if self.backend == "own":  # one threshold a class over all cases, as the paper has it
+            total, n = known.confidence
+            state |= {"thresholds": np.where(n > 0, total / np.maximum(n, 1), np.nan)}
+        state, revisions = self.revise(state, cases(), ())
+        return self.findings(state), revisions
+
     def findings(self, state: State) -> list[dict[str, Any]]:
         names, thresholds = state["classes"], state["thresholds"]
         of_class = thresholds[:, 1] if len(thresholds) == len(names) else thresholds[0, 1:]
@@ -195,7 +207,8 @@ class Confident(Method):
         if not flagged.any() and np.array_equal(predicted.current.array, labels.array):
             return None
         masks = masks_of(answers, len(labels.classes), overlapping=labels.overlapping)
-        reason = f"{flagged.sum()} pixels whose label the network contradicts with confidence"
+        n = int(flagged.sum())
+        reason = f"{n} pixels whose label the network contradicts with confidence" if n else "as given again"
         proposal = revision(predicted, masks, reason)
         return proposal if self.replace else replace(proposal, left_out=flagged)
 

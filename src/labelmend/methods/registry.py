@@ -11,6 +11,7 @@ from labelmend.errors import ConfigError
 from labelmend.methods.base import Method
 
 _NOT_METHODS = {"base", "registry"}
+"""Nor is a file whose name begins with an underscore: a part of a method that is too long for its own."""
 
 
 class _Registry(Mapping[str, type[Method]]):
@@ -30,7 +31,8 @@ class _Registry(Mapping[str, type[Method]]):
         return found[0]
 
     def __iter__(self) -> Iterator[str]:
-        return (m.name for m in pkgutil.iter_modules(methods.__path__) if m.name not in _NOT_METHODS)
+        names = (module.name for module in pkgutil.iter_modules(methods.__path__))
+        return (name for name in names if name not in _NOT_METHODS and not name.startswith("_"))
 
     def __len__(self) -> int:
         return len(list(iter(self)))

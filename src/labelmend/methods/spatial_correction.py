@@ -8,7 +8,7 @@ displacement is one number a class; a handful of trusted cases, even one, is eno
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -25,7 +25,7 @@ from labelmend.geometry import (
     signed_distance,
     trimmed_mean,
 )
-from labelmend.methods.base import Method, Needs, State, revision
+from labelmend.methods.base import Known, Method, Needs, Rows, State, revision
 from labelmend.metrics import Bias, estimate_bias
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
@@ -207,18 +207,30 @@ class SpatialCorrection(Method):
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
         rows = self._measure(clean)
+        return {**state, "bias": rows}, self._revisions(rows, cases)
+
+    def revise_from_probs(
+        self, known: Known, cases: Callable[[], Iterator[Predicted]]
+    ) -> tuple[Rows, Iterator[Revision]]:
+        from labelmend.methods._given_outlines import decisions
+
+        rows = self._measure(known.trusted())
+        if self.variant == "repaired":  # the official code asks no given label
+            rows = decisions(self, rows, known.redrawn())
+        return rows, self._revisions(rows, cases())
+
+    def _revisions(self, rows: Rows, cases: Iterable[Predicted]) -> Iterator[Revision]:
         acting = {row["class"]: row for row in rows if row["moved"]}
-        proposals = (self.revised(predicted, acting) for predicted in cases) if acting else ()
-        return {**state, "bias": rows}, (revised for revised in proposals if revised is not None)
+        proposals = (self.revised(predicted, acting) for predicted in (cases if acting else ()))
+        return (revised for revised in proposals if revised is not None)
 
     def findings(self, state: State) -> list[dict[str, Any]]:
         return [dict(row) for row in state.get("bias", [])]
 
     def held_back(self, state: State, classes: Collection[str]) -> State:
-        rows = [
-            {**row, "moved": row["moved"] and row["class"] not in classes} for row in state.get("bias", [])
-        ]
-        return {**state, "bias": rows}
+        rows = state.get("bias", [])
+        kept = [row | {"moved": row["moved"] and row["class"] not in classes} for row in rows]
+        return {**state, "bias": kept}
 
     def correction(self, state: State) -> dict[str, Any] | None:
         rows = state.get("bias")
@@ -277,26 +289,16 @@ class SpatialCorrection(Method):
             logit: estimate_bias([case.bias_mm / divisor for case in cases], name, self.confidence)
             for logit, cases in by_level.items()
         }
-        reached = {
-            logit: float(np.mean(scores))
-            if (scores := [c.dice for c in cases if not math.isnan(c.dice)])
-            else 0.0
-            for logit, cases in by_level.items()
-        }
+        dices = {z: [c.dice for c in cases if not math.isnan(c.dice)] for z, cases in by_level.items()}
+        reached = {z: float(np.mean(known)) if known else 0.0 for z, known in dices.items()}
         boundary, logit = biases[0.0], self._best_level(reached)
         moved, why = self._decide(boundary, reached[logit], finest_mm, unit)
         shift = self.gamma * biases[logit].mean_mm
         if self.variant == "official" and abs(shift) < finest_mm:
             shift = 0.0  # the raw prediction
         values = {key: value for key, value in asdict(boundary).items() if key != "class_name"}
-        values |= {
-            "moved": moved,
-            "level": logit,
-            "shift_mm": shift,
-            "clean_dice": reached[logit],
-            "why": why,
-        }
-        return {"class": name, **values}
+        found = {"moved": moved, "level": logit, "shift_mm": shift, "clean_dice": reached[logit], "why": why}
+        return {"class": name, **values, **found}
 
     def _best_level(self, reached: Mapping[float, float]) -> float:
         """The level from which a shift comes closest to the clean cases; 0 unless another is better."""
@@ -315,16 +317,15 @@ class SpatialCorrection(Method):
             replaced = "replaced by the prediction, as the official code does"
             return True, replaced if small else _in_words(shift, unit)
         if clean_dice < self.min_dice:
-            return (
-                False,
-                f"the network has not learned it: corrected, it reaches Dice {clean_dice:.2f} on clean cases",
+            why = (
+                f"the network has not learned it: corrected, it reaches Dice {clean_dice:.2f} on clean cases"
             )
+            return False, why
         if abs(bias.mean_mm) <= SURE_ERRORS * bias.error_mm:  # False for one case, whose error is NaN
             return False, f"the bias is within {SURE_ERRORS:g} standard errors of zero"
         if abs(shift) < self.min_shift_vox * finest_mm:
             return False, f"the bias is under {self.min_shift_vox:g} voxel"
-        alone = "; one clean case gives no interval" if bias.n_cases == 1 else ""
-        return True, _in_words(shift, unit) + alone
+        return True, _in_words(shift, unit) + "; one clean case gives no interval" * (bias.n_cases == 1)
 
     def revised(self, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]) -> Revision | None:
         """Labels with predicted boundaries moved, class by class; a class never predicted is kept.
@@ -345,8 +346,8 @@ class SpatialCorrection(Method):
         ]
         # Not the network's agreement: the network shares the bias that is being undone.
         trust = [row["clean_dice"] for row in acting.values() if self.variant != "official"]
-        mean = float(np.mean(trust)) if trust else None
-        return revision(predicted, masks, "; ".join(reasons), mean) if reasons else None
+        sure = float(np.mean(trust)) if trust else None
+        return revision(predicted, masks, "; ".join(reasons), sure) if reasons else None
 
     def _moved(
         self,

@@ -1,4 +1,4 @@
-"""Whether a network has learned a class at all, asked before its predictions may change a label.
+"""Whether predictions say anything of a class at all, asked before they may change a label.
 
 A network that predicts nothing, everything, or one mean shape whatever the picture can agree well with
 labels. What gives it away: predictions of other cases agree as well with them. The two are compared by the
@@ -8,7 +8,7 @@ leave a difference; predictions that do not depend on the picture leave none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,13 @@ SAMPLED = 16
 
 LEAST_CASES = 4
 """Fewer trusted cases say too little: one alone gives 0.15 to a network that was never trained."""
+
+FEW_MUST_REACH = 0.5
+"""What fewer trusted cases must reach to count where they are the only ones that agree with predictions."""
+
+TOO_ALIKE = 0.8
+"""Mean correlation from which saved predictions pass by themselves: organs that look the same in all cases
+cannot be told apart by comparing cases."""
 
 SURE_ERRORS = 2.0
 """Standard errors over cases by which the mean must lie above chance."""
@@ -43,18 +50,17 @@ class Seen:
     counted: BoolArray
 
 
-def seen(labels: LabelMap, predicted: BoolArray) -> Seen:
+def seen(labels: LabelMap, predicted: Iterable[BoolArray]) -> Seen:
     """A case at no more than `MOST_POINTS` along each axis.
 
     Args:
         labels: given or trusted ones.
-        predicted: `(k *space)` booleans.
+        predicted: k masks.
     """
     most = MOST_POINTS.get(labels.grid.ndim, 8)
     at = np.ix_(*[((np.arange(most) + 0.5) / most * n).astype(int) for n in labels.grid.shape])
-    masks = labels.masks()
     return Seen(
-        np.stack([mask[at].ravel() for mask in masks]),
+        np.stack([labels.mask(name)[at].ravel() for name in labels.classes]),
         np.stack([mask[at].ravel() for mask in predicted]),
         ~labels.ignored()[at].ravel(),
     )
@@ -84,6 +90,59 @@ def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[flo
             possible += 1 - usual
         found.append(_surely(gained) * sum(gained) / possible if possible > 0 else float("nan"))
     return found
+
+
+def saying_nothing(
+    classes: Sequence[str],
+    given: Sequence[Seen],
+    where: str,
+    trusted: Sequence[Seen],
+    least: float,
+    *,
+    alike: float = float("inf"),
+) -> dict[str, str]:
+    """By class, in words, how little predictions agree with labels; classes where they agree are left out.
+
+    One kind of labels is enough. Fewer than `LEAST_CASES` trusted cases count only if they agree very well.
+    With `alike`, each of fewer given cases is asked by itself: saved probabilities of a few may be right.
+
+    Args:
+        classes: their names.
+        given: cases with given labels.
+        where: what these cases are called.
+        trusted: cases with trusted labels.
+        least: what `above_chance` must reach.
+        alike: mean correlation with given labels that is enough without any comparison.
+    """
+    alone = _each_alone(given)
+    by_itself = len(given) < LEAST_CASES and alike <= 1
+    of_given = alone if by_itself else above_chance(given, trusted)
+    measured = [(f"{len(given)} {where}", of_given, least)]
+    if trusted:
+        enough = least if len(trusted) >= LEAST_CASES else max(least, FEW_MUST_REACH)
+        kind = "trusted case" if len(trusted) == 1 else "trusted cases"
+        measured.append((f"{len(trusted)} {kind}", above_chance(trusted, given), enough))
+    found = {}
+    for index, name in enumerate(classes):
+        if alone[index] >= alike:
+            continue
+        if not any(values[index] >= enough for _, values, enough in measured):  # NaN: no case holds the class
+            said = [
+                f"{cases} without it"
+                if np.isnan(values[index])
+                else f"agreement {max(0.0, values[index]):.2f} above chance on {cases}"
+                for cases, values, _ in measured
+            ]
+            found[name] = f"{', '.join(said)}; {least:g} needed"
+    return found
+
+
+def _each_alone(cases: Sequence[Seen]) -> list[float]:
+    """Per class, the mean correlation of predictions with labels over the cases that hold it; NaN: none."""
+    values = np.array([above_chance([case]) for case in cases])
+    known = np.isfinite(values)
+    n, total = known.sum(axis=0), np.where(known, values, 0).sum(axis=0)
+    return [float(t / m) if m else float("nan") for t, m in zip(total, n, strict=True)]
 
 
 def _surely(gained: Sequence[float]) -> bool:

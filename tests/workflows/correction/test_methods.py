@@ -10,16 +10,15 @@ import pytest
 from drawn_correct import BOLT, disc, likely, softmax
 from labelmend.errors import CleanCasesError, ConfigError
 from labelmend.methods.adele import Adele
-from labelmend.methods.base import Facts
+from labelmend.methods.base import Facts, Known
 from labelmend.methods.confident import Confident
+from labelmend.methods.plain import Plain
 from labelmend.methods.registry import METHODS
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.types import Grid, LabelMap, Predicted
 from labelmend.workflows.correction.methods import (
-    ABLE,
-    Known,
     check_able,
-    proposals,
+    is_able,
     self_confidence,
     with_left_out,
 )
@@ -38,7 +37,6 @@ def known(confidence: np.ndarray | None = None, *classes: str, overlapping: bool
     return Known(
         facts(*classes, overlapping=overlapping),
         np.zeros((2, *shape)) if confidence is None else confidence,
-        None,
     )
 
 
@@ -52,7 +50,7 @@ def stream(*cases: Predicted) -> Iterator[Predicted]:
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_other_method_is_refused_with_those_that_can(name: str) -> None:
-    if name in ABLE:
+    if is_able(METHODS[name]):
         check_able(METHODS[name](), trusted=True)
         return
     with pytest.raises(
@@ -61,16 +59,17 @@ def test_every_other_method_is_refused_with_those_that_can(name: str) -> None:
         check_able(METHODS[name](), trusted=True)
 
 
-def test_able_methods_exist() -> None:
-    assert set(ABLE) <= set(METHODS)
+def test_a_method_that_needs_training_says_so_itself() -> None:
+    with pytest.raises(ConfigError, match="Plain revises labels only while"):
+        Plain().revise_from_probs(known(None, "a"), lambda: stream())
 
 
 def test_a_method_that_needs_trusted_cases_asks_for_them() -> None:
     with pytest.raises(CleanCasesError, match="SpatialCorrection needs trusted cases: give --clean"):
         check_able(SpatialCorrection(), trusted=False)
     check_able(Adele(), trusted=False)
-    with pytest.raises(CleanCasesError, match="there are none"):
-        proposals(SpatialCorrection(), known(None, "a"), lambda: stream())
+    with pytest.raises(CleanCasesError, match="none came"):
+        SpatialCorrection().revise_from_probs(known(None, "a"), lambda: stream())
 
 
 def test_self_confidence_is_summed_by_label_without_ignored_pixels() -> None:
@@ -90,8 +89,8 @@ def test_self_confidence_of_overlapping_classes_is_one_task_each() -> None:
 def test_adele_corrects_all_classes_where_the_prediction_is_sure() -> None:
     given = exclusive(np.where(NUT | SECOND, 1, np.where(BOLT, 2, 0)), "nut", "bolt")
     probs = softmax(likely(NUT, 0.5), likely(BOLT | SECOND, 0.5))  # SECOND is a bolt
-    rows, revisions = proposals(
-        Adele(), known(None, "nut", "bolt"), lambda: stream(Predicted("c", given, given, probs))
+    rows, revisions = Adele().revise_from_probs(
+        known(None, "nut", "bolt"), lambda: stream(Predicted("c", given, given, probs))
     )
     (revised,) = revisions
     sure = probs.max(axis=0) > 0.95
@@ -105,8 +104,7 @@ def test_adele_corrects_all_classes_where_the_prediction_is_sure() -> None:
 def test_adele_corrects_overlapping_classes_each_by_itself() -> None:
     given = LabelMap(np.stack([NUT | SECOND, BOLT]), GRID, ("nut", "bolt"))
     probs = np.stack([likely(NUT, 0.3), likely(BOLT, 0.3)])
-    _, revisions = proposals(
-        Adele(tau=0.8),
+    _, revisions = Adele(tau=0.8).revise_from_probs(
         known(None, "nut", "bolt", overlapping=True),
         lambda: stream(Predicted("c", given, given, probs)),
     )
@@ -122,8 +120,8 @@ def test_confident_takes_its_thresholds_from_all_cases() -> None:
     whole = np.array([[[9.0, 8.0]], [[10.0, 10.0]]])
     flagged = []
     for counts in (alone, whole):
-        rows, revisions = proposals(
-            Confident(), known(counts, "a"), lambda: stream(Predicted("c", given, given, probs))
+        rows, revisions = Confident().revise_from_probs(
+            known(counts, "a"), lambda: stream(Predicted("c", given, given, probs))
         )
         flagged.append(
             [revised.left_out.astype(int).tolist() for revised in revisions if revised.left_out is not None]
@@ -135,8 +133,7 @@ def test_confident_takes_its_thresholds_from_all_cases() -> None:
 def test_left_out_pixels_get_the_value_to_ignore() -> None:
     given = exclusive(np.array([[0, 0, 1, 1]]), "a")
     probs = np.array([[[0.9, 0.1, 0.1, 0.1]], [[0.1, 0.9, 0.9, 0.9]]], np.float32)
-    _, revisions = proposals(
-        Confident(),
+    _, revisions = Confident().revise_from_probs(
         known(self_confidence(given, probs), "a"),
         lambda: stream(Predicted("c", given, given, probs)),
     )

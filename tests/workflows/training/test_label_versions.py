@@ -142,3 +142,17 @@ def test_pixels_to_leave_out_of_training_are_kept_beside_the_labels(store):
 def test_left_out_pixels_must_be_booleans_on_the_grid(wrong):
     with pytest.raises(GeometryError, match=r"case x: left_out is .* booleans of shape \(2, 3\)"):
         check_revision(dataclasses.replace(revision(SECOND), left_out=wrong), GIVEN)
+
+
+def test_a_revision_that_changes_neither_labels_nor_what_is_left_out_is_none(store):
+    """x is FIRST in version 1; leaving pixels out is a change, leaving out none is not."""
+    some, none = np.eye(2, 3, dtype=bool), np.zeros((2, 3), bool)
+    same = revision(FIRST)
+    assert not store.differs(same, 1, GIVEN)
+    assert not store.differs(dataclasses.replace(same, left_out=none), 1, GIVEN)
+    assert store.differs(dataclasses.replace(same, left_out=some), 1, GIVEN)
+    assert store.differs(revision(SECOND), 1, GIVEN)
+    assert store.differs(revision(GIVEN), 1, GIVEN)
+    store.commit(dataclasses.replace(same, left_out=some), 4, GIVEN)
+    assert not store.differs(dataclasses.replace(same, left_out=some), 4, GIVEN)
+    assert store.differs(same, 4, GIVEN)

@@ -125,9 +125,9 @@ def test_a_class_that_was_learned_is_revised_and_one_that_was_not_stays(pictures
         np.testing.assert_array_equal(lung, given.read(case).masks()[1])
     (note,) = result.summary["notes"]
     assert note.startswith(
-        "Round 1: labels of lung stay as they are: the network has not learned it: on the given"
+        "Round 1: the network has not learned lung (agreement 0.00 above chance on 5 training cases,"
     )
-    assert "labels of 5 training cases" in note
+    assert note.endswith("; 0.05 needed, see min_learned), so its labels stay as they are.")
     reasons = {row["reason"] for row in result.summary["cases"]}
     assert reasons == {"copied; lung kept, not learned"}
 
@@ -148,6 +148,24 @@ def test_findings_of_a_held_class_say_so_and_nothing_moves(pictures, tmp_path):
     result = go(pictures, tmp_path / "run", method="spatial_correction", network=Constant(2))
     for row in result.summary["rounds"][-1]["bias"]:
         assert row["moved"] is False
-        assert row["why"].startswith("labels stay as they are: the network has not learned it")
+        assert row["why"].startswith("not learned (agreement 0.00 above chance")
     card = json.loads((result.folder / "model.json").read_text())
     assert card["correction"]["settings"] == {"undo": [None, None]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wavers(Method):
+    """Takes predictions as the labels in the first round, and the given labels again in the second."""
+
+    def revise(self, state, cases, clean):
+        def one(case):
+            again = state.get("again", False)
+            return revision(case, case.given.masks() if again else ~case.given.masks(), "wavers")
+
+        return {"again": True}, map(one, cases)
+
+
+def test_labels_that_come_back_as_given_are_not_counted_as_corrected(pictures, tmp_path):
+    result = go(pictures, tmp_path / "run", method=Wavers(), rounds=2, min_learned=0.0)
+    assert [row["n_revised"] for row in result.summary["rounds"]] == [5, 5]
+    assert {(row["version"], row["reason"]) for row in result.summary["cases"]} == {(0, "kept as given")}

@@ -20,21 +20,21 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from labelmend import __version__
+from labelmend.errors import ConfigError
 from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
 from labelmend.io.cases import Source, open_source
 from labelmend.io.probabilities.axes import OrderSetting
 from labelmend.io.reversed_axes import reversed_axes
-from labelmend.methods.base import Facts, Method, check_revision, hyper_parameters, tasks
+from labelmend.methods.base import Facts, Known, Method, check_revision, hyper_parameters, tasks, without
 from labelmend.methods.registry import method_name
 from labelmend.metrics import calibration
 from labelmend.metrics.calibration import Calibration, calibration_of
+from labelmend.metrics.learned import SAMPLED, TOO_ALIKE, Seen, saying_nothing, seen
 from labelmend.runtime.output_folder import check_output, whole_folder
-from labelmend.types import FloatArray, LabelMap, Predicted, Revision
+from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
 from labelmend.workflows.correction.methods import (
-    Known,
     check_able,
-    proposals,
     self_confidence,
     with_left_out,
 )
@@ -42,6 +42,11 @@ from labelmend.workflows.correction.trusted_cases import Trusted, open_trusted
 from labelmend.workflows.correction.write import files_of, home_of, ignore_value, parent_of, write_labels
 
 MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
+
+NOTHING_SAID = (
+    "Nothing shows that the probabilities know {} ({}), so its labels stay as given: check that they belong "
+    "to these cases, or lower --min_learned"
+)
 
 IN_SAMPLE = calibration.IN_SAMPLE_WARNING.format("mending")
 
@@ -84,6 +89,7 @@ def correct(
     cases: str | Path | Sequence[str] | None = None,
     dataset: str | None = None,
     copy_images: bool = False,
+    min_learned: float = 0.05,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
 ) -> CorrectResult:
     """Write revised labels of a data set from out-of-sample probabilities of its cases.
@@ -96,8 +102,8 @@ def correct(
         labels: label folder, raw data set of nnU-Net, or COCO file.
         probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`.
         out: a new or empty folder.
-        method: `spatial_correction` (needs trusted cases), `adele` or `confident`, see
-            `labelmend.workflows.correction.methods`.
+        method: one with the verb `revise_from_probs`: `spatial_correction` (needs trusted cases), `adele` or
+            `confident`.
         clean: trusted cases: masks for some of the cases, kept like the given ones; or a text file of the ids
             of cases whose given labels are right.
         clean_probabilities: of the trusted cases, if they lie elsewhere.
@@ -111,6 +117,8 @@ def correct(
         dataset: name of the new raw data set, DatasetXXX_Name; default: that of the given one with "_mended"
             and the next free number.
         copy_images: copy the images of a raw data set instead of linking to them.
+        min_learned: labels of a class are revised only if predictions agree this much better with the labels
+            of their own case than with those of others, see `labelmend.metrics.learned`; 0 asks nothing.
         on_case: called after each case with the name of the pass, the case and the number of cases.
 
     Raises:
@@ -120,6 +128,8 @@ def correct(
         OutputError: `out` holds something, lies in what is read, or cannot be written.
     """
     check_able(method, trusted=clean is not None)
+    if not 0 <= min_learned < 1:
+        raise ConfigError(f"min_learned must be in [0, 1), got {min_learned}")
     source = open_source(
         labels,
         probabilities,
@@ -141,7 +151,8 @@ def correct(
     work = _Work(source, method, trusted, on_case)
     with whole_folder(out) as folder:
         counts = work.counted()
-        rows, revisions = proposals(method, work.known(counts), work.cases)
+        work.hold_back(min_learned)
+        rows, revisions = method.revise_from_probs(work.known(counts), work.cases)
         write_labels(source, folder / home, work.changed(revisions), copy_images=copy_images)
         manifest = [work.row(folder, home, case) for case in source.cases]
         write_manifest(folder / MANIFEST, manifest)
@@ -204,6 +215,14 @@ def count_case(given: LabelMap, probs: FloatArray) -> Counts:
     )
 
 
+def predicted_masks(given: LabelMap, probs: FloatArray) -> Iterator[BoolArray]:
+    """The mask of each class where it is likelier than not, or the likeliest of exclusive ones."""
+    if given.overlapping:
+        return (of_class > 0.5 for of_class in probs)
+    likeliest = probs.argmax(axis=0)
+    return (likeliest == index for index in range(1, len(probs)))
+
+
 class _Work:
     """One correction: reads cases, takes revisions, and remembers of each what the records say."""
 
@@ -219,28 +238,49 @@ class _Work:
         self.to_correct = [case for case in source.cases if case not in self.held_out]
         self.notes: dict[str, dict[str, Any]] = {}
         self.not_left_out = 0
+        self.seen: list[Seen] = []
+        self.held: dict[str, str] = {}
 
     def counted(self) -> Counts:
         """The first pass."""
 
+        order = np.random.default_rng(11).permutation(len(self.to_correct))
+        sample = {self.to_correct[index] for index in order[:SAMPLED]}
+
         def one(case: str) -> Counts:
-            found = count_case(*self.source.read_labels(case))
+            given, probs = self.source.read_labels(case)
+            found = count_case(given, probs)
+            if case in sample:
+                self.seen.append(seen(given, predicted_masks(given, probs)))
             self.on_case("reading", case, len(self.to_correct))
             return found
 
         return functools.reduce(operator.add, map(one, self.to_correct))
+
+    def hold_back(self, least: float) -> None:
+        """Find the classes of which the probabilities say nothing: their labels stay."""
+        if least == 0:
+            return
+        trusted = []
+        if self.trusted is not None:
+            for case in self.trusted.predicted():
+                trusted.append(seen(case.given, predicted_masks(case.given, case.probs)))
+                if len(trusted) == SAMPLED:
+                    break
+        self.held = saying_nothing(
+            self.source.given.classes, self.seen, "cases", trusted, least, alike=TOO_ALIKE
+        )
 
     def known(self, counts: Counts) -> Known:
         """What the method may know."""
         frequency = tuple(float(n) / max(counts.annotated, 1) for n in counts.pixels)
         given = self.source.given
         facts = Facts(given.classes, given.overlapping, counts.ndim, len(self.to_correct), frequency)
-        return Known(
-            facts,
-            counts.confidence,
-            self.trusted,
-            lambda case, n: self.on_case("measuring on trusted cases", case, n),
-        )
+        if self.trusted is None:
+            return Known(facts, counts.confidence)
+        tell = functools.partial(self.on_case, "measuring on trusted cases")
+        predicted = functools.partial(self.trusted.predicted, tell)
+        return Known(facts, counts.confidence, predicted, self.trusted.beside_given)
 
     def cases(self) -> Iterator[Predicted]:
         """The second pass: cases as methods see them, one at a time."""
@@ -259,6 +299,10 @@ class _Work:
         for revision in revisions:
             given = self.source.given.read(revision.case)
             check_revision(revision, given)
+            kept = without(revision, given, given, self.held)
+            if kept is None:
+                continue
+            revision = kept
             labels, n_left_out = revision.labels, 0
             if revision.left_out is not None and ignore is not None:
                 labels, n_left_out = with_left_out(revision, ignore), int(revision.left_out.sum())
@@ -307,7 +351,12 @@ class _Work:
             "corrected": home,
             "clean": None if self.trusted is None else str(self.trusted.path.resolve()),
             "clean_cases": [] if self.trusted is None else list(self.trusted.cases),
-            "findings": list(rows),
+            "findings": [
+                {"class": row["class"], "why": f"kept, see the warning; else: {row['why']}"}
+                if row["class"] in self.held
+                else row
+                for row in rows
+            ],
             "calibration": {"temperature": calibration.temperature, "error": calibration.error},
             "cases": [
                 {"case": case, "trusted": case in self.held_out, "version": int(case in self.notes)}
@@ -315,7 +364,8 @@ class _Work:
                 for case in self.source.cases
             ],
             "warnings": [IN_SAMPLE] * calibration.looks_in_sample
-            + reversed_axes(self.source, self.to_correct),
+            + reversed_axes(self.source, self.to_correct)
+            + [NOTHING_SAID.format(name, why) for name, why in self.held.items()],
             "notes": [*self.source.notes, *self._remarks()],
         }
 

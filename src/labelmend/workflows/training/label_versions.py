@@ -55,6 +55,14 @@ class LabelStore:
         np.savez_compressed(buffer, **arrays, note=np.array(json.dumps(note)))
         write_bytes(self._file(revision.case, version), buffer.getvalue())
 
+    def differs(self, revision: Revision, at: int, given: LabelMap) -> bool:
+        """Whether a revision changes labels, or what training leaves out, as of version `at`."""
+        if not np.array_equal(revision.labels.array, self.read(revision.case, at, given).array):
+            return True
+        nothing = np.zeros(given.grid.shape, bool)
+        new, old = revision.left_out, self.left_out(revision.case, at)
+        return not np.array_equal(nothing if new is None else new, nothing if old is None else old)
+
     def left_out(self, case: str, at: int) -> BoolArray | None:
         """`(*space)` booleans: pixels that training on version `at` leaves out; None if there are none."""
         version = self.version_of(case, at)

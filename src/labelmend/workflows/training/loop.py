@@ -153,7 +153,7 @@ def revise(run: Run) -> None:
         stage = f"revising, round {run.round + 1}"
         n_revised, held = new_version(run, run.networks[0], stage, run.config.average_shift)
         found = [
-            row | ({"why": f"labels stay as they are: {held[row['class']]}"} if row["class"] in held else {})
+            row | ({"why": f"not learned ({held[row['class']]}): kept"} if row["class"] in held else {})
             for row in run.method.findings(run.state)
         ]
         run.rows.append({"round": run.round + 1, "loss": run.loss, "bias": found, "n_revised": n_revised})

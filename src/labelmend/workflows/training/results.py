@@ -81,10 +81,13 @@ def _write_labels(run: Run) -> list[dict[str, Any]]:
     cases = []
     for done, case in enumerate(training.cases, start=1):
         given = training.read_labels(case)
-        note = run.store.note(case, run.version)
+        final = run.store.read(case, run.version, given)
+        left_out = run.store.left_out(case, run.version)
+        revised = not np.array_equal(final.array, given.array) or (left_out is not None and left_out.any())
+        note = run.store.note(case, run.version) if revised else None  # back as given: never revised
         cases.append(_case_row(case, note, len(given.names)))
         if not _is_written(written.get(case), run.folder):
-            files = training.write_labels(target, case, run.store.read(case, run.version, given))
+            files = training.write_labels(target, case, final)
             sources = training.labels.sources(case)
             row = ManifestRow(
                 case=case,

@@ -15,7 +15,7 @@ from torch import nn
 from labelmend.io import Dataset
 from labelmend.methods.base import Method, without
 from labelmend.methods.registry import method_name
-from labelmend.metrics.learned import LEAST_CASES, SAMPLED, Seen, above_chance, seen
+from labelmend.metrics.learned import LEAST_CASES, SAMPLED, Seen, saying_nothing, seen
 from labelmend.model.predictor import Predictor
 from labelmend.types import Predicted
 from labelmend.workflows.training.run import Run, split_cases
@@ -44,14 +44,17 @@ def new_version(
         given = training.read_labels(proposal.case)
         kept = without(proposal, run.store.read(proposal.case, run.version, given), given, held)
         n_held += kept is not proposal
-        if kept is not None:
+        if kept is not None and run.store.differs(kept, run.version, given):
             run.store.commit(kept, run.version + 1, given)
     if held:
         run.state = run.method.held_back(run.state, tuple(held))
     accelerator.wait_for_everyone()
     if _over_processes(run, n_held):
         for name, why in held.items():
-            run.note(f"Round {run.round + 1}: labels of {name} stay as they are: {why}.")
+            run.note(
+                f"Round {run.round + 1}: the network has not learned {name} ({why}, see min_learned), so its "
+                "labels stay as they are."
+            )
     run.version += 1
     return sum(run.store.version_of(case, run.version) == run.version for case in training.cases), held
 
@@ -72,21 +75,7 @@ def not_learned(run: Run, network: nn.Module) -> dict[str, str]:
     asked = held_out if len(held_out) >= LEAST_CASES else training.cases
     given = _sample(run, predictor, training, asked)
     kind = "held-out" if asked is held_out else "training"
-    measured = [(f"the given labels of {len(given)} {kind} cases", above_chance(given, trusted))]
-    if len(trusted) >= LEAST_CASES:
-        measured.append((f"{len(trusted)} trusted cases", above_chance(trusted, given)))
-    reasons = {}
-    for index, name in enumerate(run.card.classes):
-        values = [found[index] for _, found in measured]
-        if not any(value >= least for value in values):  # NaN: no case holds the class
-            reasons[name] = "the network has not learned it: " + " and ".join(
-                f"on {where} its predictions agree with the case by {value:.3f} above chance"
-                if np.isfinite(value)
-                else f"{where} hold none"
-                for value, (where, _) in zip(values, measured, strict=True)
-            )
-            reasons[name] += f", and {least:g} is asked (min_learned)"
-    return reasons
+    return saying_nothing(run.card.classes, given, f"{kind} cases", trusted, least)
 
 
 def _begun(run: Run) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labelmend.methods._given_outlines import Compared, decide, decisions
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.metrics import Bias
 from labelmend.types import Grid, LabelMap, Predicted
-from labelmend.workflows.correction.spatial import Compared, decide, decisions
 
 METHOD = SpatialCorrection(upsample=1)
 MOVED = {"class": "lung", "moved": True, "level": 0.0, "shift_mm": -2.0, "mean_mm": -2.0, "clean_dice": 0.9,

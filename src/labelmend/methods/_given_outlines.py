@@ -1,4 +1,4 @@
-"""Spatial Correction with saved probabilities: the given labels of trusted cases have a say.
+"""A part of Spatial Correction, from saved probabilities: the given labels of trusted cases have a say.
 
 The method knows a network that learned from the given labels and shares their bias. Saved probabilities may
 be another network's. So, where trusted masks were drawn anew for cases that have given labels, these are
@@ -19,10 +19,7 @@ from typing import Any
 import numpy as np
 
 from labelmend.geometry import boundary_bias, class_levels
-from labelmend.methods.spatial_correction import (
-    SURE_ERRORS,
-    SpatialCorrection,
-)
+from labelmend.methods.spatial_correction import SURE_ERRORS, SpatialCorrection
 from labelmend.metrics import Bias, dice, estimate_bias
 from labelmend.types import FloatArray, LabelMap
 
