@@ -17,7 +17,7 @@ TESTED_ELSEWHERE = {
 """Modules whose tests have another name, and where they are."""
 
 NO_MODULE_OF_THEIR_OWN = {
-    "engine/test_correct_learned.py": "engine/correct.py and engine/learned.py together",
+    "workflows/correction/test_correct_learned.py": "engine/correct.py and engine/learned.py together",
     "cli/test_cli.py": "the dispatch in cli/__init__.py and __main__.py",
     "cli/test_two_starts.py": "every verb that writes, twice at once",
     "workflows/training/test_resume.py": "runs that are killed and started again",
