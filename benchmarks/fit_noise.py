@@ -31,7 +31,13 @@ from scipy.sparse.csgraph import connected_components
 from labelmend.io import write_json, write_text
 from labelmend.metrics.intervals import Interval, draw_cases
 from labelmend.workflows.noise_fitting.fit import fit_noise
-from labelmend.workflows.noise_fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
+from labelmend.workflows.noise_fitting.raters import (
+    Comparisons,
+    RaterFit,
+    compare_raters,
+    fit_raters,
+    pool_comparisons,
+)
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -147,7 +153,7 @@ def lidc(path: Path) -> None:
             homes.append(scan)
             volume = np.mean([m.sum() for m in masks]) * np.prod(spacing)
             sizes.append(float((6 * volume / np.pi) ** (1 / 3)))
-    every, diameters = gather(cases), np.array(sizes)
+    every, diameters = pool_comparisons(cases), np.array(sizes)
     print(f"{len(cases)} nodules with four readers, {time.perf_counter() - start:.0f} s", flush=True)
     of_scan = np.array(homes)
     pooled = exchangeable(every, of_scan)
@@ -316,7 +322,7 @@ def by_signature(
                 target[0, here[0], here[1]] = source[index, there[0], there[1]]
         rows.append(Comparisons(*new))
         kept_homes.append(homes[index])
-    every = gather(rows)
+    every = pool_comparisons(rows)
     held = np.isfinite(every.dice).any(axis=2).sum(axis=0) >= 30
     kept = np.flatnonzero(held)
     cut = Comparisons(*(v[:, kept][:, :, kept] for v in (every.larger_mm, every.variance_mm2, every.dice)))

@@ -12,8 +12,10 @@ from test_exported_members import listed, wrong_lists
 from test_layers import (
     TORCH_FREE,
     broken_contracts,
+    crowded_folders,
     loads_torch,
     methods_that_know_files_or_loops,
+    names_twice,
     run_python,
     uses_of_the_public_face,
 )
@@ -108,6 +110,29 @@ def test_the_layer_guard_sees_a_method_open_files(copy):
         "base.py: labelmend.workflows.training.loop",
         "plain.py: labelmend.io.read_image",
     ]
+
+
+def test_the_layer_guard_sees_a_job_that_knows_another(copy):
+    plant(
+        copy / "src/labelmend/workflows/evaluation.py",
+        "\n\ndef f():\n    import labelmend.workflows.correction.correct\n",
+    )
+    assert "Jobs do not know each other BROKEN" in broken_contracts(copy)
+
+
+def test_the_layer_guard_sees_findings_open_files(copy):
+    plant(
+        copy / "src/labelmend/workflows/auditing/findings/finding.py", "\nfrom labelmend.io import checksum\n"
+    )
+    assert "Findings are arrays in, findings out BROKEN" in broken_contracts(copy)
+
+
+def test_the_layer_guard_sees_a_crowded_folder_and_a_name_that_is_there_twice(copy):
+    for number in range(20):
+        plant(copy / f"src/labelmend/geometry/more_{number}.py", "")
+    plant(copy / "src/labelmend/geometry/more_1.py", "\n\ndef dice():\n    pass\n")
+    assert crowded_folders(copy) == ["geometry"]
+    assert names_twice(copy) == {"dice": ["geometry/more_1.py", "metrics/overlap.py"]}
 
 
 def test_the_layer_guard_sees_a_detour_through_the_root_package(copy):

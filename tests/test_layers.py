@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,12 +112,47 @@ def uses_of_the_public_face(root: Path) -> list[str]:
     return found
 
 
+MOST_MODULES = 20
+"""In one folder: more, and nobody finds the one that is looked for."""
+
+
+def crowded_folders(root: Path) -> list[str]:
+    """Folders with more modules than `MOST_MODULES`."""
+    home = root / "src/labelmend"
+    counts = Counter(path.parent.relative_to(home).as_posix() for path in home.rglob("*.py"))
+    return sorted(folder for folder, count in counts.items() if count > MOST_MODULES)
+
+
+def names_twice(root: Path) -> dict[str, list[str]]:
+    """Public classes and functions of one name in several modules; verbs of the command line aside."""
+    found: dict[str, list[str]] = {}
+    home = root / "src/labelmend"
+    for path in sorted(home.rglob("*.py")):
+        place = path.relative_to(home).as_posix()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(place)
+    return {
+        name: places
+        for name, places in found.items()
+        if len(places) > 1 and not all(place.startswith("cli/") for place in places)
+    }
+
+
 def test_imports_go_down_only():
     assert broken_contracts(ROOT) == ""
 
 
 def test_simulate_audit_and_everything_below_start_without_torch():
     assert loads_torch(ROOT, TORCH_FREE) == ""
+
+
+def test_no_folder_is_crowded():
+    assert crowded_folders(ROOT) == []
+
+
+def test_no_two_public_classes_or_functions_have_one_name():
+    assert names_twice(ROOT) == {}
 
 
 def test_methods_know_neither_files_nor_loops():

@@ -21,7 +21,7 @@ from labelmend.runtime.output_folder import kept_folder
 from labelmend.runtime.progress import Tick
 from labelmend.workflows.simulation import simulate
 from labelmend.workflows.training.config import TrainConfig
-from labelmend.workflows.training.loop import train
+from labelmend.workflows.training.loop import run_training
 from labelmend.workflows.training.results import RunResult
 
 SIZE_PX = 96
@@ -80,7 +80,7 @@ def _demo(out: Path, epochs: int, seed: int, on_tick: Callable[[Tick], None]) ->
         def told(tick: Tick) -> None:
             on_tick(Tick(f"{name}: {tick.stage}", tick.done, tick.total, tick.text))
 
-        return train(TrainConfig(**common, out=str(out / name), **settings), method, on_tick=told)
+        return run_training(TrainConfig(**common, out=str(out / name), **settings), method, on_tick=told)
 
     on_given = run("plain_on_given", Plain(), labels="given")
     on_clean = run("plain_on_clean", Plain(), labels="clean")

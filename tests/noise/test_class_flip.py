@@ -14,8 +14,8 @@ from labelmend.noise.class_flip import (
     asymmetric_matrix,
     draw_classes,
     pair_matrix,
-    symmetric_matrix,
 )
+from labelmend.transition import symmetric_matrix
 
 
 def test_the_symmetric_matrix_is_that_written_by_hand() -> None:
@@ -122,7 +122,7 @@ def test_a_matrix_that_is_none_is_refused(matrix: list[list[float]], message: st
 
 def test_settings_of_matrices_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="whole number of classes from 2 up, got 1"):
-        symmetric_matrix(1, 0.1)
+        pair_matrix(1, 0.1)
     with pytest.raises(ConfigError, match=r"got 2\.5"):
         pair_matrix(2.5, 0.1)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"rate must lie in \[0, 1\], got -0.1"):

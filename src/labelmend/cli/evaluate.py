@@ -15,7 +15,7 @@ from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, cell, inert
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import write_json, write_text
-from labelmend.io.files.csv_table import csv_text as csv_table
+from labelmend.io.files.csv_table import csv_text
 from labelmend.io.files.reading import as_count
 from labelmend.metrics import MEASURES, ClassSummary, Score
 from labelmend.workflows.evaluation import Evaluation, evaluate
@@ -87,7 +87,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         write_json(arguments.json, evaluation.as_dict())
     if arguments.csv:
-        write_text(arguments.csv, csv_text(evaluation))
+        write_text(arguments.csv, scores_csv(evaluation))
     return 0
 
 
@@ -105,12 +105,12 @@ def class_values(given: Mapping[str, int] | str | None) -> dict[str, int] | None
     return {name.strip(): int(value) for name, _, value in pairs}
 
 
-def csv_text(evaluation: Evaluation) -> str:
+def scores_csv(evaluation: Evaluation) -> str:
     """One row a case and class; a score that does not exist is left empty, an infinite distance is `inf`."""
     names = ("case", "class_name", *MEASURES, "labels_vox", "reference_vox")
     header = [*("class" if name == "class_name" else name for name in names), "unit", "tolerance_mm"]
     about = (evaluation.unit, evaluation.tolerance_mm)
-    return csv_table(header, ([*(getattr(s, name) for name in names), *about] for s in evaluation.scores))
+    return csv_text(header, ([*(getattr(s, name) for name in names), *about] for s in evaluation.scores))
 
 
 def show(evaluation: Evaluation, console: Console, *, per_case: bool = False, worst: int = 5) -> None:

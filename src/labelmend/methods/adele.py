@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
 from labelmend.methods.base import Batch, Facts, Known, Method, Needs, Nets, Rows, State, revision
-from labelmend.theory.learning_curve import Verdict, has_settled, paper_trigger, published_trigger
+from labelmend.theory.learning_curve import CurveVerdict, has_settled, paper_trigger, published_trigger
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ class Adele(Method):
         due = active if every and (epoch + 1) % every == 0 else new
         return state | {"curves": curves, "since": since, "why": why, "due": due}, bool(due)
 
-    def trigger(self, curve: Sequence[float], epoch: int) -> Verdict:
+    def trigger(self, curve: Sequence[float], epoch: int) -> CurveVerdict:
         """Whether a class with this curve, one point an epoch, joins after epoch `epoch`, counted from 0."""
         drop = self.rules.slope_drop
         if self.preset == "robust":

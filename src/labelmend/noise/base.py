@@ -222,7 +222,7 @@ def check_probability(noise: str, **values: object) -> None:
     """
     for name, value in values.items():
         if not (is_number(value) and 0 <= value <= 1):
-            raise ConfigError(f"{noise} noise: {name} must lie in [0, 1], got {shown(value)}")
+            raise ConfigError(f"{noise} noise: {name} must lie in [0, 1], got {quoted(value)}")
 
 
 def check_size(noise: str, **values: object) -> None:
@@ -237,7 +237,7 @@ def check_size(noise: str, **values: object) -> None:
             wanted = (
                 f"at most {LARGEST:,.0f}" if is_number(value) and value > LARGEST else "a number from 0 up"
             )
-            raise ConfigError(f"{noise} noise: {name} must be {wanted}, got {shown(value)}")
+            raise ConfigError(f"{noise} noise: {name} must be {wanted}, got {quoted(value)}")
 
 
 def check_number(noise: str, **values: object) -> None:
@@ -251,7 +251,7 @@ def check_number(noise: str, **values: object) -> None:
         if not (is_number(value) and abs(value) <= LARGEST):
             far = is_number(value) and math.isfinite(value)
             wanted = f"at most {LARGEST:,.0f} from 0" if far else "a finite number"
-            raise ConfigError(f"{noise} noise: {name} must be {wanted}, got {shown(value)}")
+            raise ConfigError(f"{noise} noise: {name} must be {wanted}, got {quoted(value)}")
 
 
 def check_whole(noise: str, least: int, most: int, /, **values: object) -> None:
@@ -264,7 +264,7 @@ def check_whole(noise: str, least: int, most: int, /, **values: object) -> None:
     for name, value in values.items():
         if not (is_whole(value) and least <= value <= most):
             raise ConfigError(
-                f"{noise} noise: {name} must be a whole number from {least} to {most:,}, got {shown(value)}"
+                f"{noise} noise: {name} must be a whole number from {least} to {most:,}, got {quoted(value)}"
             )
 
 
@@ -272,13 +272,13 @@ def check_flag(noise: str, **values: object) -> None:
     """Raise a ConfigError for the first value that is neither true nor false."""
     for name, value in values.items():
         if not isinstance(value, bool):
-            raise ConfigError(f"{noise} noise: {name} must be true or false, got {shown(value)}")
+            raise ConfigError(f"{noise} noise: {name} must be true or false, got {quoted(value)}")
 
 
 def check_axis(noise: str, axis: object) -> None:
     """Raise a ConfigError for what is no array axis of a volume, nor None."""
     if axis is not None and not (is_whole(axis) and 0 <= axis <= 2):
-        raise ConfigError(f"{noise} noise: axis must be 0, 1, 2 or None, got {shown(axis)}")
+        raise ConfigError(f"{noise} noise: axis must be 0, 1, 2 or None, got {quoted(axis)}")
 
 
 def check_style(noise: str, *, strength: object, bias: object) -> None:
@@ -297,6 +297,6 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """How a refused value is quoted: text in quotes, numbers of NumPy like any other."""
     return repr(value.item() if isinstance(value, np.generic) else value)

@@ -19,30 +19,6 @@ IntArray = NDArray[np.integer]
 SUM_TOLERANCE = 1e-6
 
 
-def symmetric_matrix(n_classes: int, rate: float) -> FloatArray:
-    """Transition matrix of labels that go wrong with probability `rate`, to any other class alike.
-
-    Args:
-        n_classes: 2 or more.
-        rate: in [0, 1].
-
-    Returns:
-        `(k k)`; row i holds the probabilities of the labels given to a case of class i.
-
-    >>> symmetric_matrix(3, 0.5)
-    array([[0.5 , 0.25, 0.25],
-           [0.25, 0.5 , 0.25],
-           [0.25, 0.25, 0.5 ]])
-
-    Differs: some authors mean by this rate that the label is drawn anew from all classes, the true one among
-        them; theirs is k / (k - 1) times this one.
-    """
-    _check(n_classes, rate)
-    matrix = np.full((n_classes, n_classes), rate / (n_classes - 1))
-    np.fill_diagonal(matrix, 1 - rate)
-    return matrix
-
-
 def pair_matrix(n_classes: int, rate: float) -> FloatArray:
     """Transition matrix of labels that go wrong with probability `rate`, to the next class; the last to 0.
 

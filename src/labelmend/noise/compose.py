@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, Params, check_probability, check_size, check_style, shown
+from labelmend.noise.base import Noise, Params, check_probability, check_size, check_style, quoted
 from labelmend.types import LabelMap
 
 Part = Noise | str | Mapping[str, Any]
@@ -33,7 +33,7 @@ def make_noise(settings: Part) -> Noise:
         return settings
     if not isinstance(settings, str | Mapping):
         raise ConfigError(
-            f"a noise is given by its name, or by {{name: markov, steps: 50}}, got {shown(settings)}"
+            f"a noise is given by its name, or by {{name: markov, steps: 50}}, got {quoted(settings)}"
         )
     fields = {"name": settings} if isinstance(settings, str) else dict(settings)
     name = fields.pop("name", None)
@@ -129,7 +129,7 @@ class OneOf(Noise):
             return
         if not isinstance(self.weights, Sequence | np.ndarray):
             raise ConfigError(
-                f"one_of noise: weights must be a list, one number a part, got {shown(self.weights)}"
+                f"one_of noise: weights must be a list, one number a part, got {quoted(self.weights)}"
             )
         for weight in self.weights:
             check_size(self.name, weights=weight)
@@ -163,6 +163,6 @@ def _parts(name: str, parts: Sequence[Part]) -> tuple[Noise, ...]:
     if isinstance(parts, str) or not isinstance(parts, Sequence) or not parts:
         raise ConfigError(
             f"{name} noise needs a list of parts, such as [{{name: markov, steps: 50}}, polygon], "
-            f"got {shown(parts)}"
+            f"got {quoted(parts)}"
         )
     return tuple(make_noise(part) for part in parts)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import SEED_LIMIT, Noise, Params, check_probability, check_style, shown
+from labelmend.noise.base import SEED_LIMIT, Noise, Params, check_probability, check_style, quoted
 from labelmend.runtime.randomness import case_generator
 from labelmend.types import BoolArray, LabelMap, class_index
 
@@ -42,7 +42,7 @@ class ConfusionNoise(Noise):
         ):
             raise ConfigError(
                 f"confusion noise: pairs must be class names by class name, such as {{left: right}}, "
-                f"or None, got {shown(self.pairs)}"
+                f"or None, got {quoted(self.pairs)}"
             )
         for true, taken_for in (self.pairs or {}).items():
             if true == taken_for:

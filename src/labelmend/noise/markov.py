@@ -18,8 +18,8 @@ from labelmend.noise.base import (
     check_style,
     is_number,
     is_whole,
+    quoted,
     shift_odds,
-    shown,
 )
 from labelmend.types import BoolArray
 
@@ -96,12 +96,12 @@ def check_parameters(*, steps: object, expand: object, flip: object, speckle: ob
     """Raise a ConfigError for the first parameter out of its range."""
     if not (is_whole(steps) and 0 <= steps <= MAX_STEPS):
         raise ConfigError(
-            f"markov noise steps must be a whole number from 0 to {MAX_STEPS:,}, got {shown(steps)}"
+            f"markov noise steps must be a whole number from 0 to {MAX_STEPS:,}, got {quoted(steps)}"
         )
     for name, value in {"expand": expand, "flip": flip, "speckle": speckle}.items():
         if not (is_number(value) and 0 <= value <= 1):
             raise ConfigError(
-                f"markov noise {name} is a probability and must lie in [0, 1], got {shown(value)}"
+                f"markov noise {name} is a probability and must lie in [0, 1], got {quoted(value)}"
             )
 
 

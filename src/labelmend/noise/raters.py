@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from labelmend.errors import ConfigError
-from labelmend.noise.base import Noise, check_size, is_whole, shown
+from labelmend.noise.base import Noise, check_size, is_whole, quoted
 from labelmend.runtime.randomness import case_generator
 
 N = TypeVar("N", bound=Noise)
@@ -54,9 +54,9 @@ def draw_raters(
     True
     """
     if not is_whole(count) or count < 1:
-        raise ConfigError(f"the number of raters must be 1 or more, got {shown(count)}")
+        raise ConfigError(f"the number of raters must be 1 or more, got {quoted(count)}")
     if not is_whole(seed):
-        raise ConfigError(f"the raters' seed must be a whole number, got {shown(seed)}")
+        raise ConfigError(f"the raters' seed must be a whole number, got {quoted(seed)}")
     check_size("raters'", strength_spread=strength_spread, bias_spread=bias_spread)
     raters = []
     for number in range(1, count + 1):

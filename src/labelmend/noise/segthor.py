@@ -20,8 +20,8 @@ from labelmend.noise.base import (
     check_style,
     check_whole,
     is_number,
+    quoted,
     shift_odds,
-    shown,
 )
 from labelmend.types import BoolArray, LabelMap
 
@@ -131,7 +131,7 @@ class SegthorNoise(Noise):
         if not (is_number(self.area_px) and 1 <= self.area_px <= MOST_AREA_PX):
             raise ConfigError(
                 f"segthor noise: area_px must lie from 1 to {MOST_AREA_PX:,} pixels, "
-                f"got {shown(self.area_px)}"
+                f"got {quoted(self.area_px)}"
             )
 
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:

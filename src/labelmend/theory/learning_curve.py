@@ -78,7 +78,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CurveVerdict:
     """Whether a class has been learnt, and why one thinks so.
 
     Args:
@@ -205,7 +205,7 @@ def has_settled(
     *,
     drop: float = 0.8,
     min_iou: float = 0.5,
-) -> Verdict:
+) -> CurveVerdict:
     """Whether the slope of a curve has fallen to under 1 - `drop` of its mean slope, beyond doubt.
 
     No, as long as
@@ -230,27 +230,27 @@ def has_settled(
     t, y = t[~np.isnan(y)], y[~np.isnan(y)]
     first = _first_above_ground(y)
     if first is None:
-        return Verdict(False, "not learnt yet")
+        return CurveVerdict(False, "not learnt yet")
     onset = float(t[first - 1]) if first else 0.0
     t, y, now = t[first:] - onset, y[first:], now - onset
     if len(y) < MIN_POINTS:
-        return Verdict(False, f"learnt for {len(y)} epochs, {MIN_POINTS} are needed to know a curve")
+        return CurveVerdict(False, f"learnt for {len(y)} epochs, {MIN_POINTS} are needed to know a curve")
     search = _search(t, y)
     curve = Curve(search.best.level, search.best.rate, search.best.exponent, onset)
     start, end = search.best.value(t[[0, -1]])
     if end - start < MIN_RISE and end < min_iou:
-        return Verdict(False, f"IoU {end:.2f} without rising: not learnt", curve)
+        return CurveVerdict(False, f"IoU {end:.2f} without rising: not learnt", curve)
     share = slope_share(search.best, now)
     text = f"IoU {end:.2f}, slope {share:.0%} of its mean"
     if share >= 1 - drop:
-        return Verdict(False, f"still rising: {text}", curve)
+        return CurveVerdict(False, f"still rising: {text}", curve)
     shares = _slope_share((now / search.scale[:, None]) ** search.exponent, search.exponent)
     least = search.squares.min()
     variance = max(least / max(len(y) - 3, 1), ERROR**2)
     rising = search.squares[shares >= 1 - drop].min()
     if rising - least < EVIDENCE * variance:
-        return Verdict(False, f"may still be rising: {text}", curve)
-    return Verdict(True, f"settled: {text}", curve)
+        return CurveVerdict(False, f"may still be rising: {text}", curve)
+    return CurveVerdict(True, f"settled: {text}", curve)
 
 
 def _first_above_ground(y: FloatArray) -> int | None:
@@ -262,7 +262,7 @@ def _first_above_ground(y: FloatArray) -> int | None:
     return int(pairs[0]) if len(pairs) else None
 
 
-def paper_trigger(values: Sequence[float] | FloatArray, *, loss: float = 0.9) -> Verdict:
+def paper_trigger(values: Sequence[float] | FloatArray, *, loss: float = 0.9) -> CurveVerdict:
     """The rule as the formula has it: the slope has lost more than `loss` of what it was after one epoch.
 
     Args:
@@ -273,10 +273,10 @@ def paper_trigger(values: Sequence[float] | FloatArray, *, loss: float = 0.9) ->
     t = np.arange(1.0, len(y) + 1)
     t, y = t[~np.isnan(y)], y[~np.isnan(y)]
     if len(y) < 4:
-        return Verdict(False, f"{len(y)} points, 4 are needed to fit a curve")
+        return CurveVerdict(False, f"{len(y)} points, 4 are needed to fit a curve")
     curve = fit_curve(t, y)
     lost = float(slope_loss(curve, t[-1]))
-    return Verdict(lost > loss, f"IoU {y[-1]:.2f}, slope {lost:.0%} under that after one epoch", curve)
+    return CurveVerdict(lost > loss, f"IoU {y[-1]:.2f}, slope {lost:.0%} under that after one epoch", curve)
 
 
 def published_trigger(
@@ -287,7 +287,7 @@ def published_trigger(
     elapsed: float | None = None,
     loss: float = 0.9,
     wait_for_rise: bool = False,
-) -> Verdict:
+) -> CurveVerdict:
     """The rule as it was programmed; an epoch it names may lie beyond the data.
 
     The n points are stretched over [0, elapsed], the last one weighs a hundred times the first, the exponent
@@ -309,7 +309,7 @@ def published_trigger(
     if wait_for_rise:
         rises = np.flatnonzero(np.diff(y) >= RISE_IN_ONE_EPOCH)
         if not len(rises):
-            return Verdict(False, f"never rose by {RISE_IN_ONE_EPOCH} in one epoch")
+            return CurveVerdict(False, f"never rose by {RISE_IN_ONE_EPOCH} in one epoch")
         dropped = int(rises[0])
         y = y[dropped:]
     curve = _published_fit(np.linspace(0, len(y) * step, len(y)), y)
@@ -318,7 +318,7 @@ def published_trigger(
     lost = np.abs(start - slopes) / start if start > 0 else np.zeros(len(whole))
     lost[lost > 1] = 0
     named = int((lost <= loss).sum()) + 1 + dropped
-    return Verdict(epoch >= named, f"IoU {y[-1]:.2f}, to be corrected from epoch {named + 1}", curve)
+    return CurveVerdict(epoch >= named, f"IoU {y[-1]:.2f}, to be corrected from epoch {named + 1}", curve)
 
 
 def _published_fit(t: FloatArray, y: FloatArray) -> Curve:

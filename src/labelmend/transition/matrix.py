@@ -142,6 +142,9 @@ def symmetric_matrix(n_classes: int, rate: float) -> FloatArray:
     array([[0.5 , 0.25, 0.25],
            [0.25, 0.5 , 0.25],
            [0.25, 0.25, 0.5 ]])
+
+    Differs: some authors draw the wrong label from all classes, the true one among them; their rate is
+        k / (k - 1) times this one.
     """
     _check_class_count(n_classes)
     if not 0 <= rate <= 1:

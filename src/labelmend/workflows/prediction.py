@@ -58,7 +58,7 @@ def segment(
     with whole_folder(out) as folder:
         for case, path in files.items():
             masks = predictor.masks(image_of(predictor, path), correct=correct)
-            written += write_masks(predictor, masks, folder, path)
+            written += write_predicted_masks(predictor, masks, folder, path)
             on_case(case, len(files))
     return [out / path.relative_to(folder) for path in written]
 
@@ -82,7 +82,7 @@ def _check_image(predictor: Predictor, path: Path) -> None:
         raise GeometryError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
-def write_masks(predictor: Predictor, masks: BoolArray, out: Path, image: Path) -> list[Path]:
+def write_predicted_masks(predictor: Predictor, masks: BoolArray, out: Path, image: Path) -> list[Path]:
     """The masks of one image as files like those the network was trained on."""
     card, name = predictor.card, new_label_name(image)
     if not card.overlapping:

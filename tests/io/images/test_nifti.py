@@ -9,7 +9,7 @@ import pytest
 
 from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
 from labelmend.io import read_image, read_label_array, write_label_array
-from labelmend.io.images.nifti import decode_labels, encode_labels, stored_grid
+from labelmend.io.images.nifti import decode_nifti_labels, encode_nifti_labels, stored_grid
 
 AFFINE = np.array([[0, -0.5, 0, 10], [0.7, 0, 0, -20], [0, 0, 3.0, 5], [0, 0, 0, 1]])
 LABELS = np.arange(4 * 3 * 2).reshape(4, 3, 2) % 5
@@ -71,12 +71,12 @@ def test_a_big_endian_file_stays_big_endian(tmp_path):
     header = image.header.as_byteswapped(">")
     data = nibabel.Nifti1Image(LABELS.astype(">i2"), AFFINE, header=header).to_bytes()
     assert struct.unpack(">i", data[:4]) == (348,)
-    array, _ = decode_labels(data)
+    array, _ = decode_nifti_labels(data)
     assert array.tolist() == LABELS.tolist()
     assert array.dtype.isnative
-    new = encode_labels(LABELS[:, ::-1], data)
+    new = encode_nifti_labels(LABELS[:, ::-1], data)
     assert new[:352] == data[:352]
-    assert decode_labels(new)[0].tolist() == LABELS[:, ::-1].tolist()
+    assert decode_nifti_labels(new)[0].tolist() == LABELS[:, ::-1].tolist()
 
 
 def test_compressed_labels_are_the_same_bytes_every_time_without_name_and_time(tmp_path):

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from labelmend.io import read_image, read_label_array, write_label_array, write_new_labels
-from labelmend.io.images.orientation_tag import checked, shown, stored, turned_apart
+from labelmend.io.images.orientation_tag import as_shown, checked_orientation, stored, turned_apart
 from labelmend.types import Grid
 
 STORED = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
@@ -45,14 +45,14 @@ def save(path, array, tag, **options):
 
 @pytest.mark.parametrize("tag", SHOWN)
 def test_every_orientation_is_shown_as_the_standard_says_and_undone(tag):
-    assert shown(STORED, tag).tolist() == SHOWN[tag]
+    assert as_shown(STORED, tag).tolist() == SHOWN[tag]
     assert stored(np.array(SHOWN[tag]), tag).tolist() == STORED.tolist()
-    assert shown(np.stack([STORED, 2 * STORED]), tag)[1].tolist() == (2 * np.array(SHOWN[tag])).tolist()
+    assert as_shown(np.stack([STORED, 2 * STORED]), tag)[1].tolist() == (2 * np.array(SHOWN[tag])).tolist()
 
 
 @pytest.mark.parametrize("tag", [None, 0, 9, 65535, "6", (6,)])
 def test_a_tag_that_means_nothing_turns_nothing(tag):
-    assert checked(tag) == 1
+    assert checked_orientation(tag) == 1
 
 
 @pytest.mark.parametrize("tag", SHOWN)

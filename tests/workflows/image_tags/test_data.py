@@ -9,7 +9,7 @@ import torch
 
 from drawn_data import picture
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError
-from labelmend.workflows.image_tags.data import TagData, held_out, load_tagged_images, shown
+from labelmend.workflows.image_tags.data import TagData, example_rows, held_out, load_tagged_images
 
 WAYS = {"classes": None, "resize": 8, "measure": "set", "share": 0.0, "seed": 0}
 
@@ -93,13 +93,13 @@ def test_rows_in_training_and_held_out_make_up_all(folder):
 def test_examples_are_of_every_class_and_of_none(rng):
     tags = np.zeros((50, 3), bool)
     tags[:40, 0], tags[41, 1], tags[42:44, 2] = True, True, True
-    rows = shown(tags, 8, rng)
+    rows = example_rows(tags, 8, rng)
     assert rows.tolist() == sorted(set(rows.tolist()))
     assert len(rows) == 8
     assert 41 in rows
     assert {42, 43} <= set(rows.tolist())
     assert (~tags[rows].any(axis=1)).sum() >= 2
-    assert shown(tags[:3], 8, rng).tolist() == [0, 1, 2]
+    assert example_rows(tags[:3], 8, rng).tolist() == [0, 1, 2]
 
 
 def test_a_volume_is_told(folder):

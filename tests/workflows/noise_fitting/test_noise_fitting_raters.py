@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from labelmend.errors import ConfigError, DataError
-from labelmend.workflows.noise_fitting.raters import Comparisons, compare_raters, fit_raters, gather
+from labelmend.workflows.noise_fitting.raters import Comparisons, compare_raters, fit_raters, pool_comparisons
 
 SIZE, CENTRE = 96, 48
 NAMES = ("plain", "large", "rough", "small")
@@ -32,7 +32,9 @@ def wavy(rng: np.random.Generator, bias: float, spread: float, roughness: float,
 
 def four_hands(n: int, rng: np.random.Generator) -> Comparisons:
     hands = ((0.0, 0.3, 0.5), (2.0, 0.3, 0.5), (0.0, 0.3, 1.5), (-1.0, 1.0, 0.5))
-    return gather([compare_raters([wavy(rng, *hand, radius=25 + i % 5) for hand in hands]) for i in range(n)])
+    return pool_comparisons(
+        [compare_raters([wavy(rng, *hand, radius=25 + i % 5) for hand in hands]) for i in range(n)]
+    )
 
 
 def test_a_pair_is_compared_both_ways() -> None:
@@ -60,7 +62,9 @@ def test_the_biases_roughness_and_variation_of_four_hands_are_found(rng: np.rand
 
 def test_a_bias_that_all_share_cannot_be_seen(rng: np.random.Generator) -> None:
     found = [
-        gather([compare_raters([half(10 + shared), half(12 + shared), half(11 + shared)]) for _ in range(3)])
+        pool_comparisons(
+            [compare_raters([half(10 + shared), half(12 + shared), half(11 + shared)]) for _ in range(3)]
+        )
         for shared in (0, 5)
     ]
     fits = [fit_raters(f, "abc") for f in found]
@@ -80,7 +84,7 @@ def test_of_two_annotators_each_gets_half_of_the_variance() -> None:
 
 def test_annotators_who_saw_other_cases_are_linked_by_a_third() -> None:
     cases = [compare_raters([half(10), half(12), None]), compare_raters([None, half(12), half(15)])]
-    found = fit_raters(gather(cases), "abc")
+    found = fit_raters(pool_comparisons(cases), "abc")
     assert [i.value for i in found.bias_mm] == pytest.approx([-7 / 3, -1 / 3, 8 / 3])
     assert found.n_cases == (1, 2, 1)
 
@@ -91,7 +95,7 @@ def test_annotators_without_a_link_are_refused() -> None:
         compare_raters([None, None, half(12), half(15)]),
     ]
     with pytest.raises(DataError, match="c and a have no case in common"):
-        fit_raters(gather(cases), "abcd")
+        fit_raters(pool_comparisons(cases), "abcd")
 
 
 def test_one_case_has_estimates_without_intervals() -> None:

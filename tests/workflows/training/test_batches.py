@@ -11,9 +11,9 @@ import torch
 from labelmend.io import Image
 from labelmend.types import Grid, LabelMap
 from labelmend.workflows.training.batches import (
+    BatchSource,
     CaseDataset,
     Sample,
-    Source,
     augmented,
     batches,
     crop,
@@ -376,7 +376,7 @@ class Reader:
 
 
 def run_batches(reader: Reader, *, patch=None, augment=None, cache_gib=1.0, seeds=(1, 2)):
-    dataset = CaseDataset(Source(tuple("abcd"), reader.image, reader.labels), None, patch, cache_gib)
+    dataset = CaseDataset(BatchSource(tuple("abcd"), reader.image, reader.labels), None, patch, cache_gib)
     order = [["a", "b"], ["c", "a"]]
     return list(
         batches(
@@ -426,7 +426,7 @@ def test_batches_depend_on_their_seeds_alone():
 
 def test_patches_of_one_batch_are_cut_in_different_places():
     reader = Reader(overlapping=True)
-    dataset = CaseDataset(Source(("a",), reader.image, reader.labels), None, (4, 4), 1.0)
+    dataset = CaseDataset(BatchSource(("a",), reader.image, reader.labels), None, (4, 4), 1.0)
     batch = next(
         batches(dataset, [["a"] * 4], seeds=[0], epoch=0, overlapping=True, augment=None, device=CPU)
     )

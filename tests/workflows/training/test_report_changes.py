@@ -14,8 +14,8 @@ from labelmend.types import Grid
 from labelmend.workflows.training.report_changes import (
     CaseMasks,
     mean,
-    measure,
     measure_all,
+    measure_changes,
     open_folders,
     read_masks,
 )
@@ -46,7 +46,7 @@ def change(run: Path) -> None:
 
 
 def test_dice_and_counts_against_given_and_clean() -> None:
-    result = measure(masks([1, 1, 1, 1, 0], [0, 1, 1, 0, 0], [0, 1, 1, 1, 0]), FACTS)
+    result = measure_changes(masks([1, 1, 1, 1, 0], [0, 1, 1, 0, 0], [0, 1, 1, 1, 0]), FACTS)
     assert (result.added_vox, result.removed_vox) == ((0,), (2,))
     assert result.dice == (pytest.approx(4 / 6),)
     assert result.given_dice == (pytest.approx(6 / 7),)
@@ -55,25 +55,25 @@ def test_dice_and_counts_against_given_and_clean() -> None:
 
 
 def test_two_empty_masks_have_no_dice_and_count_as_unchanged() -> None:
-    result = measure(masks([0, 0], [0, 0], [0, 0]), FACTS)
+    result = measure_changes(masks([0, 0], [0, 0], [0, 0]), FACTS)
     assert (result.dice, result.given_dice, result.size, result.worse) == ((None,), (None,), 0.0, False)
 
 
 def test_one_empty_mask_has_dice_zero_and_counts_as_changed_wholly() -> None:
-    result = measure(masks([1, 1], [0, 0]), FACTS)
+    result = measure_changes(masks([1, 1], [0, 0]), FACTS)
     assert (result.dice, result.size) == ((0.0,), 1.0)
 
 
 def test_pixels_that_nobody_annotated_do_not_count() -> None:
-    result = measure(masks([1, 1, 0], [1, 0, 1], valid=[1, 0, 0]), FACTS)
+    result = measure_changes(masks([1, 1, 0], [1, 0, 1], valid=[1, 0, 0]), FACTS)
     assert (result.added_vox, result.removed_vox, result.dice) == ((0,), (0,), (1.0,))
 
 
 def test_the_furthest_move_is_by_size_not_by_sign() -> None:
     facts = CaseFacts("x", 1, "", (1.0, -3.0, None, 3.0), None)
-    result = measure(masks([1], [1]), facts)
+    result = measure_changes(masks([1], [1]), facts)
     assert result.furthest == 1
-    assert measure(masks([1], [1]), FACTS).furthest is None
+    assert measure_changes(masks([1], [1]), FACTS).furthest is None
 
 
 def test_the_mean_leaves_out_what_is_unknown() -> None:

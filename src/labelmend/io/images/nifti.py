@@ -42,7 +42,7 @@ class _File:
         return raw if (slope, inter) == (1.0, 0.0) else raw.astype(np.float64) * slope + inter
 
 
-def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
+def decode_nifti_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     """2-D or 3-D image; a fourth (or fifth) axis holds channels and comes first.
 
     Axes of length one are dropped. Spacing and affine are the header's, in mm.
@@ -54,7 +54,7 @@ def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     return Image(np.ascontiguousarray(np.moveaxis(array, -1, 0)), _grid(file.header, axes, spacing_mm))
 
 
-def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_nifti_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
     """2-D or 3-D integers; scaled or floating values must come out as whole numbers, see `_whole`."""
     file = _File(*unpacked(data))
     axes, channels = _axes(file.header.shape)
@@ -67,7 +67,7 @@ def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Gri
     return np.array(array, order="C"), _grid(file.header, axes, spacing_mm)
 
 
-def encode_labels(array: NDArray, source: bytes) -> bytes:
+def encode_nifti_labels(array: NDArray, source: bytes) -> bytes:
     """The source file with other data: header, extensions and whatever follows the data stay bit for bit.
 
     Values go through the header's scaling backwards, so that they read as given. Gzip is written without name
@@ -204,4 +204,6 @@ def _zipped(data: bytes) -> bytes:
     return out.getvalue()
 
 
-NIFTI = register(Format("NIfTI", (".nii.gz", ".nii"), decode_image, decode_labels, encode_labels))
+NIFTI = register(
+    Format("NIfTI", (".nii.gz", ".nii"), decode_nifti_image, decode_nifti_labels, encode_nifti_labels)
+)

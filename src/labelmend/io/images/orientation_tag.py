@@ -15,14 +15,14 @@ TAG = 274
 _FLIPS_ROWS, _FLIPS_COLUMNS, _TURNS = (3, 4, 7, 8), (2, 3, 6, 7), (5, 6, 7, 8)
 
 
-def shown(array: NDArray, orientation: int) -> NDArray:
+def as_shown(array: NDArray, orientation: int) -> NDArray:
     """Stored pixels as every viewer shows them.
 
     Args:
         array: `(*any h w)`.
         orientation: 1 to 8; 1 shows them as stored.
 
-    >>> shown(np.array([[1, 2, 3], [4, 5, 6]]), 6).tolist()
+    >>> as_shown(np.array([[1, 2, 3], [4, 5, 6]]), 6).tolist()
     [[4, 1], [5, 2], [6, 3]]
     """
     if orientation in _TURNS:
@@ -31,12 +31,12 @@ def shown(array: NDArray, orientation: int) -> NDArray:
 
 
 def stored(array: NDArray, orientation: int) -> NDArray:
-    """The inverse of `shown`: pixels as a file with this orientation tag keeps them."""
+    """The inverse of `as_shown`: pixels as a file with this orientation tag keeps them."""
     array = _flipped(array, orientation)
     return np.swapaxes(array, -2, -1) if orientation in _TURNS else array
 
 
-def checked(orientation: object) -> int:
+def checked_orientation(orientation: object) -> int:
     """An orientation tag as viewers take it: what is no number from 1 to 8 means 1."""
     return int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 

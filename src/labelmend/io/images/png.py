@@ -18,7 +18,7 @@ from labelmend.geometry import check_spacing
 from labelmend.io.files.limits import check_declared
 from labelmend.io.images.formats import Format, Image, Spacing, register
 from labelmend.io.images.label_values import as_integers, check_shape, fit_dtype
-from labelmend.io.images.orientation_tag import TAG, checked, shown, stored
+from labelmend.io.images.orientation_tag import TAG, as_shown, checked_orientation, stored
 from labelmend.types import Grid
 
 _GREY = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F")
@@ -40,7 +40,7 @@ def plain_grid(shape: tuple[int, ...], spacing_mm: Spacing, orientation: int = 1
     return Grid(shape, check_spacing(spacing_mm, len(shape)), unit=unit, orientation_tag=orientation)
 
 
-def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
+def decode_png_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     """Grey pictures as one channel, everything else as red, green, blue; transparency is dropped.
 
     Pixels lie as viewers show them, turned by the orientation tag. 16-bit grey keeps its values; 16-bit
@@ -53,11 +53,11 @@ def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
         picture = picture.convert("RGB")
     array = np.asarray(picture)
     array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
-    array = np.ascontiguousarray(shown(array, orientation), np.float32)
+    array = np.ascontiguousarray(as_shown(array, orientation), np.float32)
     return Image(array, plain_grid(array.shape[1:], spacing_mm, orientation))
 
 
-def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_png_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
     """Stored integers of a grey or palette PNG (indices, not colours) of 1, 2, 4, 8 or 16 bits."""
     if not data.startswith(_PNG):
         raise UnreadableFileError(
@@ -73,11 +73,11 @@ def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Gri
     array = as_integers(np.array(picture))
     if picture.mode == "L":
         array //= _grey_scale(data)
-    array = np.ascontiguousarray(shown(array, orientation))
+    array = np.ascontiguousarray(as_shown(array, orientation))
     return array, plain_grid(array.shape, spacing_mm, orientation)
 
 
-def encode_labels(array: NDArray, source: bytes) -> bytes:
+def encode_png_labels(array: NDArray, source: bytes) -> bytes:
     """A PNG of the source's kind: grey, or palette with the same colours; its resolution and orientation tag.
 
     Values that 1 bit cannot hold take 8 bits, and a palette that is too short for them gets more colours.
@@ -118,7 +118,7 @@ def _opened(data: bytes) -> tuple[Pillow.Image, int]:
     picture.load()
     orientation = 1
     with suppress(Exception):  # EXIF that cannot be read turns nothing, as in every viewer
-        orientation = checked(picture.getexif().get(TAG))
+        orientation = checked_orientation(picture.getexif().get(TAG))
     return picture, orientation
 
 
@@ -168,13 +168,15 @@ def _grey_scale(data: bytes) -> int:
     return {2: 85, 4: 17}.get(data[24], 1)
 
 
-PNG = register(Format("PNG", (".png",), decode_image, decode_labels, encode_labels))
+PNG = register(Format("PNG", (".png",), decode_png_image, decode_png_labels, encode_png_labels))
 JPEG = register(
     Format(
         "JPEG",
         (".jpg", ".jpeg"),
-        decode_image,
+        decode_png_image,
         no_labels="whose compression alters label values: export the labels as PNG, TIFF or NIfTI",
     )
 )
-BMP = register(Format("BMP", (".bmp",), decode_image, no_labels="export the labels as PNG, TIFF or NIfTI"))
+BMP = register(
+    Format("BMP", (".bmp",), decode_png_image, no_labels="export the labels as PNG, TIFF or NIfTI")
+)

@@ -18,7 +18,7 @@ from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
 from labelmend.io.files.limits import check_declared
 from labelmend.io.images.formats import Format, Image, Spacing, register
 from labelmend.io.images.label_values import as_integers, check_shape, fit_dtype
-from labelmend.io.images.orientation_tag import TAG, checked, shown, stored
+from labelmend.io.images.orientation_tag import TAG, as_shown, checked_orientation, stored
 from labelmend.io.images.png import plain_grid
 from labelmend.types import Grid
 
@@ -48,7 +48,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         ImageFile.ImageFile.load_prepare(self)
 
 
-def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
+def decode_tiff_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     """Colour samples or channels first, pages as depth; turned by the orientation tag, as viewers show it."""
     array, axes, orientation = _decoded(data)
     for name in "SC":
@@ -62,11 +62,11 @@ def decode_image(data: bytes, spacing_mm: Spacing = None) -> Image:
         raise GeometryError(
             f"a TIFF with axes {axes} and shape {array.shape} is neither a 2-D nor a 3-D image"
         )
-    array = np.ascontiguousarray(shown(array, orientation), dtype=np.float32)
+    array = np.ascontiguousarray(as_shown(array, orientation), dtype=np.float32)
     return Image(array, plain_grid(array.shape[1:], spacing_mm, orientation))
 
 
-def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_tiff_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
     """Stored integers (palette pictures: indices), one page `(h w)` or a stack `(d h w)`."""
     array, axes, orientation = _decoded(data, lossless=True)
     if "S" in axes or "C" in axes:
@@ -78,11 +78,11 @@ def decode_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Gri
         raise GeometryError(
             f"labels must be 2-D or 3-D, but the TIFF has axes {axes} and shape {array.shape}"
         )
-    array = np.ascontiguousarray(shown(as_integers(array), orientation))
+    array = np.ascontiguousarray(as_shown(as_integers(array), orientation))
     return array, plain_grid(array.shape, spacing_mm, orientation)
 
 
-def encode_labels(array: NDArray, source: bytes) -> bytes:
+def encode_tiff_labels(array: NDArray, source: bytes) -> bytes:
     """A TIFF with the source's dtype, palette, byte order, description, resolution and orientation tag.
 
     Values that 1 bit cannot hold take 8 bits.
@@ -92,7 +92,7 @@ def encode_labels(array: NDArray, source: bytes) -> bytes:
     import tifffile
 
     old, _, orientation = _decoded(source)
-    check_shape(array, shown(old, orientation).shape)
+    check_shape(array, as_shown(old, orientation).shape)
     array = stored(array, orientation)
     dtype = np.dtype(np.uint8) if old.dtype == bool and array.max(initial=0) > 1 else old.dtype
     with tifffile.TiffFile(BytesIO(source)) as tif:
@@ -232,7 +232,7 @@ def _orientation_tags(data: bytes) -> list[int]:
             tag, kind, _ = struct.unpack_from(entry, data, place)
             if tag == TAG and kind in _INTEGERS:
                 value = struct.unpack_from(order + _INTEGERS[kind], data, place + struct.calcsize(entry))
-                seen[offset] = checked(value[0])
+                seen[offset] = checked_orientation(value[0])
         offset = following
     return list(seen.values())
 
@@ -242,4 +242,4 @@ def _bytes(tag: Any) -> bytes | None:
     return None if tag is None else tag.value.encode() if isinstance(tag.value, str) else bytes(tag.value)
 
 
-TIFF = register(Format("TIFF", (".tif", ".tiff"), decode_image, decode_labels, encode_labels))
+TIFF = register(Format("TIFF", (".tif", ".tiff"), decode_tiff_image, decode_tiff_labels, encode_tiff_labels))

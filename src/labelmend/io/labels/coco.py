@@ -30,7 +30,7 @@ from labelmend.io.images.png import plain_grid
 from labelmend.io.labels.coco_entries import (
     Entry,
     by_number,
-    checked,
+    checked_entry,
     chosen_categories,
     crowd_objects,
     is_crowd,
@@ -193,7 +193,7 @@ def _opened(path: Path, spacing_mm: Spacing, images: Path | None) -> CocoLabels:
     annotations = by_number(path, content["annotations"], "annotation")
     known = by_number(path, content["images"], "image")
     listed_categories = by_number(path, content["categories"], "category")
-    checked(path, annotations, known, listed_categories)
+    checked_entry(path, annotations, known, listed_categories)
     names, notes = chosen_categories(path, listed_categories, annotations.values())
     cases = _case_ids({number: _file_name(path, number, entry) for number, entry in known.items()})
     drawn: dict[str, list[Entry]] = {case: [] for case in cases.values()}

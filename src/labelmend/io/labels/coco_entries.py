@@ -73,7 +73,9 @@ def by_number(path: Path, entries: Sequence[Any], what: str) -> dict[int, dict[s
     return found
 
 
-def checked(path: Path, annotations: Mapping[int, Entry], images: Iterable[int], ids: Iterable[int]) -> None:
+def checked_entry(
+    path: Path, annotations: Mapping[int, Entry], images: Iterable[int], ids: Iterable[int]
+) -> None:
     """An error unless every annotation is of an image and a category that the file lists."""
     there = {"image_id": frozenset(images), "category_id": frozenset(ids)}
     for number, annotation in annotations.items():

@@ -203,7 +203,7 @@ def held_out(tags: BoolArray, share: float, rng: np.random.Generator) -> Rows:
     return np.sort(np.array(found, np.intp))
 
 
-def shown(tags: BoolArray, most: int, rng: np.random.Generator) -> Rows:
+def example_rows(tags: BoolArray, most: int, rng: np.random.Generator) -> Rows:
     """Rows to show as examples: by turns one of each class, and one without any class.
 
     Args:

@@ -25,7 +25,7 @@ from labelmend.io import (
 )
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.image_tags.class_maps import ClassMaps, MultiLayerCAM, class_maps
-from labelmend.workflows.image_tags.data import TagData, brought, shown
+from labelmend.workflows.image_tags.data import TagData, brought, example_rows
 from labelmend.workflows.image_tags.output_folder import (
     MANIFEST,
     METHOD,
@@ -70,7 +70,7 @@ def write_tag_masks(
     values = {name: j for j, name in enumerate(table.classes, start=1)}
     write_manifest(folder / MANIFEST, [])
     write_json(folder / NAMES, {"labels": {"background": 0, **values, "ignore": IGNORE}})
-    examples = set(shown(table.tags, MOST_SHOWN, np.random.default_rng(settings["seed"])).tolist())
+    examples = set(example_rows(table.tags, MOST_SHOWN, np.random.default_rng(settings["seed"])).tolist())
     found = []
     for row, fused, layers in _maps(model, material, settings, device):
         case, path, tags = table.cases[row], material.files[table.cases[row]], table.tags[row]

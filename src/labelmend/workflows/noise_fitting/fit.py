@@ -21,7 +21,13 @@ from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray, Grid, LabelMap
 from labelmend.workflows.noise_fitting.displacement import Displacement, Pair
 from labelmend.workflows.noise_fitting.markov import MarkovFit, fit_markov, flags, summarise_displacements
-from labelmend.workflows.noise_fitting.raters import Comparisons, RaterFit, compare_raters, fit_raters, gather
+from labelmend.workflows.noise_fitting.raters import (
+    Comparisons,
+    RaterFit,
+    compare_raters,
+    fit_raters,
+    pool_comparisons,
+)
 
 RESULT, PAGE = "fit.json", "fit.html"
 BINS = 40
@@ -287,7 +293,7 @@ def fit_rater_noise(
             on_case(case, len(cases))
         raters = rater_names(paths)
         fits = {
-            name: fit_raters(gather(found[name]), raters, n_boot=n_boot, level=level, seed=seed)
+            name: fit_raters(pool_comparisons(found[name]), raters, n_boot=n_boot, level=level, seed=seed)
             for name in names
         }
         files = (path for f in opened for case in cases if case in f.files for path in f.sources(case))

@@ -83,7 +83,7 @@ def compare_raters(
     return Comparisons(larger, variance, dice)
 
 
-def gather(cases: Sequence[Comparisons]) -> Comparisons:
+def pool_comparisons(cases: Sequence[Comparisons]) -> Comparisons:
     """Comparisons of many cases in one, `(n r r)`."""
     return Comparisons(
         np.concatenate([c.larger_mm for c in cases]),

@@ -50,7 +50,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Source:
+class BatchSource:
     """Where the cases of a round come from.
 
     Args:
@@ -77,7 +77,11 @@ class CaseDataset(torch.utils.data.Dataset):
     """
 
     def __init__(
-        self, source: Source, resize: tuple[int, ...] | None, patch: tuple[int, ...] | None, cache_gib: float
+        self,
+        source: BatchSource,
+        resize: tuple[int, ...] | None,
+        patch: tuple[int, ...] | None,
+        cache_gib: float,
     ) -> None:
         self.source, self.resize, self.patch = source, resize, patch
         self._budget = cache_gib * 2**30

@@ -29,7 +29,7 @@ from labelmend.methods.base import Method, State
 from labelmend.runtime.output_folder import kept_folder
 from labelmend.runtime.progress import Tick
 from labelmend.types import BoolArray, LabelMap
-from labelmend.workflows.training.batches import CaseDataset, Source, batches, epoch_order
+from labelmend.workflows.training.batches import BatchSource, CaseDataset, batches, epoch_order
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.label_versions import LabelStore
 from labelmend.workflows.training.results import RunResult, write_outputs
@@ -55,7 +55,7 @@ WARM_UP_SHARE = 0.1
 """Share of a round over which the learning rate rises to its peak."""
 
 
-def train(
+def run_training(
     config: TrainConfig,
     method: Method,
     *,
@@ -237,7 +237,7 @@ class _Reader:
 
 def _dataset(run: Run, cases: Sequence[str]) -> CaseDataset:
     reader = _Reader(run.material.training, run.material.clean, run.store, run.version)
-    source = Source(tuple(cases), reader.image, reader.labels, reader.left_out)
+    source = BatchSource(tuple(cases), reader.image, reader.labels, reader.left_out)
     return CaseDataset(source, run.card.resize, run.card.patch, run.config.cache_gib)
 
 

@@ -145,14 +145,14 @@ def read_masks(folders: RunFolders, summary: RunSummary, facts: CaseFacts) -> Ca
     return CaseMasks(given.grid, masks, corrected, clean, valid)
 
 
-def measure(masks: CaseMasks, facts: CaseFacts) -> CaseChange:
+def measure_changes(masks: CaseMasks, facts: CaseFacts) -> CaseChange:
     """Counts and Dice of one case, over the annotated pixels only.
 
     >>> import numpy as np
     >>> one = np.array([[[1, 1, 0, 0]]], bool)
     >>> two = np.array([[[0, 1, 1, 1]]], bool)
     >>> masks = CaseMasks(Grid((1, 4), (1.0, 1.0)), one, two, None, np.ones((1, 4), bool))
-    >>> change = measure(masks, CaseFacts("a", 1, "", (None,), None))
+    >>> change = measure_changes(masks, CaseFacts("a", 1, "", (None,), None))
     >>> change.added_vox, change.removed_vox, change.dice
     ((2,), (1,), (0.4,))
     """
@@ -183,7 +183,7 @@ def measure_all(
     """Every case of a run, read once each, largest change first (equal ones by case id)."""
     changes = []
     for facts in summary.cases:
-        changes.append(measure(read_masks(folders, summary, facts), facts))
+        changes.append(measure_changes(read_masks(folders, summary, facts), facts))
         on_case(facts.case)
     return sorted(changes, key=lambda change: (-change.size, change.facts.case))
 

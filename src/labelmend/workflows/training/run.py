@@ -24,7 +24,7 @@ from labelmend.runtime.progress import Tick
 from labelmend.workflows.training.checkpoint import load_checkpoint, save_checkpoint
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.label_versions import LabelStore
-from labelmend.workflows.training.run_data import Material, check_first_round, gather
+from labelmend.workflows.training.run_data import RunData, check_first_round, load_and_check
 from labelmend.workflows.training.run_folder import check_out, open_run, trim_metrics
 
 
@@ -37,7 +37,7 @@ class Run:
 
     config: TrainConfig
     method: Method
-    material: Material
+    material: RunData
     store: LabelStore
     accelerator: Accelerator
     card: ModelCard
@@ -94,7 +94,7 @@ def start(
         if accelerator.is_main_process:
             on_tick(Tick("checking data", len(seen), 0, case))
 
-    material = gather(config, method, on_case)
+    material = load_and_check(config, method, on_case)
     card = _card(config, material, network)
     store = LabelStore(Path(config.out) / "checkpoint" / "labels", material.training.read_labels)
     run = Run(config, method, material, store, accelerator, card, network, on_tick)
@@ -172,7 +172,7 @@ def _check_training(run: Run) -> None:
         try_out(net, shape=(batch, card.in_channels, *shape), out_channels=card.out_channels)
 
 
-def _card(config: TrainConfig, material: Material, network: nn.Module | None) -> ModelCard:
+def _card(config: TrainConfig, material: RunData, network: nn.Module | None) -> ModelCard:
     labels, ndim = material.training.labels, material.facts.ndim
     spacing = config.spacing_mm
     return ModelCard(

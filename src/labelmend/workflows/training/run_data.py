@@ -27,7 +27,7 @@ from labelmend.workflows.training.config import TrainConfig, read_settings
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class RunData:
     """Checked data of a run.
 
     Args:
@@ -56,9 +56,9 @@ class Material:
         )
 
 
-def gather(
+def load_and_check(
     config: TrainConfig, method: Method, on_case: Callable[[str], None] = lambda case: None
-) -> Material:
+) -> RunData:
     """Open, read and check everything that a run will read, before anything is trained or written.
 
     Raises:
@@ -98,7 +98,7 @@ def gather(
             _check_one_size(clean_facts, facts)
         shown = zip(clean.labels.classes, clean_facts.class_frequency, strict=True)
         unseen = tuple(name for name, share in shown if not share)
-    return Material(training, facts, clean, notes, unseen)
+    return RunData(training, facts, clean, notes, unseen)
 
 
 def _images(dataset: Dataset) -> dict[str, Path]:

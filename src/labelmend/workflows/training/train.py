@@ -50,7 +50,7 @@ def train(
     from labelmend.methods.registry import METHODS
     from labelmend.model.config import NetworkConfig
     from labelmend.workflows.training.config import TrainConfig
-    from labelmend.workflows.training.loop import train as run_training
+    from labelmend.workflows.training.loop import run_training
     from labelmend.workflows.training.report import write_report
 
     unknown = sorted(set(settings) - {f.name for f in dataclasses.fields(TrainConfig)})
