@@ -58,6 +58,7 @@ def test_classes_that_sum_up_to_more_than_one_are_no_softmax():
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        ((-0.004, 1.004), "run from -0.004 to 1.004, .* interpolation carried beyond, so clip them"),
         ((-3.0, 5.0), "run from -3 to 5, .* these look like logits"),
         ((-3.0, -0.05), "these look like logarithms"),
         ((0.0, 97.5), "these look scaled"),

@@ -13,6 +13,9 @@ RANGE_TOLERANCE = 1e-3
 SUM_TOLERANCE = 0.02
 """How far from one the probabilities of a pixel may sum up, beyond what rounding of integers explains."""
 
+OVERSHOOT = 0.2
+"""How far cubic interpolation may carry probabilities beyond [0, 1]."""
+
 Probs = NDArray[np.float32]
 
 
@@ -93,6 +96,8 @@ def _clip(probs: Probs) -> None:
 
 def _looks(low: float, high: float) -> str:
     """What values outside of [0, 1] most likely are."""
+    if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
+        return "these look like probabilities that interpolation carried beyond, so clip them to [0, 1]"
     if low < -RANGE_TOLERANCE and high <= RANGE_TOLERANCE:
         return "these look like logarithms of probabilities, so save their exponential"
     if low < -RANGE_TOLERANCE:
