@@ -28,8 +28,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from labelmend.noise.class_flip import ClassFlipNoise, pair_matrix, symmetric_matrix
+from labelmend.noise.class_flip import ClassFlipNoise, pair_matrix
 from labelmend.noise.instance import InstanceFlipNoise
+from labelmend.transition import symmetric_matrix
 from labelmend.workflows.class_labels import BaselineClassifier, SampleSieve
 
 HERE = Path(__file__).parent

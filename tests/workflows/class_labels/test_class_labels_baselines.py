@@ -8,7 +8,8 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from labelmend.errors import ConfigError, LabelmendError
-from labelmend.noise.class_flip import ClassFlipNoise, symmetric_matrix
+from labelmend.noise.class_flip import ClassFlipNoise
+from labelmend.transition import symmetric_matrix
 from labelmend.workflows.class_labels.baselines import (
     BaselineClassifier,
     NetworkClassifier,

@@ -8,7 +8,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError
 from labelmend.losses.confidence_regularised import beta_window
-from labelmend.noise.class_flip import ClassFlipNoise, pair_matrix, symmetric_matrix
+from labelmend.noise.class_flip import ClassFlipNoise, pair_matrix
+from labelmend.transition import symmetric_matrix
 from labelmend.workflows.class_labels.cores import SampleSieve, perturbed, sieve_from_probs
 
 QUICK = {"epochs": 40, "hidden": (16,), "batch_size": 16, "learning_rate": 0.4, "random_state": 0}
