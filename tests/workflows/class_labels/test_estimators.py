@@ -103,7 +103,7 @@ def test_settings_that_make_no_sense_are_refused(kind, wrong, word):
 
 def test_the_package_needs_no_scikit_learn_until_an_estimator_is_asked_for():
     code = (
-        "import sys, labelmend.transition as t\n"
+        "import sys, labelmend.workflows.class_labels as t\n"
         "assert not {'sklearn', 'torch'} & set(sys.modules)\n"
         "assert t.HOCEstimator.__name__ == 'HOCEstimator' and 'sklearn' in sys.modules\n"
         "assert t.FMIFeatureWeighter.__name__ == 'FMIFeatureWeighter'\n"

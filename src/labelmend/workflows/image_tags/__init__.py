@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from labelmend.workflows.image_tags.random_walk import grow, random_walk
+from labelmend.workflows.image_tags.growing import grow, random_walk
 from labelmend.workflows.image_tags.seeds import IGNORE, gated, min_variance_threshold, seeds
 
 if TYPE_CHECKING:

@@ -28,10 +28,10 @@ from labelmend.runtime.output_folder import whole_folder
 from labelmend.runtime.progress import Tick
 from labelmend.workflows.image_tags.class_maps import Mode, MultiLayerCAM, TinyBackbone
 from labelmend.workflows.image_tags.data import Measure, TagData, load_tagged_images
+from labelmend.workflows.image_tags.growing import random_walk
 from labelmend.workflows.image_tags.output_folder import LABELS, METHOD, OWN, SUMMARY, check_seed_folder
 from labelmend.workflows.image_tags.pooling import POOLED_SHARE, check_share
 from labelmend.workflows.image_tags.quality import judge
-from labelmend.workflows.image_tags.random_walk import random_walk
 from labelmend.workflows.image_tags.seeds import IGNORE, Conflict
 from labelmend.workflows.image_tags.text import assumed, tag_doubts
 from labelmend.workflows.image_tags.train_classifier import History, fit_tags

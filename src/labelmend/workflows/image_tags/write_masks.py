@@ -26,6 +26,7 @@ from labelmend.io import (
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.image_tags.class_maps import ClassMaps, MultiLayerCAM, class_maps
 from labelmend.workflows.image_tags.data import TagData, brought, example_rows
+from labelmend.workflows.image_tags.growing import grow, random_walk
 from labelmend.workflows.image_tags.output_folder import (
     MANIFEST,
     METHOD,
@@ -34,7 +35,6 @@ from labelmend.workflows.image_tags.output_folder import (
     label_file,
     scores_file,
 )
-from labelmend.workflows.image_tags.random_walk import grow, random_walk
 from labelmend.workflows.image_tags.seeds import IGNORE, gated, seeds
 
 MOST_SHOWN = 12

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingExtraError
-from labelmend.workflows.image_tags import random_walk as growing
-from labelmend.workflows.image_tags.random_walk import grow, random_walk
+from labelmend.workflows.image_tags import growing
+from labelmend.workflows.image_tags.growing import grow, random_walk
 from labelmend.workflows.image_tags.seeds import IGNORE
 
 U = IGNORE
