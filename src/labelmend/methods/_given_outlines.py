@@ -14,14 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labelmend.geometry import boundary_bias, class_levels
-from labelmend.methods.spatial_correction import SURE_ERRORS, SpatialCorrection
 from labelmend.metrics import Bias, dice, estimate_bias
+from labelmend.metrics.bias import SURE_ERRORS
 from labelmend.types import FloatArray, LabelMap
+
+if TYPE_CHECKING:
+    from labelmend.methods.spatial_correction import SpatialCorrection
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,14 @@ from labelmend.geometry import (
     signed_distance,
     trimmed_mean,
 )
+from labelmend.methods._given_outlines import decisions
 from labelmend.methods.base import Known, Method, Needs, Rows, State, revision
 from labelmend.metrics import Bias, estimate_bias
+from labelmend.metrics.bias import SURE_ERRORS
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 LEVELS = tuple(float(logit) for logit in range(-5, 6))
 """Logits whose level sets are tried: probabilities 0.7 % to 99.3 %."""
-
-SURE_ERRORS = 2.0
-"""Standard errors by which a bias must differ from zero. Not the t interval: with two cases that asks for
-12.7 errors, and leaving a bias of ten voxels alone costs far more than undoing it with an error of one."""
 
 LEVEL_MARGIN = 0.001
 """Dice by which another level must beat the predicted boundary itself."""
@@ -212,8 +210,6 @@ class SpatialCorrection(Method):
     def revise_from_probs(
         self, known: Known, cases: Callable[[], Iterator[Predicted]]
     ) -> tuple[Rows, Iterator[Revision]]:
-        from labelmend.methods._given_outlines import decisions
-
         rows = self._measure(known.trusted())
         if self.variant == "repaired":  # the official code asks no given label
             rows = decisions(self, rows, known.redrawn())
