@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from labelmend.metrics.bias import SURE_ERRORS
 from labelmend.types import BoolArray, FloatArray, LabelMap
 
 SAMPLED = 16
@@ -27,9 +28,6 @@ FEW_MUST_REACH = 0.5
 TOO_ALIKE = 0.8
 """Mean correlation from which saved predictions pass by themselves: organs that look the same in all cases
 cannot be told apart by comparing cases."""
-
-SURE_ERRORS = 2.0
-"""Standard errors over cases by which the mean must lie above chance."""
 
 MOST_POINTS = {1: 4096, 2: 128, 3: 40}
 """Points along each axis at which masks are compared, by number of axes."""
