@@ -33,3 +33,11 @@ def test_a_model_that_is_absent_or_damaged_is_no_finished_model(tmp_path, damage
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(UnreadableFileError, match="no finished model"):
         read_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[1]", "null", "{", "[" * 100_000])
+def test_a_card_that_is_none_is_named(tmp_path, content):
+    save_model(tmp_path, torch.nn.Linear(2, 1), {"a": 1})
+    (tmp_path / "model.json").write_text(content)
+    with pytest.raises(UnreadableFileError, match=r"holds no finished model \(.*model\.json"):
+        read_model(tmp_path)

@@ -60,7 +60,9 @@ def _main(argv: list[str]) -> int:
             goes_on = getattr(module, "GOES_ON", False)
             return module.run(module.parser().parse_args(rest))
     except LabelmendError as error:
-        print(f"labelmend {verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        from labelmend.cli.screen import inert
+
+        print(f"labelmend {verb}: {inert(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, StoppedError) as stopped:
         parallel = sys.modules.get("labelmend.runtime.parallel")

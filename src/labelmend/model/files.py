@@ -11,7 +11,7 @@ from torch import nn
 
 from labelmend.errors import DataError, UnreadableFileError
 from labelmend.io import write_bytes, write_json
-from labelmend.io.files.reading import read_bytes, read_json
+from labelmend.io.files.reading import read_bytes, read_object
 
 
 def save_model(run: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ def read_model(run: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     from safetensors.torch import load
 
     try:
-        return load(read_bytes(run / "model.safetensors")), read_json(run / "model.json")
+        return load(read_bytes(run / "model.safetensors")), read_object(run / "model.json")
     except (OSError, ValueError, DataError, SafetensorError) as error:
         raise UnreadableFileError(
             f"{run} holds no finished model ({error}): let `labelmend train` end first"

@@ -21,6 +21,7 @@ from labelmend.geometry import class_levels, resolve
 from labelmend.geometry.orientation import Turn, turn_to
 from labelmend.geometry.resample import crop_to, normalise, pad_to_multiple, resample
 from labelmend.io import Image
+from labelmend.io.files.reading import reading
 from labelmend.methods.base import Method
 from labelmend.methods.registry import METHODS
 from labelmend.model.config import NetworkConfig
@@ -259,7 +260,8 @@ def load_predictor(
         UnreadableFileError: no finished model there. ConfigError: weights do not fit the network.
     """
     weights, values = read_model(Path(run))
-    card = ModelCard.from_json(values)
+    with reading(Path(run) / "model.json", "the card of a model"):
+        card = ModelCard.from_json(values)
     module = card.build() if network is None else network
     try:
         module.load_state_dict(weights)

@@ -12,6 +12,7 @@ from labelmend.io.files.reading import (
     read_bytes,
     read_json,
     read_json_lines,
+    read_object,
     read_text,
     read_yaml,
     reading,
@@ -139,3 +140,16 @@ def test_what_libraries_raise_names_the_file(tmp_path):
         reading_arrays(path, "text"),
     ):
         raise ZeroDivisionError
+
+
+def test_an_object_must_be_one_and_hold_the_names_asked_for(tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text('{"cases": [], "notes": []}')
+    assert read_object(path, ("cases",)) == {"cases": [], "notes": []}
+    with pytest.raises(UnreadableFileError, match=r"summary\.json lacks rounds: write it anew"):
+        read_object(path, ("cases", "rounds"))
+    for content in ("[1, 2]", "null", "3"):
+        path.write_text(content)
+        with pytest.raises(UnreadableFileError) as told:
+            read_object(path, remedy="remove it")
+        assert str(told.value) == f"{path} holds {content}, expected a JSON object: remove it"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from drawn_data import contents, half_files
-from labelmend.errors import ConfigError, OutputError
+from labelmend.errors import ConfigError, OutputError, UnreadableFileError
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.workflows.training.config import TrainConfig
@@ -135,3 +135,11 @@ def test_a_helper_process_writes_no_rows(logged):
 def test_there_is_nothing_to_forget_before_the_first_epoch(tmp_path):
     trim_metrics(tmp_path, 1, 0, True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", "no JSON", '{"round": 1}', "[" * 100_000])
+def test_a_log_that_is_damaged_is_named(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_text(f"{line}\n")
+    with pytest.raises(UnreadableFileError, match=r"metrics\.jsonl cannot be read as the log of a run"):
+        trim_metrics(tmp_path, 1, 1, True)
+    assert (tmp_path / "metrics.jsonl").read_text() == f"{line}\n"

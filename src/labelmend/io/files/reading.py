@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,26 @@ def read_json(path: str | Path, remedy: str = "repair it, or export it again") -
     size = check_regular(path)
     check_declared(_JSON_GROWS * size, path, f"{size} bytes of JSON")
     return _json(path, _decoded(path, read_bytes(path)), str(path), remedy)
+
+
+def read_object(path: str | Path, keys: Sequence[str] = (), remedy: str = "write it anew") -> dict[str, Any]:
+    """The JSON object of a file that labelmend wrote.
+
+    Args:
+        path: the file.
+        keys: names that it must hold.
+        remedy: what to do where it is damaged, for the message.
+
+    Raises:
+        MissingDataError, UnreadableFileError: see `read_json`; it holds something else, or lacks a name.
+    """
+    found = read_json(path, remedy)
+    if not isinstance(found, dict):
+        raise UnreadableFileError(f"{path} holds {json.dumps(found)[:40]}, expected a JSON object: {remedy}")
+    absent = [key for key in keys if key not in found]
+    if absent:
+        raise UnreadableFileError(f"{path} lacks {', '.join(absent)}: {remedy}")
+    return found
 
 
 def read_json_lines(path: str | Path, remedy: str = "repair it, or write it anew") -> list[Any]:

@@ -17,7 +17,7 @@ from labelmend.io import (
     read_manifest,
     write_json,
 )
-from labelmend.io.files.reading import read_json
+from labelmend.io.files.reading import read_object
 from labelmend.methods.base import hyper_parameters
 from labelmend.methods.registry import method_name
 from labelmend.model.files import save_model
@@ -55,7 +55,9 @@ def write_outputs(run: Run) -> RunResult:
             )
         write_json(summary_path, _summary(run, cases))
     run.accelerator.wait_for_everyone()
-    summary = read_json(summary_path)
+    summary = read_object(
+        summary_path, ("cases", "rounds", "notes"), "remove it and give the train command again"
+    )
     return RunResult(folder, folder / "labels", summary, run.accelerator.is_main_process)
 
 

@@ -21,7 +21,7 @@ from labelmend.io import (
     read_case_list,
     spacing_notes,
 )
-from labelmend.io.files.reading import read_json
+from labelmend.io.files.reading import read_object
 from labelmend.methods.base import Facts, Method
 from labelmend.workflows.training.config import TrainConfig, read_settings
 
@@ -252,7 +252,7 @@ def check_first_round(run: Path, clean: Dataset) -> None:
     path = run / "summary.json"
     if not path.exists():
         raise MissingDataError(f"--first_round {run} is no finished run, it has no summary.json")
-    summary = read_json(path)
+    summary = read_object(path, ("cases", "clean_cases"), "name a finished run")
     seen = {row["case"] for row in summary["cases"]}
     if read_settings(run).get("clean_repeat"):
         seen |= set(summary["clean_cases"])

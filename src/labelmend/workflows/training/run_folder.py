@@ -9,6 +9,7 @@ from typing import Any
 
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import append_line, read_lines, read_manifest, write_text
+from labelmend.io.files.reading import reading
 from labelmend.methods.base import Method
 from labelmend.runtime.output_folder import check_output, names_in
 from labelmend.workflows.training.config import TrainConfig, differing, read_settings, to_yaml
@@ -72,11 +73,12 @@ def trim_metrics(folder: Path, round_number: int, epochs_done: int, is_main: boo
     if not is_main or not path.exists():
         return
     lines = read_lines(path)
-    kept = [
-        line
-        for line in lines
-        if (row := json.loads(line)) and (row["round"], row["epoch"]) <= (round_number, epochs_done)
-    ]
+    with reading(path, "the log of a run"):
+        kept = [
+            line
+            for line in lines
+            if (row := json.loads(line)) and (row["round"], row["epoch"]) <= (round_number, epochs_done)
+        ]
     write_text(path, "".join(line + "\n" for line in kept))
 
 
