@@ -124,7 +124,7 @@ def test_python_dash_m_is_the_same_command() -> None:
 
 
 def test_what_an_error_quotes_does_nothing_to_the_terminal(capsys, tmp_path):
-    assert cli.main(["evaluate", str(tmp_path / "\x1b[31mred"), str(tmp_path)]) == 2
+    assert cli.main(["evaluate", str(tmp_path), str(tmp_path / "\x1b[31mred")]) == 2
     told = capsys.readouterr().err
     assert "\\x1b[31mred" in told
     assert "\x1b" not in told
