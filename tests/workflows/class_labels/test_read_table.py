@@ -374,3 +374,19 @@ def test_the_tables_of_the_papers_are_read(uci):
     assert read_table(uci / "splice.csv", "target").notes == (
         "Whole numbers, perhaps codes, were taken as numbers: 1, 2, 3, 4, 5 and 55 more.",
     )
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_table_larger_than_the_memory_for_one_file_is_refused_before_it_is_read(
+    tmp_path, monkeypatch, name
+):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [0.5, 1.5] * 20_000, "y": ["a", "b"] * 20_000})
+    path = tmp_path / name
+    frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path, index=False)
+    assert len(read_table(path, target="y").labels) == 40_000
+    monkeypatch.setenv("LABELMEND_MAX_GIB", "0.0001")
+    monkeypatch.setattr("pandas.read_csv", None)
+    monkeypatch.setattr("pandas.read_parquet", None)
+    with pytest.raises(UnreadableFileError, match=r"declares .*more than the 0\.0001 GiB"):
+        read_table(path, target="y")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gzip
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError, DataError, MissingExtraError, UnreadableFileError
 from labelmend.io.files.csv_table import as_number
+from labelmend.io.files.limits import check_declared
 from labelmend.io.files.reading import reading_arrays
 from labelmend.runtime.text import listed
 from labelmend.workflows.class_labels.table import Table, check_classes, coded, refuse, without_constants
@@ -26,6 +28,10 @@ MOST_NUMERIC_CLASSES = 100
 
 _SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 _PARQUET = (".parquet", ".pq")
+_BLOCK = 1 << 24
+
+BYTES_A_VALUE = 8
+"""What a value of a table takes in memory, at the least."""
 
 
 def read_table(
@@ -92,8 +98,16 @@ def _frame(path: Path) -> Any:
     pd = _pandas()
     with reading_arrays(path, "a Parquet file" if separator is None else "UTF-8 text with a separator"):
         if separator is not None:
+            _check_size(path)
             return _csv(pd, path, separator)
         try:
+            from pyarrow import parquet
+
+            about = parquet.read_metadata(path)
+            n_values = about.num_rows * about.num_columns
+            check_declared(
+                BYTES_A_VALUE * n_values, path, f"{about.num_rows} rows of {about.num_columns} columns"
+            )
             frame = pd.read_parquet(path, engine="pyarrow")
         except ImportError as error:
             raise MissingExtraError(
@@ -101,6 +115,18 @@ def _frame(path: Path) -> Any:
             ) from error
     frame.columns = _unique(path, [str(column) for column in frame.columns])
     return frame
+
+
+def _check_size(path: Path) -> None:
+    """Refuse text that unpacks to more than the memory for one file; it is unpacked in blocks and let go."""
+    if not path.name.lower().endswith(".gz"):
+        check_declared(path.stat().st_size, path, "text")
+        return
+    size = 0
+    with gzip.open(path) as text:
+        while block := text.read(_BLOCK):
+            size += len(block)
+            check_declared(size, path, f"at least {size >> 20} MiB of text")
 
 
 def _csv(pd: Any, path: Path, separator: str) -> Any:
