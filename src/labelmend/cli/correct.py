@@ -53,23 +53,7 @@ def parser() -> ChoiceParser:
     made.add_argument(
         "--clean_probabilities", type=str | None, help="of the trusted cases, if they lie elsewhere"
     )
-    made.add_argument(
-        "--classes",
-        type=dict[str, int] | None,
-        help="names and values in integer maps, as {lung: 1, heart: 2}",
-    )
-    made.add_argument("--ignore", type=int | None, help="value of pixels nobody annotated, in integer maps")
-    made.add_argument(
-        "--spacing_mm",
-        type=float | list[float] | None,
-        help="spacing of files that store none, or instead of what they store, in mm",
-    )
-    made.add_argument("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
-    made.add_argument(
-        "--cases",
-        type=list[str] | str | None,
-        help="only these: a text file of case ids, or ids as [a, b]",
-    )
+    _add_label_flags(made)
     made.add_argument(
         "--dataset",
         type=str | None,
@@ -90,6 +74,27 @@ def parser() -> ChoiceParser:
         "of other cases do; 0: revise anyway",
     )
     return made
+
+
+def _add_label_flags(made: ChoiceParser) -> None:
+    """How labels and probabilities are read, and which."""
+    made.add_argument(
+        "--classes",
+        type=dict[str, int] | None,
+        help="names and values in integer maps, as {lung: 1, heart: 2}",
+    )
+    made.add_argument("--ignore", type=int | None, help="value of pixels nobody annotated, in integer maps")
+    made.add_argument(
+        "--spacing_mm",
+        type=float | list[float] | None,
+        help="spacing of files that store none, or instead of what they store, in mm",
+    )
+    made.add_argument("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
+    made.add_argument(
+        "--cases",
+        type=list[str] | str | None,
+        help="only these: a text file of case ids, or ids as [a, b]",
+    )
 
 
 def run(arguments: Namespace) -> int:

@@ -7,6 +7,7 @@ from torch import nn
 
 from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.plain import Plain
+from labelmend.runtime.progress import Tick
 from labelmend.workflows.training.checkpoint import load_checkpoint
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.run import (
@@ -137,3 +138,11 @@ def test_the_same_machine_says_nothing(tmp_path):
     run = run_at(tmp_path)
     _check_machine(run, _machine(run))
     assert run.notes == []
+
+
+def test_only_the_main_process_tells_of_progress(tmp_path):
+    told: list[Tick] = []
+    run_at(tmp_path, process=1, told=told).tick("round 1", 1, 2)
+    assert told == []
+    run_at(tmp_path, told=told).tick("round 1", 1, 2, "loss 0.5")
+    assert told == [Tick("round 1", 1, 2, "loss 0.5")]
