@@ -100,8 +100,8 @@ def commands(root: Path) -> dict[str, Callable[[Path], list[str]]]:
     clean, labels, probs, images = (str(root / name) for name in ("clean", "labels", "probs", "images"))
     training = [
         "--labels", "labels", "--cases", str(root / "train.txt"), "--clean", str(root / "trusted.txt"),
-        "--clean_labels", "clean", "--rounds", "2", "--epochs", "3", "--batch_size", "4", "--device", "cpu",
-        "--threads", "1", *NETWORK, "--method.min_shift_vox", "0", "--method.min_dice", "0", "--method.level",
+        "--clean-labels", "clean", "--rounds", "2", "--epochs", "3", "--batch-size", "4", "--device", "cpu",
+        "--threads", "1", *NETWORK, "--method.min-shift-vox", "0", "--method.min-dice", "0", "--method.level",
         "0", "--method.trim", "0", "--method.upsample", "1",
     ]  # fmt: skip
     noise = ["--noise", "markov", "--noise.steps", "4000", "--jobs", "2"]
@@ -117,7 +117,8 @@ def commands(root: Path) -> dict[str, Callable[[Path], list[str]]]:
             "review", "apply", str(root / "reviewed"), str(root / "verdicts.json"), "--to", str(out),
         ],
         "seed": lambda out: [
-            "seed", images, str(root / "tags.csv"), str(out), "--epochs", "2", "--resize", "32",
+            "pseudo-masks", images, str(root / "tags.csv"), "--out", str(out), "--epochs", "2",
+            "--resize", "32",
             "--threads", "1",
         ],
     }  # fmt: skip

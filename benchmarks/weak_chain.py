@@ -3,9 +3,10 @@
     python benchmarks/weak_chain.py OUT [--minutes 9] [--threads 1]      until nothing is left; then
     python benchmarks/weak_chain.py OUT --table
 
-The set `fashion` of weak_sets.py, 300 images to train on and 200 to test. `labelmend seed` makes the masks in
-40 epochs, since images are few, otherwise with its defaults; networks are trained with `labelmend.train`, all
-alike. Thresholds of `labelmend seed` were chosen on other training images of the three sets.
+The set `fashion` of weak_sets.py, 300 images to train on and 200 to test. `labelmend pseudo-masks` makes the
+masks in 40 epochs, since images are few, otherwise with its defaults; networks are trained with
+`labelmend.train`, all alike. Thresholds of `labelmend pseudo-masks` were chosen on other training images of
+the three sets.
 """
 
 from __future__ import annotations

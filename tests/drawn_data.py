@@ -26,8 +26,8 @@ QUICK = {"network": TINY, "epochs": 2, "batch_size": 4, "device": "cpu", "thread
 ALWAYS = SpatialCorrection(min_shift_vox=0.0, min_dice=0.0, level=0.0, trim=0.0, upsample=1)
 """Corrects with one trusted case, whatever the network has learned and however small the bias."""
 
-ALWAYS_FLAGS = ["--method.min_shift_vox=0", "--method.min_dice=0", "--method.level=0", "--method.trim=0",
-                "--method.upsample=1", "--min_learned=0"]  # fmt: skip
+ALWAYS_FLAGS = ["--method.min-shift-vox=0", "--method.min-dice=0", "--method.level=0", "--method.trim=0",
+                "--method.upsample=1", "--min-learned=0"]  # fmt: skip
 
 AFFINE = np.diag([-0.8, -0.8, 2.5, 1.0])
 """Volumes are 0.8 x 0.8 x 2.5 mm, their first two axes running to the left and to the front."""

@@ -167,7 +167,7 @@ def test_spacings_that_differ(refused, scans):
 
 @pytest.mark.parametrize("spacing", ["[1.0, 1.0, 1.0]", "-1.0", "[0.0, 1.0]"])
 def test_a_spacing_that_no_picture_can_have(refused, pictures, spacing):
-    refused(arguments(pictures, "--spacing_mm", spacing), "spacing")
+    refused(arguments(pictures, "--spacing-mm", spacing), "spacing")
 
 
 def test_images_of_differing_sizes_without_a_common_grid(refused, pictures):
@@ -278,7 +278,7 @@ def spatial(data: Path, *more: str) -> list[str]:
 
 
 def trusted(data: Path) -> list[str]:
-    return ["--clean", str(data / "trusted.txt"), "--clean_labels", "clean"]
+    return ["--clean", str(data / "trusted.txt"), "--clean-labels", "clean"]
 
 
 def test_no_trusted_case_for_a_method_that_needs_one(refused, pictures):
@@ -293,25 +293,25 @@ def test_trusted_cases_that_are_nowhere(refused, pictures):
 
 def test_an_unknown_case_in_the_list_of_trusted_ones(refused, pictures):
     clean = listed(pictures / "few.txt", "c0", "nobody")
-    refused(spatial(pictures, "--clean", clean, "--clean_labels", "clean"), "'nobody'")
+    refused(spatial(pictures, "--clean", clean, "--clean-labels", "clean"), "'nobody'")
 
 
 def test_an_empty_list_of_trusted_cases(refused, pictures):
     clean = listed(pictures / "few.txt", "# nobody yet", "")
-    refused(spatial(pictures, "--clean", clean, "--clean_labels", "clean"), clean, "no case")
+    refused(spatial(pictures, "--clean", clean, "--clean-labels", "clean"), clean, "no case")
 
 
 def test_a_trusted_case_that_is_listed_twice(refused, pictures):
     clean = listed(pictures / "few.txt", "c0", "c0")
-    refused(spatial(pictures, "--clean", clean, "--clean_labels", "clean"), clean, "c0 twice")
+    refused(spatial(pictures, "--clean", clean, "--clean-labels", "clean"), clean, "c0 twice")
 
 
 def test_a_list_of_trusted_cases_without_their_labels(refused, pictures):
-    refused(spatial(pictures, "--clean", str(pictures / "trusted.txt")), "--clean_labels")
+    refused(spatial(pictures, "--clean", str(pictures / "trusted.txt")), "--clean-labels")
 
 
 def test_no_such_folder_of_trusted_labels(refused, pictures):
-    more = ["--clean", str(pictures / "trusted.txt"), "--clean_labels", "claen"]
+    more = ["--clean", str(pictures / "trusted.txt"), "--clean-labels", "claen"]
     refused(spatial(pictures, *more), str(pictures / "claen"))
 
 
@@ -351,7 +351,7 @@ def test_a_trusted_case_that_a_first_round_was_trained_on(refused, pictures, mon
     argv[argv.index("--out") + 1] = str(first)
     assert main(argv) == 0
     capsys.readouterr()
-    more = [*trusted(pictures), "--first_round", str(first)]
+    more = [*trusted(pictures), "--first-round", str(first)]
     refused(spatial(pictures, *more), "case c0 is trusted", str(first), "trained on it")
 
 
@@ -407,17 +407,17 @@ def test_a_damaged_reference(refused, pictures):
     [
         (["--epochs", "-1"], "epochs"),
         (["--epochs", "0"], "epochs"),
-        (["--batch_size", "0"], "batch_size"),
-        (["--learning_rate", "-0.1"], "learning_rate"),
-        (["--validation_share", "1.5"], "validation_share"),
+        (["--batch-size", "0"], "batch_size"),
+        (["--learning-rate", "-0.1"], "learning_rate"),
+        (["--validation-share", "1.5"], "validation_share"),
         (["--resize", "16", "--patch", "8"], "not both"),
         (["--resize", "[16, 16, 16]"], "resize"),
         (["--augment.scale", "-1"], "scale"),
         (["--network.name", "UNett"], "UNet"),
         (["--network.args", '{"chanels": [4]}'], "chanels"),
         (["--patch", "7"], "--patch"),
-        (["--mixed_precision", "fp16"], "fp16"),
-        (["--first_round", "nowhere"], "nowhere"),
+        (["--mixed-precision", "fp16"], "fp16"),
+        (["--first-round", "nowhere"], "nowhere"),
         (["--classes", "{heart: 1, brain: 2}"], "brain"),
         (["--ignore", "9"], "ignore"),
     ],
@@ -439,7 +439,7 @@ def test_a_setting_of_the_method_that_cannot_be_used(refused, pictures, more):
         (["--method.gama", "1"], "gama"),
         (["--epoch_s", "3"], "epoch_s"),
         (["--epochs", "many"], "epochs"),
-        (["--mixed_precision", "fp8"], "mixed_precision"),
+        (["--mixed-precision", "fp8"], "--mixed-precision takes one of no, fp16, bf16, got fp8"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -454,16 +454,18 @@ def test_flags_that_the_command_line_does_not_know(pictures, capsys, more, word)
 
 def test_an_unknown_verb(capsys):
     assert main(["trian"]) == 2
-    assert "'trian'; choose from train" in capsys.readouterr().err
+    assert "'trian'; did you mean train?" in capsys.readouterr().err
 
 
 # ---- the place to write to
 
 
-def test_no_output_folder(refused, pictures):
+def test_no_output_folder(pictures, capsys):
     argv = arguments(pictures)
     at = argv.index("--out")
-    refused([*argv[:at], *argv[at + 2 :]], "--out")
+    with pytest.raises(SystemExit, match="2"):
+        main([*argv[:at], *argv[at + 2 :]])
+    assert capsys.readouterr().err == "labelmend train: give --out; see labelmend train --help\n"
 
 
 def test_an_output_folder_that_is_not_empty(refused, pictures):
@@ -586,27 +588,45 @@ def finished(originals, tmp_path_factory, capsys) -> Path:
 def test_predicting_with_a_run_that_is_not_finished(refused, pictures, tmp_path):
     out = str(tmp_path / "out")
     refused(
-        ["predict", str(tmp_path / "nowhere"), str(pictures / "images"), out], "nowhere", "no finished model"
+        ["predict", str(tmp_path / "nowhere"), str(pictures / "images"), "--out", out],
+        "nowhere",
+        "no finished model",
     )
 
 
 def test_predicting_an_image_that_cannot_be_read(refused, pictures, finished, tmp_path):
     halve(pictures / "images" / "c4.png")
-    argv = ["predict", str(finished), str(pictures / "images"), str(tmp_path / "out"), "--device", "cpu"]
+    argv = [
+        "predict",
+        str(finished),
+        str(pictures / "images"),
+        "--out",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+    ]
     refused(argv, str(pictures / "images" / "c4.png"))
 
 
 def test_predicting_an_image_in_colour_with_a_network_for_grey_ones(refused, pictures, finished, tmp_path):
     picture(np.zeros((16, 16, 3), np.uint8), pictures / "images" / "c4.png")
-    argv = ["predict", str(finished), str(pictures / "images"), str(tmp_path / "out"), "--device", "cpu"]
+    argv = [
+        "predict",
+        str(finished),
+        str(pictures / "images"),
+        "--out",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+    ]
     refused(argv, str(pictures / "images" / "c4.png"), "1 channel")
 
 
 def test_predicting_into_a_folder_that_holds_something(refused, pictures, finished):
     images = str(pictures / "images")
-    refused(["predict", str(finished), images, images], images, "which is read")
+    refused(["predict", str(finished), images, "--out", images], images, "which is read")
 
 
 def test_correcting_a_bias_that_was_never_measured(refused, pictures, finished, tmp_path):
-    argv = ["predict", str(finished), str(pictures / "images"), str(tmp_path / "out"), "--correct", "true"]
+    argv = ["predict", str(finished), str(pictures / "images"), "--out", str(tmp_path / "out"), "--correct"]
     refused(argv, "no bias")

@@ -50,7 +50,7 @@ def test_the_example_keeps_to_the_layers_and_the_mirror(project):
 
 
 def test_the_fields_of_the_example_are_flags_with_their_help(project):
-    done = run_python(project, "-m", "labelmend", "train", "--method", METHOD, "--help")
+    done = run_python(project, "-m", "labelmend", "train", "--method", METHOD, "--help-all")
     assert done.returncode == 0, done.stderr
     assert "--method.certainty" in done.stdout
     assert "probability from which on the network is believed" in " ".join(done.stdout.split())

@@ -38,9 +38,9 @@ TORCH_FREE = (
     "labelmend.cli.simulate",
     "labelmend.cli.evaluate",
     "labelmend.cli.audit",
-    "labelmend.cli.seed",
+    "labelmend.cli.pseudo_masks",
     "labelmend.cli.review",
-    "labelmend.cli.estimate",
+    "labelmend.cli.estimate_transition",
 )
 MAY_USE_THE_PUBLIC_FACE = ("__main__.py", "cli/", "demo.py", "workflows/training/train.py")
 

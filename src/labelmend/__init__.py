@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from labelmend.noise import MarkovNoise as MarkovNoise
     from labelmend.noise import markov_noise as markov_noise
     from labelmend.workflows.auditing.audit import audit_labels as audit_labels
-    from labelmend.workflows.class_labels.estimate import estimate as estimate
+    from labelmend.workflows.class_labels.estimate import estimate_transition as estimate_transition
     from labelmend.workflows.correction.correct import correct as correct
     from labelmend.workflows.evaluation import evaluate as evaluate
-    from labelmend.workflows.image_tags.make_masks import seed as seed
+    from labelmend.workflows.image_tags.make_masks import pseudo_masks as pseudo_masks
     from labelmend.workflows.noise_fitting.fit import fit_noise as fit_noise
     from labelmend.workflows.simulation import simulate as simulate
     from labelmend.workflows.training.train import train as train
@@ -37,12 +37,12 @@ _HOME = {
     "audit_labels": "workflows.auditing.audit",
     "boundary_bias": "geometry",
     "correct": "workflows.correction.correct",
-    "estimate": "workflows.class_labels.estimate",
+    "estimate_transition": "workflows.class_labels.estimate",
     "evaluate": "workflows.evaluation",
     "fit_noise": "workflows.noise_fitting.fit",
     "load_predictor": "model.predictor",
     "markov_noise": "noise",
-    "seed": "workflows.image_tags.make_masks",
+    "pseudo_masks": "workflows.image_tags.make_masks",
     "signed_distance": "geometry",
     "simulate": "workflows.simulation",
     "spatial_correction": "methods.spatial_correction",

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import pytest
 import yaml
 
-from labelmend.cli.choice import ChoiceParser, chosen
+from labelmend.cli.choice import chosen
+from labelmend.cli.parser import VerbParser
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Jump:
 REGISTRY: dict[str, type] = {"walk": Walk, "jump": Jump}
 
 
-def build(default: str | None = "walk") -> ChoiceParser:
-    parser = ChoiceParser(prog="x")
-    parser.add_argument("data", type=str)
-    parser.add_argument("--seed", type=int, default=0)
+def build(default: str | None = "walk") -> VerbParser:
+    parser = VerbParser("x", "Draw.")
+    parser.add_input("data", "what to read")
+    parser.add_flag("seed", int, 0, "a seed")
     parser.add_choice("noise", REGISTRY, default=default, help="the noise to draw")
     return parser
 
@@ -97,7 +98,7 @@ def test_a_field_of_the_wrong_type_is_refused(capsys: pytest.CaptureFixture[str]
 
 def test_help_describes_the_fields_of_the_chosen_class(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        parse("--noise", "jump", "--help")
+        parse("--noise", "jump", "--help-all")
     text = capsys.readouterr().out
     assert "how high, in metres" in text
     assert "how a step is made" not in text
@@ -162,7 +163,7 @@ def test_a_dumped_run_without_choice_reloads(tmp_path: Path) -> None:
 
 def test_print_config_reloads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        parse("--noise", "jump", "--noise.height", "2", "--print_config")
+        parse("--noise", "jump", "--noise.height", "2", "--print-config")
     (tmp_path / "p.yaml").write_text(capsys.readouterr().out)
     assert chosen(build().parse_args(["--config", str(tmp_path / "p.yaml")]).noise, REGISTRY) == Jump(
         height=2.0

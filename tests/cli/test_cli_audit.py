@@ -41,7 +41,7 @@ def run(data, *more):
 def test_the_wrong_case_comes_first_and_is_told_in_words(data, capsys):
     assert run(data, "--images", str(data / "images")) == 0
     shown = capsys.readouterr().out
-    assert "Look at first, of 12 cases" in shown
+    assert "Look at these first, of 12 cases" in shown
     assert "disc of 193 px where none seems to be" in " ".join(shown.split())
     first = json.loads((data / "AUDIT" / "cases.jsonl").read_text().splitlines()[0])
     assert first["case"] == "case_00"
@@ -49,7 +49,7 @@ def test_the_wrong_case_comes_first_and_is_told_in_words(data, capsys):
 
 
 def test_the_page_and_the_proposals_can_be_left_out(data, capsys):
-    assert run(data, "--page", "false", "--proposals", "false") == 0
+    assert run(data, "--no-page", "--no-proposals") == 0
     assert "review" not in capsys.readouterr().out
     assert sorted(path.name for path in (data / "AUDIT").iterdir()) == [
         "audit.json", "cases.jsonl", "findings.csv", "findings.jsonl", "summary.md",

@@ -39,7 +39,7 @@ def test_settings_of_the_method_are_flags_and_notes_are_told(
 ) -> None:
     root = swapped(tmp_path)
     names = f"{{{', '.join(f'{name}: {value}' for name, value in NAMES.items())}}}"
-    flags = ["--method", "confident", "--method.replace", "false", "--classes", names]
+    flags = ["--method", "confident", "--no-method.replace", "--classes", names]
     assert main(line(root, root / "labels", *flags)) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("nut          pixels given otherwise are flagged")
@@ -93,9 +93,9 @@ def test_the_order_of_axes_that_messages_name_is_a_flag(
     assert main(line(tmp_path, tmp_path / "labels", *flags, "--order", "sitk")) == 0
     assert "0 of 2 cases corrected" in (out := capsys.readouterr().out)
     assert "--order" not in out
-    out = ["--out", str(tmp_path / "audit"), "--page", "false", "--classes", "{organ: 1}"]
+    out = ["--out", str(tmp_path / "audit"), "--no-page", "--classes", "{organ: 1}"]
     audit = ["audit", str(tmp_path / "labels"), "--probabilities", str(tmp_path / "probs"), *out]
     assert main(audit) == 0
     assert "look reversed" in capsys.readouterr().out
-    assert main([*audit, "--order=sitk", "--overwrite=true"]) == 0
+    assert main([*audit, "--order=sitk", "--overwrite"]) == 0
     assert "look reversed" not in capsys.readouterr().out

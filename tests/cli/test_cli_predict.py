@@ -26,9 +26,12 @@ def run(data, tmp_path_factory) -> Path:
 
 
 def test_every_image_gets_its_labels_and_the_command_counts_them(data, run, tmp_path, capsys):
-    assert main(["predict", str(run), str(data / "images"), str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert (
+        main(["predict", str(run), str(data / "images"), "--out", str(tmp_path / "out"), "--device", "cpu"])
+        == 0
+    )
     out, err = capsys.readouterr()
-    assert (out, err) == (f"6 masks of 6 images written to {tmp_path / 'out'}\n", "")
+    assert (out, err) == (f"6 masks written to {tmp_path / 'out'}\n", "")
     assert sorted(contents(tmp_path / "out")) == [f"{case}.png" for case in CASES]
     for case in CASES:
         array, _ = read_label_array(tmp_path / "out" / f"{case}.png")
@@ -39,19 +42,19 @@ def test_every_image_gets_its_labels_and_the_command_counts_them(data, run, tmp_
 def test_a_run_folder_may_be_moved(data, run, tmp_path, capsys):
     shutil.copytree(run, tmp_path / "elsewhere")
     for source in (run, tmp_path / "elsewhere"):
-        argv = ["predict", str(source), str(data / "images"), str(tmp_path / f"{source.name}_out")]
+        argv = ["predict", str(source), str(data / "images"), "--out", str(tmp_path / f"{source.name}_out")]
         assert main([*argv, "--device", "cpu"]) == 0
     assert contents(tmp_path / "run_out") == contents(tmp_path / "elsewhere_out")
 
 
 def test_progress_is_shown_on_a_terminal(data, run, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert main(["predict", str(run), str(data / "images"), str(tmp_path / "out")]) == 0
+    assert main(["predict", str(run), str(data / "images"), "--out", str(tmp_path / "out")]) == 0
     assert "segmenting" in capsys.readouterr().err
 
 
 def test_a_correction_that_no_run_measured_is_refused_in_one_sentence(data, run, tmp_path, capsys):
-    assert main(["predict", str(run), str(data / "images"), str(tmp_path / "out"), "--correct"]) == 2
+    assert main(["predict", str(run), str(data / "images"), "--out", str(tmp_path / "out"), "--correct"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "no bias to correct" in err
@@ -60,6 +63,8 @@ def test_a_correction_that_no_run_measured_is_refused_in_one_sentence(data, run,
 
 def test_an_unknown_device_ends_in_exit_code_2(data, run, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["predict", str(run), str(data / "images"), str(tmp_path / "out"), "--device", "toaster"])
+        main(
+            ["predict", str(run), str(data / "images"), "--out", str(tmp_path / "out"), "--device", "toaster"]
+        )
     assert ended.value.code == 2
     assert "toaster" in capsys.readouterr().err

@@ -30,14 +30,14 @@ def test_apply_counts_the_verdicts_and_says_where_the_labels_are(
 ) -> None:
     out, final = flat(tmp_path), tmp_path / "final"
     assert (
-        main(["review", "apply", str(out), decide(tmp_path, a="take", b="redraw"), "--to", str(final)]) == 0
+        main(["review", "apply", str(out), decide(tmp_path, a="take", b="redraw"), "--out", str(final)]) == 0
     )
     assert capsys.readouterr().out.splitlines() == [
         "     1  proposal taken",
-        "     1  to draw again, left as given",
-        "     2  not looked at, left as given",
+        "     1  to be redrawn, left as given",
+        "     2  not reviewed, left as given",
         f"final labels  {final / 'labels'}",
-        f"to draw again {final / 'worklist'}",
+        f"to redraw     {final / 'worklist'}",
     ]
 
 
@@ -46,11 +46,11 @@ def test_apply_tells_what_was_drawn_again_and_the_next_command_for_nnunet(
 ) -> None:
     out, final, new = regions(tmp_path), tmp_path / "final", tmp_path / "new"
     shutil.copytree(out / "proposals", new)
-    line = ["review", "apply", str(out), decide(tmp_path, v="redraw"), "--to", str(final)]
-    line += ["--redrawn", str(new), "--dataset", "Dataset055_Good", "--copy_images", "true"]
+    line = ["review", "apply", str(out), decide(tmp_path, v="redraw"), "--out", str(final)]
+    line += ["--redrawn", str(new), "--dataset", "Dataset055_Good", "--copy-images"]
     assert main(line) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "     1  drawn again, taken",
+        "     1  redrawn, and taken",
         f"final labels  {final / 'Dataset055_Good' / 'labelsTr'}",
         f"next          nnUNet_raw={final} nnUNetv2_plan_and_preprocess -d 55 --verify_dataset_integrity",
     ]
@@ -59,7 +59,7 @@ def test_apply_tells_what_was_drawn_again_and_the_next_command_for_nnunet(
 
 def test_page_says_what_to_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = flat(tmp_path)
-    assert main(["review", "page", str(out), "--max_side_px", "64"]) == 0
+    assert main(["review", "page", str(out), "--max-side-px", "64"]) == 0
     assert capsys.readouterr().out == f"{out / 'report.html'}: 0.0 MB, open it in a browser\n"
     assert (out / "report.html").stat().st_size > 20_000
 
@@ -79,7 +79,7 @@ def test_a_coco_file_is_audited_reviewed_and_read_by_pycocotools(
 
     audit = json.loads((out / "audit.json").read_text())["id"]
     path = decide(tmp_path, audit=audit, a="take", b="keep", c="redraw")
-    assert main(["review", "apply", str(out), path, "--to", str(final)]) == 0
+    assert main(["review", "apply", str(out), path, "--out", str(final)]) == 0
     assert f"final labels  {final / 'instances.json'}" in capsys.readouterr().out
     assert (final / "worklist" / "cvat.xml").is_file()
 
@@ -104,7 +104,7 @@ def test_verdicts_of_another_audit_are_one_sentence(
 ) -> None:
     out, path = flat(tmp_path), decide(tmp_path)
     (out / "audit.json").write_text((out / "audit.json").read_text().replace(ID, "changed"))
-    assert main(["review", "apply", str(out), path, "--to", str(tmp_path / "final")]) == 2
+    assert main(["review", "apply", str(out), path, "--out", str(tmp_path / "final")]) == 2
     assert "labelmend review: " in (error := capsys.readouterr().err)
     assert error.count("\n") == 1
 

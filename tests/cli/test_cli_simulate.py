@@ -34,10 +34,10 @@ FLAGS = ["--noise.steps", "18", "--noise.expand", "0.7", "--noise.flip", "0.1", 
 
 
 def test_a_preset(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", str(clean), str(tmp_path / "out"), "--preset", "J1"]) == 0
+    assert main(["simulate", str(clean), "--out", str(tmp_path / "out"), "--preset", "J1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
-    assert f"{tmp_path / 'out'}: noisy masks of 2 cases; mean Dice to clean: heart 0." in lines[0]
+    assert f"{tmp_path / 'out'}: mean Dice to the clean masks: heart 0." in lines[0]
     assert parameters(tmp_path / "out")["steps"] == 180
 
 
@@ -45,9 +45,9 @@ def test_raters_are_told_with_their_style(
     clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--preset", "J1", "--raters", "2", "--jobs", "2", "--severity", "easy"]
-    assert main(["simulate", str(clean), str(tmp_path / "out"), *words]) == 0
+    assert main(["simulate", str(clean), "--out", str(tmp_path / "out"), *words]) == 0
     first, *raters = capsys.readouterr().out.splitlines()
-    assert "noisy masks of 2 cases by 2 raters; mean Dice to clean: heart 0." in first
+    assert "mean Dice to the clean masks: heart 0." in first
     assert [line.split(":")[0] for line in raters] == ["rater_1", "rater_2"]
     assert all("strength" in line and "bias" in line and "lung 0." in line for line in raters)
     assert (tmp_path / "out" / "rater_2" / "lung" / "p1.png").exists()
@@ -59,15 +59,15 @@ def test_a_composed_noise_from_a_config_file(clean: Path, tmp_path: Path) -> Non
         "noise:\n  name: compose\n  probability: [1.0, 0.0]\n"
         "  parts:\n  - {name: markov, steps: 3}\n  - missing\n"
     )
-    assert main(["simulate", str(clean), str(tmp_path / "out"), "--config", str(config)]) == 0
+    assert main(["simulate", str(clean), "--out", str(tmp_path / "out"), "--config", str(config)]) == 0
     first, second = read_manifest(tmp_path / "out" / "manifest.jsonl")[0].parameters["parts"]
     assert first["classes"]["lung"]["steps"] == 3
     assert second is None
 
 
 def test_a_noise_with_fields_as_flags(clean: Path, tmp_path: Path) -> None:
-    words = ["simulate", str(clean), str(tmp_path / "out"), "--noise", "markov", *FLAGS]
-    assert main([*words, "--noise.smooth", "true", "--seed", "3"]) == 0
+    words = ["simulate", str(clean), "--out", str(tmp_path / "out"), "--noise", "markov", *FLAGS]
+    assert main([*words, "--noise.smooth", "--seed", "3"]) == 0
     expected = {"steps": 18, "expand": 0.7, "flip": 0.1, "speckle": 0.2, "smooth": True}
     assert parameters(tmp_path / "out") == expected
     assert read_manifest(tmp_path / "out" / "manifest.jsonl")[0].seed == 3
@@ -76,9 +76,9 @@ def test_a_noise_with_fields_as_flags(clean: Path, tmp_path: Path) -> None:
 def test_a_printed_config_draws_the_same_masks(
     clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [str(clean), str(tmp_path / "a"), "--noise", "markov", *FLAGS, "--seed", "4"]
+    words = [str(clean), "--out", str(tmp_path / "a"), "--noise", "markov", *FLAGS, "--seed", "4"]
     with pytest.raises(SystemExit, match="0"):
-        main(["simulate", *words, "--print_config"])
+        main(["simulate", *words, "--print-config"])
     config = tmp_path / "config.yaml"
     config.write_text(capsys.readouterr().out.replace(str(tmp_path / "a"), str(tmp_path / "b")))
     assert main(["simulate", *words]) == 0
@@ -92,7 +92,7 @@ def test_classes_and_ignore_name_the_values_of_integer_maps(tmp_path: Path) -> N
     array = np.zeros((30, 30), np.uint8)
     array[5:15, 5:15], array[18:25, 18:25], array[:, 28:] = 1, 2, 255
     Image.fromarray(array).save(tmp_path / "maps" / "p1.png")
-    words = ["simulate", str(tmp_path / "maps"), str(tmp_path / "out"), "--noise", "markov", *FLAGS]
+    words = ["simulate", str(tmp_path / "maps"), "--out", str(tmp_path / "out"), "--noise", "markov", *FLAGS]
     assert main([*words, "--classes", "{a: 1, b: 2}", "--ignore", "255"]) == 0
     assert parameters(tmp_path / "out", "b")["steps"] == 18
     noisy = np.asarray(Image.open(tmp_path / "out" / "p1.png"))
@@ -120,7 +120,7 @@ def test_classes_and_ignore_name_the_values_of_integer_maps(tmp_path: Path) -> N
 def test_bad_settings_end_in_one_sentence_and_2(
     words: list[str], message: str, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["simulate", str(clean), str(tmp_path / "out"), *words]) == 2
+    assert main(["simulate", str(clean), "--out", str(tmp_path / "out"), *words]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -130,13 +130,13 @@ def test_bad_settings_end_in_one_sentence_and_2(
 def test_a_missing_folder_ends_in_one_sentence_and_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["simulate", str(tmp_path / "none"), str(tmp_path / "out"), "--preset", "J1"]) == 2
+    assert main(["simulate", str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--preset", "J1"]) == 2
     assert "does not exist" in capsys.readouterr().err
 
 
 def test_an_unknown_noise_ends_in_2(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["simulate", str(clean), str(tmp_path / "out"), "--noise", "markow"])
+        main(["simulate", str(clean), "--out", str(tmp_path / "out"), "--noise", "markow"])
     assert "did you mean markov?" in capsys.readouterr().err
 
 
@@ -148,5 +148,8 @@ def test_a_pixdim_beside_its_affine_is_told(tmp_path, capsys):
     data = bytearray((tmp_path / "clean" / "a.nii").read_bytes())
     data[80:84] = np.float32(3).tobytes()
     (tmp_path / "clean" / "a.nii").write_bytes(data)
-    assert main(["simulate", str(tmp_path / "clean"), str(tmp_path / "out"), "--noise", "morphology"]) == 0
+    assert (
+        main(["simulate", str(tmp_path / "clean"), "--out", str(tmp_path / "out"), "--noise", "morphology"])
+        == 0
+    )
     assert "a.nii pixdim gives the voxel size 3" in capsys.readouterr().out

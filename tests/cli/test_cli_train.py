@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -9,7 +10,8 @@ import yaml
 import drawn_data
 from drawn_data import ALWAYS_FLAGS, TRAINING, contents
 from labelmend.cli import main
-from labelmend.cli.train import config_of, parser
+from labelmend.cli.console import Console
+from labelmend.cli.train import config_of, parser, show_run
 from labelmend.model.config import NetworkConfig
 from labelmend.workflows.training.config import AugmentConfig, TrainConfig
 
@@ -23,8 +25,8 @@ def argv(data: Path, out: Path, *more: str) -> list[str]:
     network = json.dumps(drawn_data.TINY.args)
     return [
         "train", str(data), "--labels", "given", "--out", str(out), "--clean", str(data / "trusted.txt"),
-        "--clean_labels", "clean", *ALWAYS_FLAGS, "--network.args", network, "--epochs", "2",
-        "--batch_size", "4", "--device", "cpu", "--threads", "1", *more,
+        "--clean-labels", "clean", *ALWAYS_FLAGS, "--network.args", network, "--epochs", "2",
+        "--batch-size", "4", "--device", "cpu", "--threads", "1", *more,
     ]  # fmt: skip
 
 
@@ -77,7 +79,7 @@ def test_saved_settings_reproduce_every_file_byte_for_byte(data, finished, tmp_p
 
 
 def test_a_flag_wins_over_saved_settings(finished, tmp_path):
-    more = ["--epochs", "1", "--method.min_shift_vox", "9"]
+    more = ["--epochs", "1", "--method.min-shift-vox", "9"]
     config = str(finished / "config.yaml")
     assert main(["train", "--config", config, "--out", str(tmp_path / "run"), *more]) == 0
     old, new = (yaml.safe_load((run / "config.yaml").read_text()) for run in (finished, tmp_path / "run"))
@@ -92,9 +94,9 @@ def test_the_same_command_again_changes_nothing(data, finished, capsys):
     assert contents(finished) == before
 
 
-def test_the_help_tells_every_setting(capsys):
+def test_the_whole_help_shows_every_setting(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["train", "--help"])
+        main(["train", "--help-all"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     for name in (
@@ -102,7 +104,7 @@ def test_the_help_tells_every_setting(capsys):
         "--clean",
         "--resize",
         "--network.name",
-        "--augment.rotate_deg",
+        "--augment.rotate-deg",
         "--method.gamma",
     ):
         assert name in shown
@@ -120,7 +122,7 @@ def test_flags_become_settings():
         "--network.args",
         '{"a": 1}',
     ]
-    flags += ["--augment.flip_axes", "[0, 1]", "--classes", "{heart: 1, lung: 2}", "--spacing_mm", "0.7"]
+    flags += ["--augment.flip-axes", "[0, 1]", "--classes", "{heart: 1, lung: 2}", "--spacing-mm", "0.7"]
     assert config_of(parser().parse_args(flags)) == TrainConfig(
         data="d",
         out="o",
@@ -133,7 +135,7 @@ def test_flags_become_settings():
 
 
 def test_without_flags_the_settings_are_those_of_the_python_call():
-    assert config_of(parser().parse_args(["d"])) == TrainConfig(data="d")
+    assert config_of(parser().parse_args(["d", "--out", "o"])) == TrainConfig(data="d", out="o")
 
 
 def test_a_keyboard_interrupt_says_how_to_go_on(data, tmp_path, capsys, monkeypatch):
@@ -142,4 +144,46 @@ def test_a_keyboard_interrupt_says_how_to_go_on(data, tmp_path, capsys, monkeypa
 
     monkeypatch.setattr("labelmend.workflows.training.loop.fit", interrupted)
     assert main(argv(data, tmp_path / "run")) == 130
-    assert capsys.readouterr().err == "labelmend train: stopped; the same command goes on from here\n"
+    assert capsys.readouterr().err == "labelmend train: stopped; run the same command again to continue\n"
+
+
+def result(**more):
+    heart = {"class": "heart", "mean_mm": -1.234, "low_mm": -1.5, "high_mm": -0.9, "why": "moved inward"}
+    summary = {
+        "unit": "mm",
+        "rounds": [{"round": 1, "bias": [heart | more]}],
+        "cases": [{"version": 1}, {"version": 0}],
+        "notes": ["two cases were [small]"],
+    }
+    return SimpleNamespace(folder=Path("run"), labels=Path("run/labels"), summary=summary)
+
+
+def test_a_run_is_shown_one_fact_per_line_however_narrow_the_screen(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "20")
+    show_run(result(), Console())
+    assert capsys.readouterr().out.splitlines() == [
+        "round 1  heart        bias -1.23 mm [-1.50, -0.90]: moved inward",
+        "note: two cases were [small]",
+        "1 of 2 cases corrected",
+        "corrected labels  run/labels",
+        "report            run/report.html",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        ({"low_mm": None, "high_mm": None}, "bias -1.23 mm: moved inward"),
+        ({"mean_mm": None, "low_mm": None}, "bias none: moved inward"),
+    ],
+)
+def test_what_was_not_measured_is_not_made_up(capsys, found, shown):
+    show_run(result(**found), Console())
+    assert capsys.readouterr().out.splitlines()[0] == f"round 1  heart        {shown}"
+
+
+def test_a_method_that_measures_no_bias_says_what_it_found(capsys):
+    bare = result()
+    bare.summary["rounds"] = [{"round": 1, "bias": [{"class": "heart", "why": "three pixels dropped"}]}]
+    show_run(bare, Console())
+    assert capsys.readouterr().out.splitlines()[0] == "round 1  heart        three pixels dropped"

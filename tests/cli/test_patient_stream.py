@@ -46,7 +46,7 @@ def masks(tmp_path: Path) -> Path:
 
 
 def command(masks: Path, *more: str) -> list[str]:
-    place = [str(masks / "clean"), str(masks / "OUT")]
+    place = [str(masks / "clean"), "--out", str(masks / "OUT")]
     return [sys.executable, "-m", "labelmend", "simulate", *place, "--noise", "affine", *more]
 
 

@@ -69,10 +69,10 @@ def commands(root: Path) -> dict[str, list[str]]:
     names = "{liver: 1, lesion: 2}"
     probs = ["--probabilities", str(discs / "probabilities"), "--classes", names]
     return {
-        "audit": ["audit", str(discs / "labels"), *probs, "--page", "false", "--out"],
+        "audit": ["audit", str(discs / "labels"), *probs, "--no-page", "--out"],
         "simulate": [
             "simulate", str(discs / "labels"), "--noise", "markov", "--noise.steps", "2000",
-            "--classes", names,
+            "--classes", names, "--out",
         ],
         "correct": [
             "correct", str(masks / "labels"), "--probabilities", str(masks / "probs"), "--clean",
@@ -86,13 +86,9 @@ def test_of_ten_pairs_of_simultaneous_starts_one_each_works(
     server: subprocess.Popen[str], tmp_path: Path, verb: str
 ) -> None:
     argv = commands(tmp_path)[verb]
-
-    def told(out: Path) -> list[str]:
-        return [*argv[:2], str(out), *argv[2:]] if verb == "simulate" else [*argv, str(out)]
-
-    assert start(server, told(tmp_path / "alone" / "out"), 1) == [0]
+    assert start(server, [*argv, str(tmp_path / "alone" / "out")], 1) == [0]
     for i in range(10):
-        assert start(server, told(tmp_path / f"pair{i}" / "out"), 2) == [0, 2]
+        assert start(server, [*argv, str(tmp_path / f"pair{i}" / "out")], 2) == [0, 2]
         assert contents(tmp_path / f"pair{i}") == contents(tmp_path / "alone")
         assert [path.name for path in (tmp_path / f"pair{i}").iterdir()] == ["out"]
         shutil.rmtree(tmp_path / f"pair{i}")

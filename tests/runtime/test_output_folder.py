@@ -36,7 +36,7 @@ def test_anything_else_is_told(tmp_path: Path) -> None:
 
 def test_earlier_results_stay_unless_they_may_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "found.json").write_text("")
-    with pytest.raises(OutputError, match=r"already holds results \(found\.json\): .* --overwrite true"):
+    with pytest.raises(OutputError, match=r"already holds results \(found\.json\): .* --overwrite"):
         check_output(tmp_path, OWN, overwrite=False)
 
 

@@ -68,7 +68,15 @@ def test_stopped_with_two_workers_it_leaves_neither_processes_nor_shared_memory(
     (tmp_path / "clean").mkdir()
     for case in range(400):
         Image.fromarray(np.pad(np.ones((80, 80), np.uint8), 40)).save(tmp_path / "clean" / f"{case}.png")
-    line = [sys.executable, "-m", "labelmend", "simulate", str(tmp_path / "clean"), str(tmp_path / "OUT")]
+    line = [
+        sys.executable,
+        "-m",
+        "labelmend",
+        "simulate",
+        str(tmp_path / "clean"),
+        "--out",
+        str(tmp_path / "OUT"),
+    ]
     line += ["--noise", "markov", "--noise.steps", "3000", "--classes", "{box: 1}", "--jobs", "2"]
     shared = Path("/dev/shm")
     before = set(shared.iterdir()) if shared.is_dir() else set()
@@ -82,7 +90,7 @@ def test_stopped_with_two_workers_it_leaves_neither_processes_nor_shared_memory(
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (
         128 + number,
-        "labelmend simulate: stopped; the same command goes on from here\n",
+        "labelmend simulate: stopped; run the same command again to continue\n",
     )
     until = time.time() + 10
     while (left := [pid for pid in helpers if alive(pid)]) and time.time() < until:

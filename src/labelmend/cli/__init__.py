@@ -1,10 +1,14 @@
-"""The command line: one file a verb, loaded only when asked for, and the only layer that prints."""
+"""The command line: one file per verb, loaded only when asked for, and the only layer that prints."""
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import importlib
+import json
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -14,17 +18,18 @@ from labelmend.errors import LabelmendError
 from labelmend.runtime.stopping import StoppedError, stoppable
 
 VERBS = {
-    "train": "train on noisy masks and write corrected ones",
-    "predict": "segment images with a finished run",
-    "evaluate": "compare label folders: Dice, IoU, NSD, HD95, signed boundary bias",
+    "audit": "find wrong masks with a model's predictions: which, where and why",
+    "review": "apply the decisions made on an audit's page",
+    "correct": "correct masks with predictions you already have; nothing is trained",
+    "train": "train on noisy masks, and correct them",
+    "predict": "segment images with a trained model",
+    "evaluate": "compare two label folders: Dice, IoU, NSD, HD95, signed boundary bias",
     "simulate": "draw noisy masks from clean ones",
-    "fit-noise": "learn how masks are wrong, from clean ones or from several annotators",
-    "seed": "make masks from image-level tags, as labels to train on",
-    "audit": "which labels of a data set look wrong, from saved probabilities",
-    "correct": "mend masks with probabilities that you have already, without training",
-    "review": "turn what a person decided on an audit's page into the final labels",
-    "estimate": "how often class labels of a table are wrong, and which rows to look at",
-    "demo": "the main job on drawn radiographs, no data needed",
+    "fit-noise": "measure how masks are wrong, from clean masks or from several annotators",
+    "pseudo-masks": "make masks from image-level labels",
+    "estimate-transition": "estimate how often class labels are wrong, and which",
+    "completion": "print a completion script for bash, zsh or fish",
+    "demo": "simulate, train and correct on drawn radiographs; needs no data",
 }
 
 
@@ -42,43 +47,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def cli_module(verb: str) -> ModuleType:
+    """The module of a verb, with its `parser` and `run`; `fit-noise` lives in fit_noise.py."""
+    return importlib.import_module(f"labelmend.cli.{verb.replace('-', '_')}")
+
+
 def _main(argv: list[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
-        return 0
-    if argv[0] == "--version":
+    common, (verb, *rest) = _common(argv)
+    if common.version:
         print(f"labelmend {__version__}")
         return 0
-    verb, *rest = argv
+    if verb in ("", "-h", "--help"):
+        print(_usage())
+        return 0
     if verb not in VERBS:
-        print(f"labelmend: no verb called {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"choose from {', '.join(VERBS)}"
+        print(f"labelmend: there is no verb {verb!r}; {meant}", file=sys.stderr)
         return 2
-    goes_on = False
+    return _run(verb, rest, common)
+
+
+def _run(verb: str, rest: list[str], common: argparse.Namespace) -> int:
+    """Run a verb and print its summary if `--json` asks for it."""
+    from labelmend.cli.console import Console, inert
+    from labelmend.io.files.atomic import plain
+
+    resumes = False
     try:
         with stoppable():
             module = cli_module(verb)
-            goes_on = getattr(module, "GOES_ON", False)
-            return module.run(module.parser().parse_args(rest))
+            resumes = getattr(module, "RESUMES", False)
+            console = Console(quiet=common.quiet or common.json, verbose=common.verbose)
+            summary = module.run(module.parser().parse_args(rest), console)
+            if common.json:
+                print(json.dumps(plain(summary), indent=2))
+            return 0
     except LabelmendError as error:
-        from labelmend.cli.screen import inert
-
+        if common.verbose:
+            traceback.print_exc()
         print(f"labelmend {verb}: {inert(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, StoppedError) as stopped:
         parallel = sys.modules.get("labelmend.runtime.parallel")
         if parallel is not None:
             parallel.end_workers()
-        advice = "goes on from here" if goes_on else "begins anew"
-        print(f"labelmend {verb}: stopped; the same command {advice}", file=sys.stderr)
+        advice = "continue" if resumes else "start over"
+        print(f"labelmend {verb}: stopped; run the same command again to {advice}", file=sys.stderr)
         return 128 + (stopped.number if isinstance(stopped, StoppedError) else signal.SIGINT)
 
 
-def cli_module(verb: str) -> ModuleType:
-    """The module of a verb, with its `parser` and `run`; `fit-noise` lives in fit_noise.py."""
-    return importlib.import_module(f"labelmend.cli.{verb.replace('-', '_')}")
+def _common(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags that all verbs know, from anywhere on the line; then the verb (or "") and its arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flags in (("--quiet", "-q"), ("--verbose", "-v"), ("--json",)):
+        parser.add_argument(*flags, action="store_true")
+    own, rest = parser.parse_known_args(argv)
+    own.version = rest[:1] in (["--version"], ["-V"])
+    return own, rest or [""]
 
 
 def _usage() -> str:
-    lines = ["usage: labelmend VERB ...", ""]
-    lines += [f"  {verb:10} {what}" for verb, what in VERBS.items()]
-    return "\n".join([*lines, "", "labelmend VERB --help tells the settings of a verb."])
+    lines = ["usage: labelmend VERB INPUTS... --out OUT [settings]", ""]
+    lines += [f"  {verb:20} {what}" for verb, what in VERBS.items()]
+    lines += ["", "labelmend VERB --help shows the settings of a verb, --help-all every one of them."]
+    return "\n".join(lines)

@@ -1,120 +1,78 @@
-"""`labelmend audit`: which labels of a data set look wrong, where and why, from saved probabilities."""
+"""`labelmend audit LABELS --probabilities PROBS --out OUT`: which labels look wrong, where and why."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from jsonargparse import Namespace
 
-from labelmend.cli.parser import ArgumentParser
-from labelmend.cli.screen import Bars, say, sentences, table
-from labelmend.io.probabilities.axes import ORDER_HELP, OrderSetting
+from labelmend.cli.console import Console
+from labelmend.cli.parameters import settings
+from labelmend.cli.parser import VerbParser
+from labelmend.runtime.progress import counter
 from labelmend.workflows.auditing.audit import audit_labels
 from labelmend.workflows.auditing.result import PAGE, AuditResult
 from labelmend.workflows.auditing.text import NAMES
 
 MOST_CASES = 10
+SKIP = ("labels", "page", "on_case")
 
 
-def parser() -> ArgumentParser:
+def parser() -> VerbParser:
     """The settings of the verb."""
-    new = ArgumentParser(
-        prog="labelmend audit",
-        description="Which labels of a data set look wrong, where and why, from out-of-sample probabilities. "
-        "Nothing is trained, and nothing leaves this machine.",
+    made = VerbParser(
+        "audit",
+        "Rank the masks of a data set by how wrong they look, and say what looks wrong, where and why, from "
+        "out-of-sample predictions. Nothing is trained, and nothing leaves this machine.",
+        essential=("images", "classes", "calibrate", "overwrite", "page"),
     )
-    add = new.add_argument
-    add("labels", type=str, help="label folder, raw data set of nnU-Net, or COCO file (.json)")
-    add("--probabilities", type=str, required=True, help="nnU-Net's .npz, .npy, or one folder a class")
-    add("--out", type=str, required=True, help="folder for findings, proposals and the review page")
-    add(
-        "--images",
-        type=str | None,
-        default=None,
-        help="folder of images; a bias that the network has learned shows only beside them",
-    )
-    add("--config", action="config", help="YAML file with settings; later flags win over it")
-    add("--annotators", type=str | None, default=None, help="CSV file with the columns case and annotator")
-    add(
-        "--calibrate",
-        type=bool,
-        default=False,
-        help="scale probabilities by the temperature at which the given labels are likeliest",
-    )
-    add(
-        "--classes",
-        type=dict[str, int] | None,
-        default=None,
-        help="names and values in integer maps, as {lung: 1, heart: 2}",
-    )
-    add("--ignore", type=int | None, default=None, help="value of pixels nobody annotated, in integer maps")
-    add(
-        "--spacing_mm",
-        type=float | list[float] | None,
-        default=None,
-        help="spacing of files that store none, or instead of what they store, in mm",
-    )
-    add("--order", type=OrderSetting, default="auto", help=ORDER_HELP)
-    add(
-        "--cases",
-        type=list[str] | str | None,
-        default=None,
-        help="only these: a text file of case ids, or ids as [a, b]",
-    )
-    add("--proposals", type=bool, default=True, help="write labels that mend what was found")
-    add("--page", type=bool, default=True, help="write the review page")
-    add("--parquet", type=bool, default=False, help="write the findings as Parquet too")
-    add("--jobs", type=int, default=1, help="worker processes; -1 takes every core")
-    add("--backend", type=str, default="loky", help="loky: this machine; ray: the Ray cluster at RAY_ADDRESS")
-    add(
-        "--overwrite",
-        type=bool,
-        default=False,
-        help="replace an audit that --out holds; verdicts on it stay good where labels and proposal stay",
-    )
-    return new
+    made.add_input("labels", "label folder, raw data set of nnU-Net, or COCO file (.json)")
+    made.add_settings(audit_labels, SKIP)
+    made.add_flag("page", bool, True, "write the review page")
+    return made
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Audit, print the worst cases, and say where the page is."""
     from labelmend.workflows.reviewing.page import write_review
 
-    names = (
-        "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "cases", "annotators",
-        "calibrate", "parquet", "proposals", "jobs", "backend", "overwrite",
-    )  # fmt: skip
-    with Bars(transient=True) as bars:
-        counts: dict[str, Callable[[str, int], None]] = {}
+    with console.progress() as progress:
+        counts: dict[str, Any] = {}
         found = audit_labels(
             arguments.labels,
-            **{name: arguments[name] for name in names},
-            page=partial(write_review, on_case=bars.counting("drawing")) if arguments.page else None,
-            on_case=lambda stage, case, n: counts.setdefault(stage, bars.counting(stage))(case, n),
+            **settings(arguments, audit_labels, SKIP),
+            page=partial(write_review, on_case=counter(progress, "drawing")) if arguments.page else None,
+            on_case=lambda stage, case, n: counts.setdefault(stage, counter(progress, stage))(case, n),
         )
-    show(found)
+    show(found, console)
     if arguments.page:
-        say(f"\nreview  {found.folder / PAGE}")
-    return 0
+        console.say(f"\nreview  {found.folder / PAGE}")
+    return {"folder": found.folder, "cases": found.cases, **found.facts}
 
 
-def show(found: AuditResult) -> None:
-    """Print doubts, biases, the worst cases, and how many findings of each kind there are."""
+def show(found: AuditResult, console: Console) -> None:
+    """Print warnings, the worst cases, the number of findings of each kind, and biases."""
     facts = found.facts
-    sentences("Be careful with these findings:", facts["warnings"])
+    console.sentences("Be careful with these findings:", facts["warnings"])
     rows = [
-        [str(row["rank"]), row["case"], f"{row['score']:.2f}", row["reason"]]
+        [row["case"], row["reason"], f"{row['score']:.2f}"]
         for row in found.cases[:MOST_CASES]
         if row["n_findings"]
     ]
     if rows:
-        table(f"Look at first, of {facts['n_cases']} cases", ["", "case", "score", "why"], rows)
+        console.table(
+            f"Look at these first, of {facts['n_cases']} cases", ["case", "why", "score"], rows, keys=2
+        )
     else:
-        say(f"Nothing stands out in {facts['n_cases']} cases.")
+        console.say(f"Nothing stands out in {facts['n_cases']} cases.")
     counts: Counter[str] = Counter(finding.kind for own in found.findings.values() for finding in own)
-    told = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
-    say(f"Found: {told or 'nothing'}.")
-    sentences("Drawn too far out or in throughout:", [r["reason"] for r in facts["bias"] if r["systematic"]])
-    sentences("What was assumed:", facts["assumptions"])
-    sentences("About the data:", facts["notes"])
+    listed = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
+    console.say(f"Findings: {listed or 'none'}.")
+    console.sentences(
+        "Outlines too far out or too far in throughout:",
+        [r["reason"] for r in facts["bias"] if r["systematic"]],
+    )
+    console.sentences("Assumptions:", facts["assumptions"])
+    console.sentences("About the data:", facts["notes"])

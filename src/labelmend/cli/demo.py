@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
 
-from labelmend.cli.parser import ArgumentParser
-from labelmend.cli.screen import Bars, print_run, say, table
+from labelmend.cli.console import Console
+from labelmend.cli.parser import VerbParser
+from labelmend.cli.train import show_run
 
-GOES_ON = True
-"""Stopped, it keeps what is done, and the same command goes on from there."""
+RESUMES = True
+"""The same command continues where it stopped."""
 
 
-def parser() -> ArgumentParser:
-    """Arguments of the verb."""
-    made = ArgumentParser(
-        prog="labelmend demo", description="Simulate generous annotators, train, and hand back better masks."
+def parser() -> VerbParser:
+    """The settings of the verb."""
+    made = VerbParser(
+        "demo",
+        "Simulate generous annotators, train, and hand back better masks.",
+        essential=("out", "epochs", "seed"),
     )
-    made.add_argument("--out", type=str, default="demo", help="folder for data and runs")
-    made.add_argument("--epochs", type=int, default=40, help="epochs of each training")
-    made.add_argument("--seed", type=int, default=0, help="of pictures, noise and training")
+    made.add_flag("out", str, "demo", "folder for data and runs")
+    made.add_flag("epochs", int, 40, "epochs of each training run")
+    made.add_flag("seed", int, 0, "seed of pictures, noise and training")
     return made
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Run the demo and print what it shows."""
     from labelmend.demo import N_TEST, N_TRAIN, N_TRUSTED, demo
     from labelmend.workflows.training.report import write_report
 
-    say(
-        f"{N_TRAIN} drawn radiographs whose masks somebody drew too generously; {N_TRUSTED} trusted cases to "
-        "measure by how much; labelmend trains, moves the boundaries back and trains again."
+    console.say(
+        f"{N_TRAIN} drawn radiographs whose outlines are too generous, and {N_TRUSTED} trusted cases that "
+        "show by how much. labelmend trains, corrects the outlines, and trains again."
     )
-    with Bars() as bars:
-        result = demo(Path(arguments.out), epochs=arguments.epochs, seed=arguments.seed, on_tick=bars.on_tick)
+    with console.progress() as progress:
+        result = demo(Path(arguments.out), epochs=arguments.epochs, seed=arguments.seed, on_tick=progress)
     write_report(result.run.folder)
     labels = [[name, *map(_shown, row)] for name, row in result.label_dice.items()]
-    table("Training masks: Dice to the truth", ["", "given", "corrected"], [*labels, _mean(labels)])
+    console.table("Training masks: Dice to the truth", ["", "given", "corrected"], [*labels, _mean(labels)])
     tests = [[name, *map(_shown, row)] for name, row in result.test_dice.items()]
     columns = ["trained on", "given", "corrected", "clean"]
-    table(f"The network on {N_TEST} unseen pictures: Dice to the truth", columns, [*tests, _mean(tests)])
-    print_run(result.run)
-    return 0
+    console.table(f"Network on {N_TEST} unseen pictures: Dice to the truth", columns, [*tests, _mean(tests)])
+    show_run(result.run, console)
+    return {"folder": result.run.folder, "label_dice": result.label_dice, "test_dice": result.test_dice}
 
 
 def _shown(value: float) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import Namespace
 
-from labelmend.cli.evaluate import add_label_flags, class_values
-from labelmend.cli.parser import ArgumentParser
-from labelmend.cli.screen import Bars, say, table
+from labelmend.cli.console import Console
+from labelmend.cli.parameters import settings
+from labelmend.cli.parser import VerbParser
 from labelmend.errors import ConfigError
 from labelmend.metrics.intervals import Interval
+from labelmend.runtime.progress import Progress, counter
 from labelmend.workflows.noise_fitting.fit import (
     PAGE,
     ClassNoise,
@@ -24,107 +26,83 @@ from labelmend.workflows.noise_fitting.fit import (
 from labelmend.workflows.noise_fitting.markov import flags
 from labelmend.workflows.noise_fitting.page import write_noise_page
 
+SKIP = ("given", "clean", "page", "on_case", "on_point")
+SHARED = ("out", "classes", "ignore", "spacing_mm", "n_boot", "level", "seed")
+"""Settings that make sense for several annotators too."""
 
-def parser() -> ArgumentParser:
+
+def parser() -> VerbParser:
     """The settings of the verb."""
-    new = ArgumentParser(
-        prog="labelmend fit-noise",
-        description="Learn how masks are wrong: given against clean ones, or several annotators of the same "
-        "cases against each other.",
+    made = VerbParser(
+        "fit-noise",
+        "Measure how masks are wrong, by comparing given masks with clean ones, or several annotators of the "
+        "same cases with each other, and fit the noise that would make them so.",
+        essential=("raters", "out", "classes", "spacing_mm"),
     )
-    add = new.add_argument
-    add("given", type=str | None, nargs="?", default=None, help="label folder with the errors to learn")
-    add("clean", type=str | None, nargs="?", default=None, help="label folder with the truth")
-    add("--raters", type=str, nargs="+", default=[], help="instead: one label folder an annotator, no truth")
-    add("--config", action="config", help="YAML file with settings; later flags win over it")
-    add("--out", type=str | None, default=None, help="folder for fit.json and the page fit.html")
-    add("--flip", type=float, default=0.05, help="held fixed: it and the number of steps trade off")
-    add(
-        "--flips",
-        type=list[float] | None,
-        default=None,
-        help="other flips to show what fits there; default: a half and the double, [] for none",
-    )
-    add("--speckle", type=float | None, default=None, help="take it as given instead of estimating it")
-    add("--smooth", type=bool | None, default=None, help="take it as given instead of finding out")
-    add_label_flags(new)
-    add("--n_boot", type=int, default=500, help="how many times the cases are drawn for intervals")
-    add("--level", type=float, default=0.95, help="of the intervals")
-    add("--max_cases", type=int, default=200, help="simulate on at most so many cases a class")
-    add(
-        "--cases",
-        type=list[str] | str | None,
-        default=None,
-        help="only these of GIVEN: a text file of case ids, or ids as [a, b]",
-    )
-    add("--seed", type=int, default=0, help="seed of everything random")
-    return new
+    made.add_input("given", "label folder with the errors to learn", optional=True)
+    made.add_input("clean", "label folder with the truth", optional=True)
+    made.add_argument(
+        "--raters", type=str, nargs="+", default=[], metavar="FOLDER",
+        help="instead of GIVEN and CLEAN: one label folder per annotator",
+    )  # fmt: skip
+    made.add_settings(fit_noise, SKIP)
+    return made
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Fit, print, and write the folder asked for."""
-    shared = {
-        "out": arguments.out,
-        "classes": class_values(arguments.classes),
-        "ignore": arguments.ignore,
-        "spacing_mm": arguments.spacing_mm,
-        "n_boot": arguments.n_boot,
-        "level": arguments.level,
-        "seed": arguments.seed,
-        "page": write_noise_page,
-    }
-    with Bars(transient=True) as bars:
-        if arguments.raters:
-            if arguments.cases is not None:
-                raise ConfigError("--cases goes with GIVEN and CLEAN, not with --raters")
-            if arguments.given is not None:
-                raise ConfigError(
-                    "give either GIVEN and CLEAN, or --raters with all annotator folders, not both"
-                )
-            found: NoiseFit | RatersFit = fit_rater_noise(
-                arguments.raters, **shared, on_case=bars.counting("comparing")
-            )
-        else:
-            if arguments.given is None or arguments.clean is None:
-                raise ConfigError("give the folders GIVEN and CLEAN, or --raters and the annotators' folders")
-            counts: dict[str, Callable[[str, int], None]] = {}
-            found = fit_noise(
-                arguments.given,
-                arguments.clean,
-                **shared,
-                flip=arguments.flip,
-                flips=arguments.flips,
-                speckle=arguments.speckle,
-                smooth=arguments.smooth,
-                max_cases=arguments.max_cases,
-                cases=arguments.cases,
-                on_case=bars.counting("measuring"),
-                on_point=lambda name, text, total: counts.setdefault(
-                    name, bars.counting(f"simulating {name}")
-                )(text, total),
-            )
-    show(found)
+    with console.progress() as progress:
+        found = _of_raters(arguments, progress) if arguments.raters else _of_pair(arguments, progress)
+    show(found, console)
     if arguments.out is not None:
-        say(f"\npage  {Path(arguments.out) / PAGE}")
-    return 0
+        console.say(f"\npage  {Path(arguments.out) / PAGE}")
+    return found.as_dict()
 
 
-def show(found: NoiseFit | RatersFit) -> None:
-    """Print what was found and what was not."""
-    for note in found.notes:
-        say(note)
+def _of_raters(arguments: Namespace, progress: Progress) -> RatersFit:
+    if arguments.cases is not None:
+        raise ConfigError("--cases goes with GIVEN and CLEAN, not with --raters")
+    if arguments.given is not None:
+        raise ConfigError("give either GIVEN and CLEAN, or --raters with the folders of all annotators")
+    shared = {name: arguments[name] for name in SHARED}
+    return fit_rater_noise(
+        arguments.raters, **shared, page=write_noise_page, on_case=counter(progress, "comparing")
+    )
+
+
+def _of_pair(arguments: Namespace, progress: Progress) -> NoiseFit:
+    if arguments.given is None or arguments.clean is None:
+        raise ConfigError("give the folders GIVEN and CLEAN, or --raters and the folders of the annotators")
+    counts: dict[str, Callable[[str, int], None]] = {}
+    return fit_noise(
+        arguments.given,
+        arguments.clean,
+        **settings(arguments, fit_noise, SKIP),
+        page=write_noise_page,
+        on_case=counter(progress, "measuring"),
+        on_point=lambda name, text, total: counts.setdefault(name, counter(progress, f"simulating {name}"))(
+            text, total
+        ),
+    )
+
+
+def show(found: NoiseFit | RatersFit, console: Console) -> None:
+    """Print what was measured and what could not be."""
+    console.say(*found.notes)
     if isinstance(found, RatersFit):
-        return _show_raters(found)
+        return _show_raters(found, console)
     sure = f"{100 * found.level:g} % interval"
     for c in found.classes:
         rows = [[text, *_cells(value, digits)] for text, value, digits in _rows(c, found.unit)]
-        table(f"{c.name}: {len(c.cases) - c.n_left_out} cases", ["", "estimate", sure], rows)
+        console.table(f"{c.name}: {len(c.cases) - c.n_left_out} cases", ["", "estimate", sure], rows)
         if c.n_left_out:
-            say(f"{c.n_left_out} more have no boundary in one of the folders and are left out.")
+            console.say(f"{c.n_left_out} more have no boundary in one of the folders and are left out.")
         if c.fit.moments:
-            _tell_fit(c)
-        say(f"labelmend simulate CLEAN OUT {flags(c.fit.noise)}")
-    say("\nIntervals come from drawing cases with replacement. Positive bias: the masks are too large.")
+            _show_fit(c, console)
+        console.say(f"labelmend simulate CLEAN --out OUT {flags(c.fit.noise)}")
+    console.say(
+        "\nIntervals come from drawing cases with replacement. Positive bias: the masks are too large."
+    )
 
 
 def _rows(c: ClassNoise, unit: str) -> list[tuple[str, Interval, int]]:
@@ -142,21 +120,25 @@ def _rows(c: ClassNoise, unit: str) -> list[tuple[str, Interval, int]]:
     ]
 
 
-def _tell_fit(c: ClassNoise) -> None:
+def _show_fit(c: ClassNoise, console: Console) -> None:
     """How well the noise fits, in what it fails, and what else would fit."""
     fits = "fits" if c.fit.distance < 4 else "does not make masks quite like these"
-    say(f"chi-square of bias, its variation and roughness: {c.fit.distance:.1f}: this noise {fits}.")
+    console.say(f"chi-square of bias, its variation and roughness: {c.fit.distance:.1f}: this noise {fits}.")
     off = [m for m in c.fit.moments if not m.matched and abs(m.z) > 3]
     if off:
         told = ", ".join(f"{m.name} {m.given:.3f} given, {m.simulated:.3f} simulated" for m in off)
-        say(f"It misses what it was not fitted to: {told}.")
+        console.say(f"It misses what it was not fitted to: {told}.")
     if c.fit.profile:
-        say("Flip and steps trade off; unless you know flip, these are as good as their chi-square says:")
+        console.say(
+            "Flip and steps trade off; unless you know flip, these are as good as their chi-square says:"
+        )
         for p in c.fit.profile:
-            say(f"  flip {p.flip:g}: steps {p.steps:.0f}, expand {p.expand:.3f}, chi-square {p.distance:.1f}")
+            console.say(
+                f"  flip {p.flip:g}: steps {p.steps:.0f}, expand {p.expand:.3f}, chi-square {p.distance:.1f}"
+            )
 
 
-def _show_raters(found: RatersFit) -> None:
+def _show_raters(found: RatersFit, console: Console) -> None:
     unit, sure = found.unit, f"{100 * found.level:g} %"
     for name, fit in found.classes.items():
         rows = [
@@ -165,13 +147,15 @@ def _show_raters(found: RatersFit) -> None:
             for i, rater in enumerate(fit.raters)
         ]  # fmt: skip
         head = ["annotator", "cases", f"bias {unit}", sure, f"roughness {unit}", sure, f"bias varies {unit}"]
-        table(f"{name}: mean pairwise Dice {' '.join(_cells(fit.dice, 3))}", head, rows)
+        console.table(f"{name}: mean pairwise Dice {' '.join(_cells(fit.dice, 3))}", head, rows)
         if not fit.split:
-            say(
+            console.say(
                 "Two annotators: half of roughness and variation is given to each; whose it is, is not known."
             )
-    say("\nIntervals come from drawing cases with replacement. Positive bias: larger than the others.")
-    say("Biases add up to zero: one that all annotators share cannot be seen without clean masks.")
+    console.say(
+        "\nIntervals come from drawing cases with replacement. Positive bias: larger than the others."
+    )
+    console.say("Biases add up to zero: one that all annotators share cannot be seen without clean masks.")
 
 
 def _cells(found: Interval, digits: int = 2, *, signed: bool = False) -> tuple[str, str]:

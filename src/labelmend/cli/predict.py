@@ -1,46 +1,38 @@
-"""`labelmend predict RUN IMAGES OUT`."""
+"""`labelmend predict RUN IMAGES --out OUT`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from jsonargparse import Namespace
 
-from labelmend.cli.parser import ArgumentParser
-from labelmend.cli.screen import Bars, say
-from labelmend.model.config import Device
+from labelmend.cli.console import Console
+from labelmend.cli.parameters import settings
+from labelmend.cli.parser import VerbParser
+from labelmend.runtime.progress import counter
+
+SKIP = ("run", "images", "network", "on_case")
 
 
-def parser() -> ArgumentParser:
-    """Arguments of the verb."""
-    made = ArgumentParser(prog="labelmend predict", description="Segment images with a finished run.")
-    made.add_argument("run", type=str, help="folder of a finished run")
-    made.add_argument("images", type=str, help="folder of images")
-    made.add_argument("out", type=str, help="new folder for the masks")
-    made.add_argument(
-        "--correct",
-        type=bool,
-        nargs="?",
-        const=True,
-        default=False,
-        help="undo the boundary bias that the run measured on its trusted cases",
-    )
-    made.add_argument(
-        "--device", type=Device, default="auto", help="auto takes a GPU where there is one, cpu the processor"
-    )
+def parser() -> VerbParser:
+    """The settings of the verb."""
+    from labelmend.workflows.prediction import segment
+
+    made = VerbParser("predict", "Segment images with a trained model.", essential=("correct", "device"))
+    made.add_input("run", "folder of a finished run")
+    made.add_input("images", "folder of images")
+    made.add_settings(segment, SKIP)
     return made
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Segment and say how many files were written."""
     from labelmend.workflows.prediction import segment
 
-    with Bars() as bars:
+    with console.progress() as progress:
         written = segment(
-            arguments.run,
-            arguments.images,
-            arguments.out,
-            correct=arguments.correct,
-            device=arguments.device,
-            on_case=bars.counting("segmenting"),
-        )
-    say(f"{len(written)} masks of {bars.done('segmenting')} images written to {arguments.out}")
-    return 0
+            arguments.run, arguments.images, **settings(arguments, segment, SKIP),
+            on_case=counter(progress, "segmenting"),
+        )  # fmt: skip
+    console.say(f"{len(written)} masks written to {arguments.out}")
+    return {"folder": arguments.out, "masks": written}

@@ -1,96 +1,83 @@
-"""`labelmend review`: what to do with the verdicts of a review page, and how to write that page again."""
+"""`labelmend review`: apply the decisions of a review, or write its page again."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from jsonargparse import Namespace
 
-from labelmend.cli.parser import ArgumentParser
-from labelmend.cli.screen import Bars, nnunet_command, say
+from labelmend.cli.console import Console, nnunet_command
+from labelmend.cli.parameters import settings
+from labelmend.cli.parser import VerbParser
+from labelmend.runtime.progress import counter
 
-DEEDS = {
+VERDICTS = {
     "keep": "kept as given",
     "take": "proposal taken",
-    "redrawn": "drawn again, taken",
-    "redraw": "to draw again, left as given",
+    "redrawn": "redrawn, and taken",
+    "redraw": "to be redrawn, left as given",
     "skip": "skipped, left as given",
-    "unreviewed": "not looked at, left as given",
+    "unreviewed": "not reviewed, left as given",
 }
+APPLY = ("audit", "verdicts", "on_case")
+PAGE = ("audit", "on_case")
 
 
-def parser() -> ArgumentParser:
-    """The two deeds and their settings."""
-    made = ArgumentParser(
-        prog="labelmend review",
-        description="The verdicts of a review: write the final labels, or the page itself again.",
+def parser() -> VerbParser:
+    """The two sub-verbs and their settings."""
+    from labelmend.workflows.reviewing.apply import apply_review
+    from labelmend.workflows.reviewing.page import write_review
+
+    made = VerbParser("review", "Write the final labels of a review, or its page again.")
+    verbs = made.add_subcommands(dest="verb", metavar="VERB")
+    apply = VerbParser(
+        "review apply",
+        "Write the final labels, a manifest, and worklists of what is left to redraw.",
+        essential=("redrawn", "dataset"),
     )
-    deeds = made.add_subcommands(dest="deed")
-    apply = ArgumentParser(description="Write the final labels, their manifest, and worklists to redraw.")
-    apply.add_argument("out", type=str, help="folder of labelmend audit")
-    apply.add_argument("verdicts", type=str, help="the JSON file that its report.html downloads")
-    apply.add_argument("--to", type=str, required=True, help="new folder for the final labels")
-    apply.add_argument(
-        "--redrawn",
-        type=str | None,
-        help="folder of labels drawn anew, named and kept as the given ones: taken for the cases that were "
-        "to be drawn again; those that are not in it stay on the worklist",
-    )
-    apply.add_argument(
-        "--dataset",
-        type=str | None,
-        help="of nnU-Net data: name of the new raw data set, DatasetXXX_Name; default the old name with "
-        "_mended and the next free number",
-    )
-    apply.add_argument(
-        "--copy_images",
-        type=bool,
-        default=False,
-        help="of nnU-Net data: copy the images, do not link to them",
-    )
-    deeds.add_subcommand("apply", apply, help="write the final labels of a review")
-    page = ArgumentParser(description="Write OUT/report.html again; verdicts in the browser are kept.")
-    page.add_argument("out", type=str, help="folder of labelmend audit")
-    page.add_argument("--max_side_px", type=int, default=512, help="longest side of a picture")
-    page.add_argument("--max_slices", type=int, default=40, help="of a volume")
-    page.add_argument("--max_megabytes", type=float, default=200.0, help="about so much for all pictures")
-    deeds.add_subcommand("page", page, help="write the review page again")
+    apply.add_input("audit", "folder that labelmend audit wrote")
+    apply.add_input("verdicts", "the JSON file that its page downloads")
+    apply.add_settings(apply_review, APPLY)
+    verbs.add_subcommand("apply", apply, help="write the final labels")
+    page = VerbParser("review page", "Write AUDIT/report.html again; decisions in the browser are kept.")
+    page.add_input("audit", "folder that labelmend audit wrote")
+    page.add_settings(write_review, PAGE)
+    verbs.add_subcommand("page", page, help="write the page again")
     return made
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Do one of the two and say what was written."""
-    if arguments.deed == "page":
-        from labelmend.workflows.reviewing.page import write_review
+    return (_apply if arguments.verb == "apply" else _page)(arguments[arguments.verb], console)
 
-        chosen = arguments.page
-        with Bars(transient=True) as bars:
-            page = write_review(
-                chosen.out,
-                max_side_px=chosen.max_side_px,
-                max_slices=chosen.max_slices,
-                max_megabytes=chosen.max_megabytes,
-                on_case=bars.counting("drawing"),
-            )
-        say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser")
-        return 0
+
+def _page(arguments: Namespace, console: Console) -> dict[str, Any]:
+    from labelmend.workflows.reviewing.page import write_review
+
+    with console.progress() as progress:
+        page = write_review(
+            arguments.audit, **settings(arguments, write_review, PAGE), on_case=counter(progress, "drawing")
+        )
+    console.say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser")
+    return {"page": page}
+
+
+def _apply(arguments: Namespace, console: Console) -> dict[str, Any]:
     from labelmend.workflows.reviewing.apply import apply_review
 
-    chosen = arguments.apply
-    with Bars(transient=True) as bars:
+    with console.progress() as progress:
         done = apply_review(
-            chosen.out,
-            chosen.verdicts,
-            chosen.to,
-            redrawn=chosen.redrawn,
-            dataset=chosen.dataset,
-            copy_images=chosen.copy_images,
-            on_case=bars.counting("copying"),
+            arguments.audit,
+            arguments.verdicts,
+            **settings(arguments, apply_review, APPLY),
+            on_case=counter(progress, "copying"),
         )
-    for verdict, words in DEEDS.items():
+    for verdict, text in VERDICTS.items():
         if done.counts.get(verdict):
-            say(f"{done.counts[verdict]:6d}  {words}")
-    say(f"final labels  {done.labels}")
+            console.say(f"{done.counts[verdict]:6d}  {text}")
+    console.say(f"final labels  {done.labels}")
     if done.worklist is not None:
-        say(f"to draw again {done.worklist}")
+        console.say(f"to redraw     {done.worklist}")
     if done.dataset is not None:
-        say(f"next          {nnunet_command(done.dataset)}")
-    return 0
+        console.say(f"next          {nnunet_command(done.dataset)}")
+    return {"folder": done.folder, "labels": done.labels, "counts": done.counts, "worklist": done.worklist}

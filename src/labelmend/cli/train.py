@@ -2,54 +2,83 @@
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Any
 
 from jsonargparse import Namespace
 
-from labelmend.cli.choice import ChoiceParser, chosen
-from labelmend.cli.screen import Bars, print_run
+from labelmend.cli.choice import chosen
+from labelmend.cli.console import Console
+from labelmend.cli.parameters import settings
+from labelmend.cli.parser import VerbParser
 from labelmend.methods.registry import METHODS
-from labelmend.model.config import NetworkConfig
-from labelmend.workflows.training.config import AugmentConfig, TrainConfig
+from labelmend.workflows.training.config import TrainConfig
 
-GOES_ON = True
-"""Stopped, it keeps what is done, and the same command goes on from there."""
+RESUMES = True
+"""The same command continues where it stopped."""
+
+SKIP = ("data", "out")
 
 
-def parser() -> ChoiceParser:
-    """Arguments of the verb: the fields of TrainConfig, and a method with its own."""
-    made = ChoiceParser(
-        prog="labelmend train",
-        description="Train on noisy masks, write corrected ones and a report. "
-        "After an interruption the same command goes on.",
+def parser() -> VerbParser:
+    """The settings of the verb: the fields of TrainConfig, and a method with its own."""
+    made = VerbParser(
+        "train",
+        "Train on noisy masks, write corrected ones and a report. The same command continues after an "
+        "interruption.",
+        essential=("labels", "clean", "classes", "resize", "patch", "epochs", "device"),
     )
-    made.add_choice("method", METHODS, default="spatial_correction", help="the learning method")
-    made.add_argument("data", type=str, help="folder with images/ and label folders")
-    made.add_class_arguments(TrainConfig, as_group=False, skip={"data"})
+    made.add_input("data", "folder with images/ and label folders")
+    made.add_flag(
+        "out", str, ..., "folder of the run: new, empty, or holding this same run, which then continues"
+    )
+    made.add_choice("method", METHODS, default="spatial_correction", help="the method")
+    made.add_settings(TrainConfig, skip=SKIP)
     return made
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace, console: Console) -> dict[str, Any] | None:
     """Train and say where the results are."""
     from accelerate import PartialState
 
     from labelmend.workflows.training.train import train
 
-    with Bars() as bars:
+    with console.progress() as progress:
         result = train(
-            config=config_of(arguments), method=chosen(arguments.method, METHODS), on_tick=bars.on_tick
+            config=config_of(arguments), method=chosen(arguments.method, METHODS), on_tick=progress
         )
-    if result.is_main:
-        print_run(result)
     PartialState().destroy_process_group()
-    return 0
+    if not result.is_main:
+        return None
+    show_run(result, console)
+    return result.summary | {"folder": result.folder, "labels": result.labels}
 
 
 def config_of(arguments: Namespace) -> TrainConfig:
     """The TrainConfig that parsed arguments stand for."""
-    values = {f.name: arguments[f.name] for f in dataclasses.fields(TrainConfig)}
-    network, augment = values["network"], values["augment"]
-    values["network"] = NetworkConfig(name=network.name, args=dict(network.args))
-    fields = augment.as_dict()
-    values["augment"] = AugmentConfig(**fields | {"flip_axes": tuple(fields["flip_axes"])})
-    return TrainConfig(**values)
+    return TrainConfig(data=arguments.data, out=arguments.out, **settings(arguments, TrainConfig, SKIP))
+
+
+def show_run(result: Any, console: Console) -> None:
+    """Print what a finished run measured and where its results are."""
+    summary, unit = result.summary, result.summary["unit"]
+    for row in summary["rounds"]:
+        for found in row["bias"]:
+            console.say(f"round {row['round']}  {found['class']:12} {_bias(found, unit)}{found['why']}")
+    console.say(*(f"note: {note}" for note in summary.get("notes", [])))
+    changed = sum(case["version"] > 0 for case in summary["cases"])
+    console.say(
+        f"{changed} of {len(summary['cases'])} cases corrected",
+        f"corrected labels  {result.labels}",
+        f"report            {result.folder / 'report.html'}",
+    )
+
+
+def _bias(found: dict[str, Any], unit: str) -> str:
+    """`bias -1.20 mm [-1.50, -0.90]: `, or nothing for a method that measures no bias."""
+    if "mean_mm" not in found:
+        return ""
+    if found["mean_mm"] is None:
+        return "bias none: "
+    low, high = found.get("low_mm"), found.get("high_mm")
+    interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return f"bias {found['mean_mm']:.2f} {unit}{interval}: "

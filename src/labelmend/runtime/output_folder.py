@@ -57,7 +57,7 @@ def check_output(
     if found and not overwrite:
         raise OutputError(
             f"{out} already holds results ({found[0]}): choose another folder, or replace them with "
-            "--overwrite true"
+            "--overwrite"
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 import labelmend
 from drawn_data import contents
 from labelmend.errors import ConfigError, DataError, OutputError
-from labelmend.workflows.class_labels.estimate import Share, estimate
+from labelmend.workflows.class_labels.estimate import Share, estimate_transition
 
 QUICK: dict[str, Any] = {"n_boot": 4}
 FILES = ["suspects.csv", "transition.csv", "transition.json"]
@@ -41,7 +41,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
 @pytest.mark.parametrize("method", ["anchors", "hoc"])
 def test_drawn_noise_is_found(drawn, method):
-    found = estimate(drawn.table, target="y", method=method, **QUICK)
+    found = estimate_transition(drawn.table, target="y", method=method, **QUICK)
     np.testing.assert_allclose(found.matrix, [[0.7, 0.3], [0.1, 0.9]], atol=0.06)
     np.testing.assert_allclose(found.prior, [0.5, 0.5], atol=0.06)
     assert found.rate.value == pytest.approx(drawn.wrong.mean(), abs=0.04)
@@ -52,7 +52,7 @@ def test_drawn_noise_is_found(drawn, method):
 
 
 def test_wrong_labels_come_first(drawn):
-    found = estimate(drawn.table, target="y", n_boot=0)
+    found = estimate_transition(drawn.table, target="y", n_boot=0)
     first = [suspect.row for suspect in found.suspects[:100]]
     assert drawn.wrong[first].mean() > 0.9
     chances = [suspect.given_right for suspect in found.suspects]
@@ -63,7 +63,7 @@ def test_wrong_labels_come_first(drawn):
 
 
 def test_the_column_that_tells_the_classes_apart_is_heaviest(drawn):
-    found = estimate(drawn.table, target="y", n_boot=0)
+    found = estimate_transition(drawn.table, target="y", n_boot=0)
     assert [feature.name for feature in found.features] == ["marker", "noise"]
     (heaviest,) = found.heaviest(1)
     assert (heaviest.name, heaviest.weight) == ("marker", 1.0)
@@ -71,7 +71,9 @@ def test_the_column_that_tells_the_classes_apart_is_heaviest(drawn):
 
 
 def test_intervals_hold_the_estimate_and_widen_with_the_level(drawn):
-    narrow, wide = (estimate(drawn.table, target="y", n_boot=30, level=level) for level in (0.5, 0.99))
+    narrow, wide = (
+        estimate_transition(drawn.table, target="y", n_boot=30, level=level) for level in (0.5, 0.99)
+    )
     for found in (narrow, wide):
         assert (found.low <= found.matrix).all()
         assert (found.matrix <= found.high).all()
@@ -81,13 +83,15 @@ def test_intervals_hold_the_estimate_and_widen_with_the_level(drawn):
 
 
 def test_without_draws_there_are_no_intervals(drawn):
-    found = estimate(drawn.table, target="y", n_boot=0)
+    found = estimate_transition(drawn.table, target="y", n_boot=0)
     assert found.low is found.high is None
     assert np.isnan([found.rate.low, found.rates[0].high]).all()
 
 
 def test_the_same_seed_gives_the_same_numbers(drawn):
-    first, second, other = (estimate(drawn.table, target="y", seed=seed, **QUICK) for seed in (1, 1, 2))
+    first, second, other = (
+        estimate_transition(drawn.table, target="y", seed=seed, **QUICK) for seed in (1, 1, 2)
+    )
     assert str(first.as_dict()) == str(second.as_dict())
     assert first.suspects == second.suspects
     assert (first.low != other.low).any()
@@ -96,8 +100,10 @@ def test_the_same_seed_gives_the_same_numbers(drawn):
 def test_arrays_give_what_the_table_gives(drawn, tmp_path):
     np.save(tmp_path / "X.npy", drawn.features)
     np.save(tmp_path / "y.npy", np.array(["ill", "well"])[drawn.given])
-    found = estimate(features=tmp_path / "X.npy", labels=tmp_path / "y.npy", **QUICK)
-    np.testing.assert_allclose(found.matrix, estimate(drawn.table, target="y", **QUICK).matrix, atol=1e-9)
+    found = estimate_transition(features=tmp_path / "X.npy", labels=tmp_path / "y.npy", **QUICK)
+    np.testing.assert_allclose(
+        found.matrix, estimate_transition(drawn.table, target="y", **QUICK).matrix, atol=1e-9
+    )
     assert found.heaviest(1)[0].name == "x0"
 
 
@@ -110,9 +116,9 @@ def test_rows_of_one_group_are_not_compared(tmp_path):
     for name, values in (("X", one.features), ("y", one.given), ("g", np.arange(400))):
         np.save(tmp_path / f"{name}.npy", np.repeat(values, 3, axis=0))
     paths = {"features": tmp_path / "X.npy", "labels": tmp_path / "y.npy"}
-    alone = estimate(**paths, method="hoc", n_boot=0)
-    apart = estimate(**paths, method="hoc", n_boot=0, groups=tmp_path / "g.npy")
-    once = estimate(one.table, target="y", method="hoc", n_boot=0)
+    alone = estimate_transition(**paths, method="hoc", n_boot=0)
+    apart = estimate_transition(**paths, method="hoc", n_boot=0, groups=tmp_path / "g.npy")
+    once = estimate_transition(one.table, target="y", method="hoc", n_boot=0)
     assert alone.rate.value < 0.05
     assert apart.rate.value == pytest.approx(one.wrong.mean(), abs=0.05)
     np.testing.assert_allclose(apart.matrix, once.matrix, atol=1e-3)
@@ -124,15 +130,15 @@ def test_rows_keep_the_number_they_have_in_the_file(drawn, tmp_path):
     lines = drawn.table.read_text().splitlines()
     gap = tmp_path / "gap.csv"
     gap.write_text("\n".join([lines[0], "1,2,", "3,4,", *lines[1:]]))
-    found = estimate(gap, target="y", n_boot=0)
-    whole = estimate(drawn.table, target="y", n_boot=0)
+    found = estimate_transition(gap, target="y", n_boot=0)
+    whole = estimate_transition(drawn.table, target="y", n_boot=0)
     assert [s.row - 2 for s in found.suspects] == [s.row for s in whole.suspects]
     assert found.row_numbers[0] == 2
     assert "Rows without a label were left out: 2 of 902." in found.notes
 
 
 def test_three_files_are_written_and_agree(drawn, tmp_path):
-    found = estimate(drawn.table, target="y", out=tmp_path / "new" / "out", **QUICK)
+    found = estimate_transition(drawn.table, target="y", out=tmp_path / "new" / "out", **QUICK)
     out = tmp_path / "new" / "out"
     assert sorted(path.name for path in out.iterdir()) == FILES
     written = json.loads((out / "transition.json").read_text())
@@ -150,7 +156,7 @@ def test_three_files_are_written_and_agree(drawn, tmp_path):
 
 
 def test_files_of_two_estimates_are_never_taken_for_one(drawn, tmp_path, monkeypatch):
-    estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
+    estimate_transition(drawn.table, target="y", out=tmp_path, n_boot=0)
     (tmp_path / "report.html").write_text("an earlier page")
     before = contents(tmp_path)
 
@@ -159,22 +165,22 @@ def test_files_of_two_estimates_are_never_taken_for_one(drawn, tmp_path, monkeyp
 
     monkeypatch.setattr("labelmend.workflows.class_labels.estimate.write_json", stopped)
     with pytest.raises(KeyboardInterrupt):
-        estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
+        estimate_transition(drawn.table, target="y", out=tmp_path, n_boot=0)
     assert contents(tmp_path) == before
     monkeypatch.undo()
-    estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
+    estimate_transition(drawn.table, target="y", out=tmp_path, n_boot=0)
     assert sorted(contents(tmp_path)) == ["suspects.csv", "transition.csv", "transition.json"]
 
 
 def test_a_folder_with_something_else_is_refused_and_the_table_is_never_replaced(drawn, tmp_path):
     (tmp_path / "thesis.txt").write_text("do not lose")
     with pytest.raises(OutputError, match=r"already holds thesis\.txt"):
-        estimate(drawn.table, target="y", out=tmp_path)
+        estimate_transition(drawn.table, target="y", out=tmp_path)
     table = tmp_path / "out" / "suspects.csv"
     table.parent.mkdir()
     table.write_bytes(drawn.table.read_bytes())
     with pytest.raises(OutputError, match=r"suspects\.csv is read and would be replaced"):
-        estimate(table, target="y", out=table.parent)
+        estimate_transition(table, target="y", out=table.parent)
     assert table.read_bytes() == drawn.table.read_bytes()
 
 
@@ -183,7 +189,9 @@ def test_a_warning_of_the_estimator_becomes_a_sentence(tmp_path):
     true = rng.integers(0, 2, 2500)
     np.save(tmp_path / "X.npy", (2 * true - 1)[:, None] * 0.7 + rng.normal(size=(2500, 2)))
     np.save(tmp_path / "y.npy", np.where(rng.random(2500) < 0.2, 1 - true, true))
-    found = estimate(features=tmp_path / "X.npy", labels=tmp_path / "y.npy", method="hoc", n_boot=0)
+    found = estimate_transition(
+        features=tmp_path / "X.npy", labels=tmp_path / "y.npy", method="hoc", n_boot=0
+    )
     assert any("neighbours often are not of one class" in text for text in found.warnings)
     assert any("two nearest neighbours truly are of one class" in text for text in found.assumptions)
 
@@ -204,24 +212,24 @@ def test_a_warning_of_the_estimator_becomes_a_sentence(tmp_path):
 )
 def test_settings_that_do_not_belong_together_are_told(settings, expected):
     with pytest.raises(ConfigError, match=expected):
-        estimate(**settings)
+        estimate_transition(**settings)
 
 
 def test_an_unknown_method_or_divergence_is_told(drawn):
     with pytest.raises(ConfigError, match="no method called 'magic': choose from anchors, hoc"):
-        estimate(drawn.table, target="y", method="magic")  # type: ignore[arg-type]
+        estimate_transition(drawn.table, target="y", method="magic")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="f must be one of tv"):
-        estimate(drawn.table, target="y", f="l2", n_boot=0)  # type: ignore[arg-type]
+        estimate_transition(drawn.table, target="y", f="l2", n_boot=0)  # type: ignore[arg-type]
 
 
 def test_fewer_rows_than_neighbours_are_told_and_fewer_neighbours_help(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(20)))
     with pytest.raises((ConfigError, DataError), match="30 neighbours asked for, but 20 rows leave 19"):
-        estimate(path, target="y", out=tmp_path / "out")
+        estimate_transition(path, target="y", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert estimate(path, target="y", n_boot=0, n_neighbors=5).n_rows == 20
+    assert estimate_transition(path, target="y", n_boot=0, n_neighbors=5).n_rows == 20
 
 
 def test_it_is_there_under_its_public_name():
-    assert labelmend.estimate is estimate
+    assert labelmend.estimate_transition is estimate_transition

@@ -29,7 +29,9 @@ def given(tmp_path) -> dict[str, Path]:
     rows = []
     for case, image in files.items():
         own = (label_file(image), scores_file(case))
-        rows.append(ManifestRow(case, own, checksum(*(out / f for f in own)), "", "", "seed", {}, 0, 0))
+        rows.append(
+            ManifestRow(case, own, checksum(*(out / f for f in own)), "", "", "pseudo_masks", {}, 0, 0)
+        )
     write_manifest(out / "manifest.jsonl", rows)
     return {"root": tmp_path, "images": images, "tags": tmp_path / "tags.csv", "out": out, "files": files}
 

@@ -205,7 +205,7 @@ def test_something_else_in_place_of_masks_is_told(tmp_path, found):
 @pytest.mark.parametrize("name", ["summary.json", "heat/a.npz"])
 def test_a_file_that_is_gone_or_damaged_is_told(tmp_path, name, damage):
     damage(written(tmp_path) / name)
-    with pytest.raises(UnreadableFileError, match="run labelmend seed again"):
+    with pytest.raises(UnreadableFileError, match="run labelmend pseudo-masks again"):
         write_seed_page(tmp_path)
 
 

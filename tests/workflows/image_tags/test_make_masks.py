@@ -24,7 +24,7 @@ from labelmend.errors import (
 )
 from labelmend.io import checksum, open_dataset, open_labels, read_manifest
 from labelmend.runtime.progress import Tick
-from labelmend.workflows.image_tags.make_masks import seed
+from labelmend.workflows.image_tags.make_masks import pseudo_masks
 from labelmend.workflows.image_tags.page import write_seed_page
 from labelmend.workflows.training.train import train
 
@@ -63,7 +63,7 @@ def made(data, tmp_path_factory):
     """A run long enough to learn something; its ticks."""
     ticks: list[Tick] = []
     out = tmp_path_factory.mktemp("made") / "out"
-    result = seed(
+    result = pseudo_masks(
         data / "images", data / "tags.csv", out, resize=32, epochs=12, batch_size=8, learning_rate=1e-2,
         device="cpu", threads=1, on_tick=ticks.append,
     )  # fmt: skip
@@ -119,7 +119,7 @@ def test_every_mask_is_on_record_with_its_image(data, made):
     assert row.checksum == checksum(*(result.folder / file for file in row.files))
     assert row.parent == str(data / "images/c03.png")
     assert row.parent_checksum == checksum(row.parent)
-    assert (row.method, row.version, row.seed) == ("seed", 0, 0)
+    assert (row.method, row.version, row.seed) == ("pseudo_masks", 0, 0)
     assert row.extra == {"tags": ["disc", "square"]}
     assert row.parameters["foreground"] == 0.5
     assert rows[0].reason == "no tag: background everywhere"
@@ -169,24 +169,24 @@ def test_training_takes_the_masks_as_given_labels(data, made, tmp_path):
 
 def test_the_same_call_again_replaces_its_files_by_the_same_ones(data, tmp_path):
     images, tags, out = data / "images", data / "tags.csv", tmp_path / "out"
-    seed(images, tags, out, **FEW)
+    pseudo_masks(images, tags, out, **FEW)
     write_seed_page(out)
     first = contents(out)
-    seed(images, tags, out, **FEW)
+    pseudo_masks(images, tags, out, **FEW)
     assert contents(out) == {name: digest for name, digest in first.items() if name != "report.html"}
-    seed(images, tags, out, **FEW, page=lambda folder: write_seed_page(folder, out / "labels"))
+    pseudo_masks(images, tags, out, **FEW, page=lambda folder: write_seed_page(folder, out / "labels"))
     assert contents(out) == first
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    seed(images, tags, out, **FEW, seed=1)
+    pseudo_masks(images, tags, out, **FEW, seed=1)
     assert contents(out)["scores/c01.npz"] != first["scores/c01.npz"]
 
 
 def test_a_mask_corrected_by_hand_is_not_replaced(data, tmp_path):
-    seed(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
+    pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
     picture(np.zeros((32, 32), np.uint8), tmp_path / "out/labels/c01.png")
     before = contents(tmp_path / "out")
     with pytest.raises(OutputError, match=r"case c01 in .* was changed"):
-        seed(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
+        pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
     assert contents(tmp_path / "out") == before
 
 
@@ -197,7 +197,7 @@ def test_images_of_differing_sizes_get_masks_of_their_own_sizes(data, tmp_path):
         picture(rng.random(sizes[i % 4]), tmp_path / f"images/c{i}.png")
     tags = tmp_path / "tags.tsv"
     tags.write_text("case\ttags\n" + "".join(f"c{i}\t{'x' * (i < 4)}\n" for i in range(8)))
-    result = seed(tmp_path / "images", tags, tmp_path / "out", **FEW)
+    result = pseudo_masks(tmp_path / "images", tags, tmp_path / "out", **FEW)
     labels = open_labels(result.labels)
     assert [labels.read(f"c{i}").array.shape for i in range(4)] == sizes
     assert scores_of(result.folder, "c2").shape == (1, 9, 7)
@@ -219,10 +219,10 @@ def test_colour_jpeg_gets_png_masks_and_nifti_keeps_its_grid(tmp_path):
         nibabel.save(slice_, tmp_path / f"mri/c{i}.nii.gz")
     tags = tmp_path / "tags.csv"
     tags.write_text("case,x\n" + "".join(f"c{i},{i % 2}\n" for i in range(6)))
-    colour = seed(tmp_path / "colour", tags, tmp_path / "out1", **FEW)
+    colour = pseudo_masks(tmp_path / "colour", tags, tmp_path / "out1", **FEW)
     assert colour.summary["channels"] == 3
     assert sorted(p.name for p in colour.labels.glob("*.png")) == [f"c{i}.png" for i in range(6)]
-    mri = seed(tmp_path / "mri", tags, tmp_path / "out2", **FEW, measure="image")
+    mri = pseudo_masks(tmp_path / "mri", tags, tmp_path / "out2", **FEW, measure="image")
     assert open_labels(mri.labels).read("c1").grid.spacing_mm == (2.0, 3.0)
     assert write_seed_page(colour.folder).is_file()
 
@@ -232,7 +232,7 @@ def test_a_network_of_ones_own_is_copied_and_its_layers_are_read(data, tmp_path)
     own.add_module("near", nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()))
     own.add_module("far", nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()))
     before = {name: value.clone() for name, value in own.state_dict().items()}
-    result = seed(
+    result = pseudo_masks(
         data / "images", data / "tags.csv", tmp_path / "out", **FEW, backbone=own, layers=["near", "far"]
     )
     assert result.summary["layers"] == ["near", "far"]
@@ -247,7 +247,7 @@ def test_a_network_of_ones_own_is_copied_and_its_layers_are_read(data, tmp_path)
     ids=str,
 )  # fmt: skip
 def test_every_setting_leads_to_masks(data, tmp_path, settings):
-    result = seed(data / "images", data / "tags.csv", tmp_path / "out", **{**FEW, **settings})
+    result = pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **{**FEW, **settings})
     assert len(open_labels(result.labels).cases) == N
     if settings == {"held_out": 0.0}:
         assert result.summary["n_training"] == N
@@ -258,8 +258,8 @@ def test_every_setting_leads_to_masks(data, tmp_path, settings):
 def test_refining_leaves_seeds_as_they_are_and_decides_some_unsure_pixels(data, tmp_path, refine):
     pytest.importorskip("skimage")
     ways = {**FEW, "epochs": 6, "learning_rate": 1e-2}
-    plain = seed(data / "images", data / "tags.csv", tmp_path / "plain", **ways)
-    refined = seed(data / "images", data / "tags.csv", tmp_path / "refined", **ways, refine=refine)
+    plain = pseudo_masks(data / "images", data / "tags.csv", tmp_path / "plain", **ways)
+    refined = pseudo_masks(data / "images", data / "tags.csv", tmp_path / "refined", **ways, refine=refine)
     before, after = open_labels(plain.labels), open_labels(refined.labels)
     decided = 0
     for case in before.cases:
@@ -284,7 +284,7 @@ def refused(data, tmp_path) -> Callable[..., None]:
             table = tmp_path / "tags.csv"
             table.write_text(tags)
         with pytest.raises(LabelmendError) as caught:
-            seed(images or data / "images", table, tmp_path / "out", **{**FEW, **more})
+            pseudo_masks(images or data / "images", table, tmp_path / "out", **{**FEW, **more})
         assert type(caught.value) is kind
         assert [word for word in words if word not in str(caught.value)] == []
         assert not (tmp_path / "out").exists()
@@ -317,7 +317,7 @@ def test_all_images_of_one_class(refused):
 def test_a_class_on_every_image_beside_another_is_made_with_a_warning(data, tmp_path):
     text = "image,body,disc\n" + "".join(f"c{i:02},1,{i % 2}\n" for i in range(N))
     (tmp_path / "tags.csv").write_text(text)
-    result = seed(data / "images", tmp_path / "tags.csv", tmp_path / "out", **FEW)
+    result = pseudo_masks(data / "images", tmp_path / "tags.csv", tmp_path / "out", **FEW)
     assert any(text.startswith("body is on every image") for text in result.summary["warnings"])
 
 
@@ -371,7 +371,7 @@ def test_settings_that_cannot_be_used(refused, settings, words):
 
 def test_an_output_folder_among_the_images_or_with_something_in_it(data, tmp_path):
     with pytest.raises(OutputError, match="which is read"):
-        seed(data / "images", data / "tags.csv", data / "images" / "out", **FEW)
+        pseudo_masks(data / "images", data / "tags.csv", data / "images" / "out", **FEW)
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(OutputError, match=r"already holds mine\.txt"):
-        seed(data / "images", data / "tags.csv", tmp_path, **FEW)
+        pseudo_masks(data / "images", data / "tags.csv", tmp_path, **FEW)

@@ -139,4 +139,4 @@ def test_the_summary_holds_bias_spread_and_roughness_worked_out_by_hand() -> Non
 def test_the_flags_are_those_of_the_noise() -> None:
     fit = fit_markov(pairs(2, 7, steps=10, expand=0.7, flip=0.1), flip=0.1, speckle=0.0, smooth=True)
     assert f"--noise.steps {fit.noise.steps} " in flags(fit.noise)
-    assert flags(fit.noise).endswith("--noise.speckle 0.0 --noise.smooth true")
+    assert flags(fit.noise).endswith("--noise.speckle 0.0 --noise.smooth")

@@ -90,7 +90,7 @@ def test_the_page_loads_nothing_and_runs_nothing(found: dict[str, Any]) -> None:
 
 def test_the_page_of_a_fit_tells_settings_misfit_and_what_is_not_known() -> None:
     page = render_noise(clean_fit())
-    assert "labelmend simulate CLEAN OUT --noise markov --noise.steps 9" in page
+    assert "labelmend simulate CLEAN --out OUT --noise markov --noise.steps 9" in page
     assert "steps 9 (8 to 11)" in page
     assert "of which 1 left out" in page
     assert '<td class="off">+9.0</td>' in page

@@ -640,7 +640,7 @@ def test_a_network_with_too_few_channels_is_told_before_anything_is_written(pict
 def test_a_loss_that_is_no_number_ends_in_one_sentence(pictures, tmp_path):
     network = Pixelwise()
     nn.init.constant_(network.layer.bias, float("nan"))
-    with pytest.raises(LabelmendError, match="the loss became nan in epoch 1: lower --learning_rate"):
+    with pytest.raises(LabelmendError, match="the loss became nan in epoch 1: lower --learning-rate"):
         go(pictures, tmp_path / "run", method="plain", network=network)
 
 

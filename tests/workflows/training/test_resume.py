@@ -126,8 +126,8 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
     network = json.dumps({"channels": [4, 8], "strides": [2], "norm": "BATCH", "dropout": 0.2})
     return [
         "train", str(data), "--labels", "given", "--out", str(out), "--clean", str(data / "trusted.txt"),
-        "--clean_labels", "clean", *ALWAYS_FLAGS, "--network.args", network,
-        "--epochs", str(EPOCHS), "--batch_size", "4", "--device", "cpu", "--threads", "1", *more,
+        "--clean-labels", "clean", *ALWAYS_FLAGS, "--network.args", network,
+        "--epochs", str(EPOCHS), "--batch-size", "4", "--device", "cpu", "--threads", "1", *more,
     ]  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def epochs(run: Path) -> list[tuple[int, int]]:
 def killed(folder: Path, data: Path, kills: dict[str, tuple[str, str, int]]) -> Path:
     """A run that was left alone, one that stopped early, and one for every kill, each started twice."""
     # a rate that changes nothing: the first epoch stays the best, the second ends the round
-    early = ["--early_stop", "1", "--learning_rate", "1e-30", "--validation_share", "0.3", "--epochs", "9"]
+    early = ["--early-stop", "1", "--learning-rate", "1e-30", "--validation-share", "0.3", "--epochs", "9"]
     early += ["--network.args", '{"channels": [4, 8], "strides": [2], "norm": "INSTANCE"}']
     jobs = {
         "alone": {"argv": command(data, folder / "alone"), "kill": None},
@@ -251,7 +251,7 @@ def test_accelerate_launch_ends_with_the_same_files(runs, pictures, tmp_path):
 
 def test_two_processes_share_the_work_and_write_every_label_once(pictures, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    argv = command(pictures, tmp_path / "run", "--early_stop", "5", "--validation_share", "0.3")
+    argv = command(pictures, tmp_path / "run", "--early-stop", "5", "--validation-share", "0.3")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [*launch, "-m", "labelmend", *argv],

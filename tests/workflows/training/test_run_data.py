@@ -160,7 +160,7 @@ def test_a_method_that_needs_trusted_cases_says_how_to_give_them(pictures):
 
 
 def test_a_list_of_trusted_cases_needs_to_know_where_their_truth_is(pictures):
-    with pytest.raises(CleanCasesError, match="--clean_labels"):
+    with pytest.raises(CleanCasesError, match="--clean-labels"):
         load_and_check(config(pictures, clean=str(pictures / "trusted.txt")), SpatialCorrection())
 
 
@@ -180,7 +180,7 @@ def test_a_trusted_label_without_image_is_named(data):
 def test_trusted_labels_that_leave_a_choice_are_to_be_chosen(data, tmp_path):
     clean = other_root(tmp_path / "other")
     shutil.copytree(clean / "clean", clean / "second")
-    with pytest.raises(CleanCasesError, match="clean, second; choose one with --clean_labels"):
+    with pytest.raises(CleanCasesError, match="clean, second; choose one with --clean-labels"):
         load_and_check(config(data, clean=str(clean)), SpatialCorrection())
     chosen = load_and_check(config(data, clean=str(clean), clean_labels="second"), SpatialCorrection())
     assert chosen.clean is not None
@@ -214,7 +214,7 @@ def test_images_of_several_sizes_need_a_common_grid(data):
 def test_trusted_cases_of_another_size_are_fine_unless_they_are_trained_on(data, tmp_path):
     clean = str(other_root(tmp_path / "other", size=48))
     assert load_and_check(config(data, clean=clean), SpatialCorrection()).clean is not None
-    with pytest.raises(ConfigError, match="--clean_repeat"):
+    with pytest.raises(ConfigError, match="--clean-repeat"):
         load_and_check(config(data, clean=clean, clean_repeat=1), SpatialCorrection())
     assert (
         load_and_check(config(data, clean=clean, clean_repeat=1, resize=32), SpatialCorrection()).clean
@@ -292,7 +292,7 @@ def test_a_first_round_that_was_trained_on_a_trusted_case_is_refused(
     pictures, tmp_path, trained, trusted, repeat
 ):
     clean = open_dataset(pictures, "clean", cases=["c0"])
-    with pytest.raises(CleanCasesError, match="case c0 is trusted, but the network of --first_round"):
+    with pytest.raises(CleanCasesError, match="case c0 is trusted, but the network of --first-round"):
         check_first_round(finished_run(tmp_path / "run", trained, trusted, repeat), clean)
 
 

@@ -75,7 +75,7 @@ class Suspect:
 
 @dataclass(frozen=True, eq=False)
 class TransitionEstimate:
-    """What `estimate` found.
+    """What `estimate_transition` found.
 
     Args:
         source: what was read, and the column or file of labels and of groups.
@@ -167,7 +167,7 @@ class TransitionEstimate:
         write_json(out / RESULT, self.as_dict())
 
 
-def estimate(
+def estimate_transition(
     table: str | Path | None = None,
     *,
     target: str | None = None,

@@ -99,7 +99,7 @@ def write_transition_page(folder: str | Path) -> Path:
     """Write FOLDER/report.html from FOLDER/transition.json and FOLDER/suspects.csv; nothing else is read.
 
     Args:
-        folder: where `labelmend.estimate` wrote.
+        folder: where `labelmend.estimate_transition` wrote.
 
     Raises:
         UnreadableFileError: a file is not there or holds something else.
@@ -122,7 +122,7 @@ def write_transition_page(folder: str | Path) -> Path:
         csv.Error,
     ) as error:
         raise UnreadableFileError(
-            f"{folder} holds no finished estimate ({error}): run labelmend estimate again"
+            f"{folder} holds no finished estimate ({error}): run labelmend estimate-transition again"
         ) from error
     target = folder / PAGE
     write_text(target, page)

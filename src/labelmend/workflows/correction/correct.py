@@ -45,7 +45,7 @@ MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
 
 NOTHING_SAID = (
     "Nothing shows that the probabilities know {} ({}), so its labels stay as given: check that they belong "
-    "to these cases, or lower --min_learned"
+    "to these cases, or lower --min-learned"
 )
 
 IN_SAMPLE = calibration.IN_SAMPLE_WARNING.format("mending")

@@ -111,7 +111,7 @@ def open_trusted(
         if probabilities is not None:
             raise CleanCasesError(
                 f"probabilities of trusted cases were given ({probabilities}), but no trusted cases: give "
-                "--clean, or leave out --clean_probabilities"
+                "--clean, or leave out --clean-probabilities"
             )
         return None
     path = Path(clean)

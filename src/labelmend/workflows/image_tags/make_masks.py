@@ -44,7 +44,7 @@ TINY_LAYERS = ("stage2", "stage3", "stage4")
 
 
 @dataclass(frozen=True)
-class SeedResult:
+class PseudoMasks:
     """Where the masks lie, and what was measured.
 
     Args:
@@ -58,7 +58,7 @@ class SeedResult:
     summary: dict[str, Any]
 
 
-def seed(
+def pseudo_masks(
     images: str | Path,
     tags: str | Path,
     out: str | Path,
@@ -86,7 +86,7 @@ def seed(
     threads: int = 0,
     page: Callable[[Path], object] | None = None,
     on_tick: Callable[[Tick], None] = lambda tick: None,
-) -> SeedResult:
+) -> PseudoMasks:
     """Make masks from image-level tags, as labels of version 0 to train on.
 
     A small network learns which images show which classes. Its maps, read from several layers, say where it
@@ -177,7 +177,7 @@ def seed(
         write_json(part / SUMMARY, summary)
         if page is not None:
             page(part)
-    return SeedResult(folder, folder / LABELS, summary)
+    return PseudoMasks(folder, folder / LABELS, summary)
 
 
 # --- settings and network -------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from labelmend.runtime.output_folder import check_output
 
 SUMMARY, MANIFEST, PAGE, NAMES = "summary.json", "manifest.jsonl", "report.html", "labels/dataset.json"
 LABELS, SCORES, HEAT = "labels", "scores", "heat"
-METHOD = "seed"
+METHOD = "pseudo_masks"
 OWN = (SUMMARY, MANIFEST, PAGE, LABELS, SCORES, HEAT)
 
 

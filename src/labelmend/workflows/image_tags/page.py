@@ -76,10 +76,10 @@ class Example:
 
 
 def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Path:
-    """Write FOLDER/report.html from what `labelmend.seed` wrote there; nothing else is read.
+    """Write FOLDER/report.html from what `labelmend.pseudo_masks` wrote there; nothing else is read.
 
     Args:
-        folder: what `labelmend seed` wrote.
+        folder: what `labelmend.pseudo_masks` wrote.
         labels: where its masks will lie, for the command that trains on them; None: where they are.
 
     Raises:
@@ -107,7 +107,7 @@ def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Pat
         BadZipFile,
     ) as error:
         raise UnreadableFileError(
-            f"{folder} holds no finished masks from tags ({error}): run labelmend seed again"
+            f"{folder} holds no finished masks from tags ({error}): run labelmend pseudo-masks again"
         ) from error
     target = folder / PAGE
     write_text(target, page)

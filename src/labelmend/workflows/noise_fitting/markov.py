@@ -250,14 +250,16 @@ def _moments(
 def flags(noise: MarkovNoise) -> str:
     """What to add to `labelmend simulate` for these settings.
 
-    >>> flags(MarkovNoise(steps=9, flip=0.05)).split(" --noise.")
-    ['--noise markov', 'steps 9', 'expand 0.8', 'flip 0.05', 'speckle 0.0', 'smooth false']
+    >>> flags(MarkovNoise(steps=9, flip=0.05))[:46]
+    '--noise markov --noise.steps 9 --noise.expand '
     """
     fields: Mapping[str, object] = {
         "steps": noise.steps,
         "expand": round(noise.expand, 3),
         "flip": noise.flip,
         "speckle": round(noise.speckle, 4),
-        "smooth": str(noise.smooth).lower(),
     }
-    return " ".join(["--noise markov", *(f"--noise.{name} {value}" for name, value in fields.items())])
+    smooth = "--noise.smooth" if noise.smooth else "--no-noise.smooth"
+    return " ".join(
+        ["--noise markov", *(f"--noise.{name} {value}" for name, value in fields.items()), smooth]
+    )

@@ -65,10 +65,10 @@ class Applied:
 
 
 def apply_review(
-    out: str | Path,
+    audit: str | Path,
     verdicts: str | Path,
-    final: str | Path,
     *,
+    out: str | Path,
     redrawn: str | Path | None = None,
     dataset: str | None = None,
     copy_images: bool = False,
@@ -89,9 +89,9 @@ def apply_review(
     drawn anew under new numbers (see `write_coco`), which the manifest lists; all other annotations stay.
 
     Args:
-        out: the folder of `labelmend audit`.
+        audit: the folder that `labelmend audit` wrote.
         verdicts: the file that its review page downloads.
-        final: a new or empty folder.
+        out: a new or empty folder, FINAL above.
         redrawn: folder of labels drawn anew, kept as the given ones; see `open_redrawn`.
         dataset: name of the new raw data set, see `raw_name`.
         copy_images: copy the images of a raw data set instead of linking to them.
@@ -102,17 +102,17 @@ def apply_review(
             that were changed since the audit; labels drawn anew that do not fit the given ones, see
             `open_redrawn`.
         ConfigError: a name for a raw data set where none is written, or one that nnU-Net does not find.
-        OutputError: `final` holds something, lies in the label folder or in `out`, or cannot be written.
+        OutputError: `out` holds something, lies in the label folder or in `audit`, or cannot be written.
     """
-    audit, found = read_audit(out), read_verdicts(verdicts)
-    check_verdicts(found, audit, verdicts)
-    given = open_given(audit)
-    final = Path(final)
-    raw = _raw_name(audit, given, dataset)
-    read = [given.path if raw is None else given.path.parent, audit.folder]
+    audited, found = read_audit(audit), read_verdicts(verdicts)
+    check_verdicts(found, audited, verdicts)
+    given = open_given(audited)
+    final = Path(out)
+    raw = _raw_name(audited, given, dataset)
+    read = [given.path if raw is None else given.path.parent, audited.folder]
     check_output(final, (), folders=read if redrawn is None else [*read, Path(redrawn)])
-    work = _Work(audit, found, given, final=final, raw=raw, redrawn=redrawn)
-    check_proposals(audit, given, [case for case in given.cases if work.takes(case)])
+    work = _Work(audited, found, given, final=final, raw=raw, redrawn=redrawn)
+    check_proposals(audited, given, [case for case in given.cases if work.takes(case)])
     with whole_folder(final) as folder:
         if isinstance(given, CocoLabels):
             rows = _write_coco(work, given, folder, on_case)

@@ -32,20 +32,20 @@ PAGE = "report.html"
 
 
 def write_review(
-    out: str | Path,
+    audit: str | Path,
     *,
     max_side_px: int = 512,
     max_slices: int = 40,
     max_megabytes: float = 200.0,
     on_case: Callable[[str, int], None] = lambda case, n_cases: None,
 ) -> Path:
-    """Write OUT/report.html from what `labelmend audit` wrote there, and the labels and images it names.
+    """Write AUDIT/report.html from what `labelmend audit` wrote there, and the labels and images it names.
 
     Verdicts live in the browser under the id of the audit, so that writing the page again keeps them. A case
     whose labels or image cannot be read is shown with the reason instead.
 
     Args:
-        out: folder of the audit.
+        audit: the folder that `labelmend audit` wrote.
         max_side_px: longest side of a picture.
         max_slices: slices of a volume, those with findings first.
         max_megabytes: about so much for all pictures; where volumes would need more, fewer slices are kept.
@@ -59,12 +59,12 @@ def write_review(
         DataError: a COCO file with other categories than were audited.
         OutputError: the page cannot be written.
     """
-    audit = read_audit(out)
-    given = open_given(audit)
-    limits = Limits(max_side_px, max_slices, max_megabytes * 1e6 / max(1, len(audit.cases)))
-    page = Path(out) / PAGE
+    audited = read_audit(audit)
+    given = open_given(audited)
+    limits = Limits(max_side_px, max_slices, max_megabytes * 1e6 / max(1, len(audited.cases)))
+    page = Path(audit) / PAGE
     with whole_file(page) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(render_review(audit, _blocks(audit, given, limits, on_case)))
+        file.writelines(render_review(audited, _blocks(audited, given, limits, on_case)))
     return page
 
 

@@ -283,7 +283,7 @@ def _way_back(redraw: Redraw, given: LabelFolder) -> list[str]:
         f"Save over their label files in {home},",
         "or save them under the same names in another folder. Then take that folder in:",
         "",
-        f"    labelmend review apply OUT VERDICTS --to NEW --redrawn {shlex.quote(str(home))}",
+        f"    labelmend review apply OUT VERDICTS --out NEW --redrawn {shlex.quote(str(home))}",
         "",
         "Cases whose files are absent, or still as they were, stay on the worklist of NEW.",
     ]

@@ -122,7 +122,7 @@ def fit(run: Run) -> None:
             )
         row = {"round": run.round + 1, "epoch": epoch + 1, "loss": float(np.mean(losses))}
         if not math.isfinite(row["loss"]):
-            raise LabelmendError(f"the loss became {row['loss']} in epoch {epoch + 1}: lower --learning_rate")
+            raise LabelmendError(f"the loss became {row['loss']} in epoch {epoch + 1}: lower --learning-rate")
         _synchronise(run, modules)
         if held_out:
             best = _validate(run, modules, validation, epoch, row, best)

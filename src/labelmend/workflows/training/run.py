@@ -212,13 +212,13 @@ def borrowed_network(run: Run) -> nn.Module:
         theirs, ours = getattr(predictor.card, name), getattr(run.card, name)
         if theirs != ours:
             raise ConfigError(
-                f"--first_round {run.config.first_round} has {name} {theirs}, this run has {ours}"
+                f"--first-round {run.config.first_round} has {name} {theirs}, this run has {ours}"
             )
     theirs = predictor.card.orientation
     if theirs not in (None, run.card.orientation):
         raise ConfigError(
-            f"--first_round {run.config.first_round} was trained on volumes turned to {theirs}, this run "
-            f"turns them to {run.card.orientation}, as most are stored: leave out --first_round"
+            f"--first-round {run.config.first_round} was trained on volumes turned to {theirs}, this run "
+            f"turns them to {run.card.orientation}, as most are stored: leave out --first-round"
         )
     return predictor.network
 

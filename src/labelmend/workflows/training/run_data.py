@@ -119,7 +119,7 @@ def open_clean(config: TrainConfig) -> tuple[Dataset | None, frozenset[str]]:
     if path.is_file():
         if config.clean_labels is None:
             raise CleanCasesError(
-                f"--clean {path} lists cases: say with --clean_labels which label folder holds their truth"
+                f"--clean {path} lists cases: say with --clean-labels which label folder holds their truth"
             )
         dataset = _open(config, Path(config.data), config.clean_labels, read_case_list(path))
         return _restricted(dataset, config), frozenset(dataset.cases)
@@ -204,7 +204,7 @@ def _only_labels(path: Path, preferred: str) -> str:
         return preferred
     if len(names) != 1:
         found = ", ".join(names) or "none"
-        raise CleanCasesError(f"{path} holds these label folders: {found}; choose one with --clean_labels")
+        raise CleanCasesError(f"{path} holds these label folders: {found}; choose one with --clean-labels")
     return names[0]
 
 
@@ -251,7 +251,7 @@ def check_first_round(run: Path, clean: Dataset) -> None:
     """
     path = run / "summary.json"
     if not path.exists():
-        raise MissingDataError(f"--first_round {run} is no finished run, it has no summary.json")
+        raise MissingDataError(f"--first-round {run} is no finished run, it has no summary.json")
     summary = read_object(path, ("cases", "clean_cases"), "name a finished run")
     seen = {row["case"] for row in summary["cases"]}
     if read_settings(run).get("clean_repeat"):
@@ -259,7 +259,7 @@ def check_first_round(run: Path, clean: Dataset) -> None:
     both = sorted(seen & set(clean.cases))
     if both:
         raise CleanCasesError(
-            f"case {both[0]} is trusted, but the network of --first_round {run} was trained on it: a bias "
+            f"case {both[0]} is trusted, but the network of --first-round {run} was trained on it: a bias "
             "measured on training cases is too small"
         )
 
@@ -270,6 +270,6 @@ def _check_one_size(clean_facts: DatasetFacts, facts: DatasetFacts) -> None:
     if len(shapes) > 1:
         listed = ", ".join(map(str, shapes[:3]))
         raise ConfigError(
-            f"--clean_repeat trains on trusted cases, but images differ in size ({listed}): "
+            f"--clean-repeat trains on trusted cases, but images differ in size ({listed}): "
             "give --resize or --patch"
         )

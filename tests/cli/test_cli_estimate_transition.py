@@ -14,7 +14,7 @@ from scipy import sparse
 from drawn_data import contents, half_files
 from labelmend.cli import main
 
-QUICK = ["--n_boot", "4"]
+QUICK = ["--n-boot", "4"]
 
 
 def columns(n: int = 200, k: int = 2) -> dict[str, np.ndarray]:
@@ -48,7 +48,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_matrix_rates_features_suspects_and_assumptions_are_printed_and_written(tmp_path, capsys, name):
     table, out = write(tmp_path / name, columns()), tmp_path / "out"
-    argv = ["estimate", table, "--target", "y", "--groups", "patient", "--out", str(out), *QUICK]
+    argv = ["estimate-transition", table, "--target", "y", "--groups", "patient", "--out", str(out), *QUICK]
     assert main(argv) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("About ")
@@ -75,7 +75,7 @@ def test_arrays_with_string_labels_or_sparse_features_are_read(tmp_path, capsys)
     np.save(tmp_path / "y.npy", values["y"])
     told = []
     for name in ("X.npy", "X.npz"):
-        assert main(["estimate", "--features", name, "--labels", "y.npy", *QUICK]) == 0
+        assert main(["estimate-transition", "--features", name, "--labels", "y.npy", *QUICK]) == 0
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     assert "class 0" in told[0]
@@ -84,7 +84,7 @@ def test_arrays_with_string_labels_or_sparse_features_are_read(tmp_path, capsys)
 
 def test_many_classes_are_listed_and_not_laid_out(tmp_path, capsys):
     table = write(tmp_path / "t.csv", columns(600, 12))
-    assert main(["estimate", table, "--target", "y", "--drop", "patient", "--n_boot", "0"]) == 0
+    assert main(["estimate-transition", table, "--target", "y", "--drop", "patient", "--n-boot", "0"]) == 0
     printed = capsys.readouterr().out
     assert "most often else as" in printed
     assert "interval" not in printed.partition("What was assumed:")[0]
@@ -94,7 +94,7 @@ def test_many_classes_are_listed_and_not_laid_out(tmp_path, capsys):
 def test_a_doubtful_estimate_says_so_before_its_numbers(tmp_path, capsys):
     values = columns()
     table = write(tmp_path / "t.csv", {"height": values["height"], "y": values["y"]})
-    assert main(["estimate", table, "--target", "y", *QUICK]) == 0
+    assert main(["estimate-transition", table, "--target", "y", *QUICK]) == 0
     printed = capsys.readouterr().out
     assert printed.index("Be careful with these numbers:") < printed.index("How rows that truly are")
     assert "say nothing about these labels" in " ".join(printed.split())
@@ -102,14 +102,14 @@ def test_a_doubtful_estimate_says_so_before_its_numbers(tmp_path, capsys):
 
 def test_constant_columns_are_left_out_by_name(tmp_path, capsys):
     table = write(tmp_path / "t.csv", columns() | {"hospital": np.full(200, "one"), "year": np.full(200, 7)})
-    assert main(["estimate", table, "--target", "y", "--drop", "patient", *QUICK]) == 0
+    assert main(["estimate-transition", table, "--target", "y", "--drop", "patient", *QUICK]) == 0
     assert "Left out, since they hold one value only: hospital, year." in capsys.readouterr().out
 
 
 def test_rows_that_repeat_are_kept_and_told(tmp_path, capsys):
     values = {name: np.concatenate([column, column]) for name, column in columns().items()}
     table = write(tmp_path / "t.csv", values)
-    assert main(["estimate", table, "--target", "y", "--drop", "patient", *QUICK]) == 0
+    assert main(["estimate-transition", table, "--target", "y", "--drop", "patient", *QUICK]) == 0
     assert "200 of 400 rows have the same features as another row" in capsys.readouterr().out
 
 
@@ -117,7 +117,7 @@ def test_rows_that_are_all_alike_but_for_a_few_values_do_not_crash(tmp_path, cap
     values = columns()
     table = write(tmp_path / "t.csv", {"ward": values["ward"], "y": values["y"]})
     for method in ("anchors", "hoc"):
-        assert main(["estimate", table, "--target", "y", "--method", method, *QUICK]) == 0
+        assert main(["estimate-transition", table, "--target", "y", "--method", method, *QUICK]) == 0
     assert "198 of 200 rows have the same features" in capsys.readouterr().out
 
 
@@ -130,10 +130,10 @@ Refused = Callable[..., None]
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
     def check(argv: list[str], *words: str) -> None:
         before = contents(tmp_path)
-        assert main(["estimate", *argv, "--out", str(tmp_path / "out")]) == 2
+        assert main(["estimate-transition", *argv, "--out", str(tmp_path / "out")]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err.startswith("labelmend estimate: ")
+        assert captured.err.startswith("labelmend estimate-transition: ")
         assert captured.err.count("\n") == 1
         for word in words:
             assert word in captured.err
@@ -187,11 +187,11 @@ def test_fewer_rows_than_neighbours(refused, tmp_path, method, n):
     values = {name: column[:n] for name, column in columns().items()}
     argv = [write(tmp_path / "t.csv", values | {"y": np.arange(n) % 2}), "--target", "y", "--method", method]
     if method == "anchors":
-        refused([*argv, "--drop", "patient", "ward"], f"30 neighbours asked for, but {n} rows leave {n - 1}")
+        refused([*argv, "--drop", "patient,ward"], f"30 neighbours asked for, but {n} rows leave {n - 1}")
     elif n == 2:
-        refused([*argv, "--drop", "patient", "ward"], "2 neighbours asked for, but 2 rows leave 1 other rows")
+        refused([*argv, "--drop", "patient,ward"], "2 neighbours asked for, but 2 rows leave 1 other rows")
     else:
-        assert main(["estimate", *argv, "--drop", "patient", "ward", *QUICK]) == 0
+        assert main(["estimate-transition", *argv, "--drop", "patient,ward", *QUICK]) == 0
 
 
 def test_too_few_groups(refused, tmp_path):
@@ -212,9 +212,9 @@ def test_too_few_groups(refused, tmp_path):
         (["--features", "X.npy"], "--features need --labels"),
         (["--features", "X.npy", "--labels", "nowhere.npy"], "no file nowhere.npy"),
         (["t.csv", "--target", "y", "--level", "2"], "level must lie between 0 and 1"),
-        (["t.csv", "--target", "y", "--n_boot", "-1"], "n_boot must be 0"),
+        (["t.csv", "--target", "y", "--n-boot", "-1"], "n_boot must be 0"),
         (
-            ["t.csv", "--target", "y", "--n_neighbors", "0", "--drop", "patient"],
+            ["t.csv", "--target", "y", "--n-neighbors", "0", "--drop", "patient"],
             "neighbours must be 1 or more",
         ),
     ],
@@ -244,7 +244,7 @@ def test_a_folder_that_holds_something_else_stays_as_it_is(tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("do not lose")
     before = contents(tmp_path)
-    assert main(["estimate", "t.csv", "--target", "y", "--out", "out"]) == 2
+    assert main(["estimate-transition", "t.csv", "--target", "y", "--out", "out"]) == 2
     assert "out already holds thesis.txt" in capsys.readouterr().err
     assert contents(tmp_path) == before
 
@@ -259,6 +259,6 @@ def test_without_scikit_learn_the_extra_is_named(refused, tmp_path, monkeypatch)
 def test_unknown_flags_and_methods_end_with_2(capsys):
     for argv in (["--method", "magic"], ["--f", "l2"], ["--taget", "y"]):
         with pytest.raises(SystemExit) as ended:
-            main(["estimate", "t.csv", *argv])
+            main(["estimate-transition", "t.csv", *argv])
         assert ended.value.code == 2
     assert "taget" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`labelmend seed` as a person runs it."""
+"""`labelmend pseudo-masks` as a person runs it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pytest
 
 from drawn_data import picture
 from labelmend.cli import main
-from labelmend.cli.seed import POSITIONAL, parser, show
-from labelmend.workflows.image_tags.make_masks import seed
+from labelmend.cli.console import Console
+from labelmend.cli.pseudo_masks import parser, show
+from labelmend.workflows.image_tags.make_masks import pseudo_masks
 
 NOT_A_FLAG = {"page", "backbone", "on_tick"}
+INPUTS = ["IMAGES", "TAGS", "--out", "OUT"]
 QUICK = ["--resize", "16", "--epochs", "1", "--device", "cpu", "--threads", "1"]
 
 
@@ -33,7 +35,15 @@ def data(tmp_path, monkeypatch) -> Path:
 
 
 def arguments(data: Path, *more: str) -> list[str]:
-    return ["seed", str(data / "images"), str(data / "tags.csv"), str(data / "out"), *QUICK, *more]
+    return [
+        "pseudo-masks",
+        str(data / "images"),
+        str(data / "tags.csv"),
+        "--out",
+        str(data / "out"),
+        *QUICK,
+        *more,
+    ]
 
 
 def test_masks_warnings_report_and_the_next_command_are_told(data, capsys):
@@ -53,17 +63,17 @@ def test_masks_warnings_report_and_the_next_command_are_told(data, capsys):
 
 
 def test_every_setting_of_the_function_is_a_flag_with_the_same_default():
-    signature = inspect.signature(seed).parameters
-    parsed = parser().parse_args(list(POSITIONAL)).as_dict()
+    signature = inspect.signature(pseudo_masks).parameters
+    parsed = parser().parse_args(INPUTS).as_dict()
     assert set(parsed) - {"config"} == set(signature) - NOT_A_FLAG
-    for name in set(parsed) - {"config", *POSITIONAL}:
+    for name in set(parsed) - {"config", "images", "tags", "out"}:
         assert parsed[name] == signature[name].default, name
 
 
 def test_flags_may_name_several_layers_and_sizes():
-    parsed = parser().parse_args([*POSITIONAL, "--layers", "stage3", "stage4", "--resize", "[64, 96]"])
+    parsed = parser().parse_args([*INPUTS, "--layers", "stage3,stage4", "--resize", "64,96"])
     assert (parsed.layers, parsed.resize) == (["stage3", "stage4"], [64, 96])
-    assert parser().parse_args([*POSITIONAL, "--resize", "null"]).resize is None
+    assert parser().parse_args([*INPUTS, "--resize", "null"]).resize is None
 
 
 def test_settings_may_come_from_a_file(data):
@@ -76,7 +86,7 @@ def test_bad_input_is_one_sentence(data, capsys):
     assert main(arguments(data)) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("labelmend seed: ")
+    assert err.startswith("labelmend pseudo-masks: ")
     assert err.count("\n") == 1
     assert "line 2, column 'age' holds '40'" in err
     assert "--classes" in err
@@ -98,7 +108,7 @@ def test_numbers_of_held_out_images_are_shown_where_they_are_known(capsys, monke
     known = {"name": "lung", "n_tagged": 7, "seeded": 0.2, "unsure": 0.3, "accuracy": 0.91, "commoner": 0.52}
     classes = [{**known, "on_background": 0.07}, {**known, "name": "heart", "on_background": None}]
     shares = {"n_cases": 9, "background": 0.5, "unsure": 0.2}
-    show({**shares, "classes": classes, "warnings": [], "notes": []})
+    show({**shares, "classes": classes, "warnings": [], "notes": []}, Console())
     printed = capsys.readouterr().out
     assert "9 images: 30 % of the pixels are marked as a class, 50 % as background, 20 % are" in printed
     assert "91 %" in printed
