@@ -17,7 +17,7 @@ from labelmend.metrics import dice
 from labelmend.model.predictor import load_predictor
 from labelmend.noise import MarkovNoise, Preset
 from labelmend.phantom import PHANTOM_CLASSES, draw_phantom
-from labelmend.runtime.output_folder import kept_folder
+from labelmend.runtime.output_folder import about_to_write, kept_folder
 from labelmend.runtime.progress import Tick
 from labelmend.workflows.simulation import simulate
 from labelmend.workflows.training.config import TrainConfig
@@ -65,6 +65,7 @@ def demo(
         seed: of pictures, noise and training.
         on_tick: told of progress.
     """
+    about_to_write(out)
     with kept_folder(out):
         return _demo(out, epochs, seed, on_tick)
 

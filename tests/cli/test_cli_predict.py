@@ -68,3 +68,11 @@ def test_an_unknown_device_ends_in_exit_code_2(data, run, tmp_path, capsys):
         )
     assert ended.value.code == 2
     assert "toaster" in capsys.readouterr().err
+
+
+def test_cases_may_be_named_and_unknown_ones_are_refused(run, data, tmp_path, capsys):
+    argv = ["predict", str(run), str(data / "images"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*argv, "--cases", "c1,c3"]) == 0
+    assert sorted({path.stem for path in (tmp_path / "out").rglob("*.png")}) == ["c1", "c3"]
+    assert main([*argv[:-3], str(tmp_path / "other"), "--cases", "nobody"]) == 2
+    assert "has no image of the case 'nobody'" in capsys.readouterr().err

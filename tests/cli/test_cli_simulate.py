@@ -153,3 +153,19 @@ def test_a_pixdim_beside_its_affine_is_told(tmp_path, capsys):
         == 0
     )
     assert "a.nii pixdim gives the voxel size 3" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_how_far_outlines_move_and_writes_nothing(clean, tmp_path, capsys):
+    words = ["simulate", str(clean), "--out", str(tmp_path / "out"), "--noise", "morphology"]
+    words += ["--noise.low-mm", "8", "--noise.high-mm", "8", "--noise.dilate", "0", "--dry-run"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "nothing is written" in printed
+    assert "lung: 2 of 2 masks keep a Dice under 0.5" in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_cases_may_be_named(clean, tmp_path):
+    words = ["--noise", "morphology", "--cases", "p2"]
+    assert main(["simulate", str(clean), "--out", str(tmp_path / "out"), *words]) == 0
+    assert [path.name for path in (tmp_path / "out" / "lung").iterdir()] == ["p2.png"]

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from labelmend.errors import OutputError, UnreadableFileError
-from labelmend.runtime.output_folder import check_output, kept_folder, names_in, whole_folder
+from labelmend.runtime.output_folder import (
+    DryRunEnded,
+    check_output,
+    dry_run,
+    kept_folder,
+    names_in,
+    whole_folder,
+)
 
 OWN = ("found.json", "page.html")
 
@@ -207,3 +214,16 @@ def test_a_folder_written_in_place_keeps_others_out_and_no_lock_behind(tmp_path:
 def test_a_folder_written_in_place_and_removed_meanwhile_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="was removed while it was written"), kept_folder(tmp_path / "run"):
         shutil.rmtree(tmp_path / "run")
+
+
+def test_a_dry_run_makes_all_checks_and_no_folder(tmp_path):
+    with dry_run(), pytest.raises(DryRunEnded, match="out"), whole_folder(tmp_path / "out"):
+        raise AssertionError("nothing is filled")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("x")
+    with dry_run(), pytest.raises(OutputError, match="already holds"), whole_folder(tmp_path / "taken"):
+        raise AssertionError("nothing is filled")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").is_dir()

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import ModuleType
 
 from labelmend import __version__
@@ -72,17 +73,25 @@ def _run(verb: str, rest: list[str], common: argparse.Namespace) -> int:
     """Run a verb and print its summary if `--json` asks for it."""
     from labelmend.cli.console import Console, inert
     from labelmend.io.files.atomic import plain
+    from labelmend.runtime.output_folder import DryRunEnded, dry_run
 
     resumes = False
     try:
         with stoppable():
             module = cli_module(verb)
             resumes = getattr(module, "RESUMES", False)
-            console = Console(quiet=common.quiet or common.json, verbose=common.verbose)
-            summary = module.run(module.parser().parse_args(rest), console)
+            console = Console(common.quiet or common.json, common.verbose, common.dry_run)
+            arguments = module.parser().parse_args(rest)
+            with dry_run() if common.dry_run else nullcontext():
+                summary = module.run(arguments, console)
             if common.json:
                 print(json.dumps(plain(summary), indent=2))
             return 0
+    except DryRunEnded as stopped:
+        console.say(f"Inputs and settings are fine. Without --dry-run, this would write to {stopped.out}.")
+        if common.json:
+            print(json.dumps({"would_write": str(stopped.out)}))
+        return 0
     except LabelmendError as error:
         if common.verbose:
             traceback.print_exc()
@@ -100,7 +109,7 @@ def _run(verb: str, rest: list[str], common: argparse.Namespace) -> int:
 def _common(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags that all verbs know, from anywhere on the line; then the verb (or "") and its arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for flags in (("--quiet", "-q"), ("--verbose", "-v"), ("--json",)):
+    for flags in (("--quiet", "-q"), ("--verbose", "-v"), ("--json",), ("--dry-run", "--dry_run")):
         parser.add_argument(*flags, action="store_true")
     own, rest = parser.parse_known_args(argv)
     own.version = rest[:1] in (["--version"], ["-V"])

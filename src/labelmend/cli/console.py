@@ -38,10 +38,12 @@ class Console:
     Args:
         quiet: print no text and no progress.
         verbose: log every step of progress.
+        dry_run: whether the verb ends before it writes anything.
     """
 
     quiet: bool = False
     verbose: bool = False
+    dry_run: bool = False
 
     def say(self, *lines: str) -> None:
         """Print lines, which may hold names of files, cases or classes."""

@@ -25,6 +25,7 @@ COMMON = """for every verb:
   --quiet, -q           print nothing but errors
   --verbose, -v         log every step, and show where an error arose
   --json                print one JSON object instead of text
+  --dry-run             check all inputs and settings, and write nothing
   --help-all            show every setting"""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -11,7 +13,9 @@ from labelmend.cli.console import Console
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
+from labelmend.runtime.output_folder import check_output, names_in
 from labelmend.runtime.progress import counter
+from labelmend.workflows.forecast import HALF, ClassForecast, forecast
 from labelmend.workflows.simulation import mean_dice_by_rater, simulate
 
 RESUMES = True
@@ -23,7 +27,9 @@ SKIP = ("labels", "noise", "preset", "severity", "on_case", "on_note")
 def parser() -> VerbParser:
     """The settings of the verb."""
     made = VerbParser(
-        "simulate", "Draw noisy masks from clean ones.", essential=("preset", "severity", "raters", "classes")
+        "simulate",
+        "Draw noisy masks from clean ones. --dry-run says how far outlines would move and writes nothing.",
+        essential=("preset", "severity", "raters", "classes"),
     )
     made.add_input("labels", "folder of clean labels: <case>.<ext>, or <class>/<case>.<ext>")
     made.add_flag("preset", str | None, None, f"a published noise: {', '.join(PRESETS)}")
@@ -35,6 +41,8 @@ def parser() -> VerbParser:
 
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Draw the masks and say how much they changed."""
+    if console.dry_run:
+        return _dry_run(arguments, console)
     notes: list[str] = []
     with console.progress() as progress:
         out = simulate(
@@ -54,6 +62,41 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
         style = f"strength {rater.strength:.2f}, bias {rater.bias:+.2f}"
         console.say(f"{rater.name}: {style}; mean Dice to the clean masks: {_listed(dice[rater.name])}")
     return {"folder": out, "dice": dice.pop(""), "dice_by_rater": dice, "notes": notes}
+
+
+def _dry_run(arguments: Namespace, console: Console) -> dict[str, Any]:
+    """Say how far outlines would move, and warn where masks would lose their object."""
+    check_output(arguments.out, names_in(Path(arguments.out)), folders=[Path(arguments.labels)])
+    found = forecast(
+        arguments.labels,
+        preset=arguments.preset,
+        noise=chosen(arguments.noise, NOISES),
+        severity=arguments.severity,
+        **{name: arguments[name] for name in ("seed", "classes", "ignore", "spacing_mm", "cases")},
+    )
+    console.table(
+        f"Noise drawn on {found.n_drawn} of {found.n_cases} cases; nothing is written",
+        ["class", "mean Dice", "lowest", f"outline moves, {found.unit}", "expected by theory"],
+        [[c.name, *_numbers(c)] for c in found.classes],
+    )
+    console.say("\nPositive: outlines move outwards.")
+    warnings = [
+        f"{c.name}: {c.n_lost} of {len(c.dice)} masks keep a Dice under {HALF:g}; use weaker noise"
+        for c in found.classes
+        if c.n_lost
+    ]
+    console.sentences("Warnings:", warnings)
+    return dataclasses.asdict(found) | {"warnings": warnings}
+
+
+def _numbers(found: ClassForecast) -> list[str]:
+    """Mean and lowest Dice, the mean shift, and what theory expects of it."""
+    if not found.dice:
+        return ["-"] * 4
+    shift = f"{sum(found.shift_mm) / len(found.shift_mm):+.2f}" if found.shift_mm else "-"
+    known = found.expected_mm
+    expected = "-" if known is None else f"{known.value:+.2f} ± {known.error:.2f}"
+    return [f"{sum(found.dice) / len(found.dice):.3f}", f"{min(found.dice):.3f}", shift, expected]
 
 
 def _listed(dice: dict[str, float]) -> str:

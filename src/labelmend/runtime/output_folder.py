@@ -11,14 +11,49 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from labelmend.errors import OutputError, UnreadableFileError
 from labelmend.runtime.disk import is_disk_full, output_error
 from labelmend.runtime.lock import PREFIX, locked
 
+_DRY: ContextVar[bool] = ContextVar("dry", default=False)
+
 PART, OLD = ".part-", ".old-"
 """How the names of files and folders begin that are not whole yet, or about to be replaced."""
+
+
+class DryRunEnded(Exception):
+    """A dry run came to the point where it would begin to write.
+
+    Args:
+        out: where it would have written.
+    """
+
+    def __init__(self, out: object) -> None:
+        super().__init__(f"a dry run ends before it writes to {out}")
+        self.out = str(out)
+
+
+@contextmanager
+def dry_run() -> Iterator[None]:
+    """Within this block a job ends with a DryRunEnded where it would begin to write, after all its checks."""
+    token = _DRY.set(True)
+    try:
+        yield
+    finally:
+        _DRY.reset(token)
+
+
+def about_to_write(out: str | Path) -> None:
+    """End a dry run here.
+
+    Raises:
+        DryRunEnded: in a dry run.
+    """
+    if _DRY.get():
+        raise DryRunEnded(out)
 
 
 def check_output(
@@ -85,11 +120,15 @@ def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = 
         overwrite: whether it may.
 
     Raises:
+        DryRunEnded: in a dry run, after the checks.
         OutputError: see `check_output`; another process writes to the folder, or it is a mount point; the
             disk is full, or the place cannot be written. UnreadableFileError: an input cannot be read.
     """
     out = Path(out)
     home = Path(os.path.realpath(out))
+    if _DRY.get():
+        check_output(out, own, overwrite=overwrite)
+        about_to_write(out)
     if os.path.ismount(home):
         raise OutputError(f"{out} is a mount point, which cannot be renamed: name a new folder in it")
     part, old = home.with_name(PART + home.name), home.with_name(OLD + home.name)
@@ -126,6 +165,9 @@ def kept_folder(out: str | Path, part: str = "run") -> Iterator[None]:
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file: name a folder to write to")
+    if _DRY.get():
+        yield
+        return
     with locked(out / f"{PREFIX}{part}", out):
         yield
 

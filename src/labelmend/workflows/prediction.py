@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from labelmend.errors import GeometryError
-from labelmend.io import Image, new_label_name, open_images, read_image, write_new_labels
+from labelmend.errors import GeometryError, MissingDataError
+from labelmend.io import Image, new_label_name, open_images, read_case_list, read_image, write_new_labels
 from labelmend.model.config import Device
 from labelmend.model.predictor import Predictor, load_predictor
 from labelmend.runtime.output_folder import check_output, whole_folder
@@ -24,6 +24,7 @@ def segment(
     out: str | Path,
     *,
     correct: bool = False,
+    cases: str | Path | Sequence[str] | None = None,
     network: nn.Module | None = None,
     device: Device = "auto",
     on_case: Callable[[str, int], None] = lambda case, total: None,
@@ -38,6 +39,7 @@ def segment(
         images: folder of images.
         out: new or empty folder.
         correct: undo the boundary bias that the run measured on its trusted cases.
+        cases: only these images: ids, or a text file of them.
         network: the module that was trained, where it was one of your own.
         device: "auto" takes a GPU where there is one, "cpu" stays on the processor.
         on_case: told each finished case and the number of all.
@@ -48,6 +50,12 @@ def segment(
     out = Path(out)
     check_output(out, folders=[Path(images)])
     files = open_images(images)
+    if cases is not None:
+        wanted = read_case_list(cases)
+        absent = [case for case in wanted if case not in files]
+        if absent:
+            raise MissingDataError(f"{images} has no image of the case {absent[0]!r}: check the case ids")
+        files = {case: files[case] for case in wanted}
     found = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
     predictor = load_predictor(run, network=network, device=found)
     if correct:

@@ -26,6 +26,7 @@ from labelmend.io import (
     write_json,
     write_manifest,
 )
+from labelmend.io.cases import wanted_cases
 from labelmend.metrics import dice
 from labelmend.noise import SEVERITIES, Noise, Rater, case_generator, draw_raters, find_preset
 from labelmend.runtime.output_folder import check_output, kept_folder, names_in
@@ -50,6 +51,7 @@ def simulate(
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
+    cases: str | Path | Sequence[str] | None = None,
     jobs: int = 1,
     backend: str = "loky",
     shard: str = "1/1",
@@ -75,6 +77,7 @@ def simulate(
         classes: names and values of the classes, for integer maps without `dataset.json`.
         ignore: value of pixels nobody annotated, in integer maps; they stay as they are.
         spacing_mm: per array axis, or one number, for formats that store none.
+        cases: only these: ids, or a text file of them.
         jobs: worker processes; 1 works in this process, -1 takes every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
         shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time.
@@ -93,26 +96,27 @@ def simulate(
     """
     check_jobs(jobs, backend)
     part, people = Shard.parse(shard), (None,) if raters is None else draw_raters(raters, seed)
-    chosen = _choose(preset, noise, severity)
+    chosen = choose_noise(preset, noise, severity)
     folder = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    folder = folder if cases is None else folder.only(*wanted_cases(cases, folder))
     out = Path(out)
     chosen.draw(case_generator(seed), folder.read(folder.cases[0]))  # misfits show before anything is written
     check_output(out, names_in(out), folders=[folder.path])
-    cases = part.of(folder.cases)
-    for note in spacing_notes((path for case in cases for path in folder.sources(case)), spacing_mm):
+    own = part.of(folder.cases)
+    for note in spacing_notes((path for case in own for path in folder.sources(case)), spacing_mm):
         on_note(note)
     with kept_folder(out, f"{part.number}-of-{part.count}"):
         done = _prepared(folder, out, people, part)
         work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")
         tasks = (
             _Task(folder.only(case), case, rater, done.get(_key(case, rater)))
-            for case in cases
+            for case in own
             for rater in people
         )
         for case in each(work, tasks, jobs=jobs, backend=backend):
-            on_case(case, len(cases) * len(people))
+            on_case(case, len(own) * len(people))
         _join_manifests(out, part)
-        _check_all(out, [(case, rater) for case in cases for rater in people])
+        _check_all(out, [(case, rater) for case in own for rater in people])
     return out
 
 
@@ -212,7 +216,8 @@ def _join_manifests(out: Path, shard: Shard) -> None:
         path.unlink()
 
 
-def _choose(preset: str | None, noise: Noise | None, severity: str) -> Noise:
+def choose_noise(preset: str | None, noise: Noise | None, severity: str) -> Noise:
+    """The noise that a preset or a noise of the user stands for, at a severity."""
     if severity not in SEVERITIES:
         raise ConfigError(f"no severity called {severity!r}: choose from {', '.join(SEVERITIES)}")
     if preset is not None and noise is not None:

@@ -15,6 +15,7 @@ from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.html.page import csp_hash, json_block, templates
 from labelmend.io import Image, grid_difference, read_image, whole_file
 from labelmend.io.images.orientation_tag import turned_apart
+from labelmend.runtime.output_folder import about_to_write
 from labelmend.types import LabelMap
 from labelmend.workflows.auditing.audit_folder import (
     Audit,
@@ -63,6 +64,7 @@ def write_review(
     given = open_given(audited)
     limits = Limits(max_side_px, max_slices, max_megabytes * 1e6 / max(1, len(audited.cases)))
     page = Path(audit) / PAGE
+    about_to_write(page)
     with whole_file(page) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(render_review(audited, _blocks(audited, given, limits, on_case)))
     return page

@@ -60,9 +60,9 @@ class TrainConfig:
         clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in
             `data`, or a text file of case ids.
         clean_labels: label folder of the trusted cases, where `clean` leaves a choice.
-        clean_cases: text file of the ids to use among the trusted cases.
+        clean_cases: use only these of the trusted cases: ids, or a text file of them.
         reference: label folder with the truth of training cases, for the report only; never used in training.
-        cases: text file of the case ids to train on; default all that are not trusted.
+        cases: train on these: ids, or a text file of them; default all that are not trusted.
         classes: class names and their values in integer maps, as {lung: 1, heart: 2}.
         ignore: value that marks pixels nobody annotated in integer maps.
         spacing_mm: pixel spacing for formats that store none, or instead of what they store, in mm; with one
@@ -101,9 +101,9 @@ class TrainConfig:
     labels: str = "labels"
     clean: str | None = None
     clean_labels: str | None = None
-    clean_cases: str | None = None
+    clean_cases: str | list[str] | None = None
     reference: str | None = None
-    cases: str | None = None
+    cases: str | list[str] | None = None
     classes: dict[str, int] | None = None
     ignore: int | None = None
     spacing_mm: float | list[float] | None = None

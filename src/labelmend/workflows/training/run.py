@@ -20,6 +20,7 @@ from labelmend.geometry.resample import per_axis
 from labelmend.methods.base import Method, State
 from labelmend.model.network import padded_size, try_out
 from labelmend.model.predictor import ModelCard, load_predictor
+from labelmend.runtime.output_folder import about_to_write
 from labelmend.runtime.progress import Tick
 from labelmend.workflows.training.checkpoint import load_checkpoint, save_checkpoint
 from labelmend.workflows.training.config import TrainConfig
@@ -99,6 +100,7 @@ def start(
     store = LabelStore(Path(config.out) / "checkpoint" / "labels", material.training.read_labels)
     run = Run(config, method, material, store, accelerator, card, network, on_tick)
     _check_training(run)
+    about_to_write(config.out)
     if accelerator.is_main_process:
         open_run(config, method)
     accelerator.wait_for_everyone()
