@@ -31,8 +31,6 @@ def parser() -> ChoiceParser:
 
 def run(arguments: Namespace) -> int:
     """Train and say where the results are."""
-    from accelerate import PartialState
-
     from labelmend.workflows.training.train import train
 
     with Bars() as bars:
@@ -41,6 +39,8 @@ def run(arguments: Namespace) -> int:
         )
     if result.is_main:
         print_run(result)
+    from accelerate import PartialState
+
     PartialState().destroy_process_group()
     return 0
 

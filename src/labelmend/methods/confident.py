@@ -7,7 +7,7 @@ which the network is never sure (a thin one) is not pruned away for it.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.errors import ConfigError, MissingExtraError
+from labelmend.errors import ConfigError
 from labelmend.methods.base import (
     Batch,
     Facts,
@@ -30,6 +30,7 @@ from labelmend.methods.base import (
     revision,
     tasks,
 )
+from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:
@@ -94,10 +95,8 @@ def cleanlab_errors(given: NDArray, probs: FloatArray, counted: BoolArray) -> Bo
 
 
 def _require_cleanlab() -> None:
-    if importlib.util.find_spec("cleanlab") is None:
-        raise MissingExtraError(
-            'backend "cleanlab" needs cleanlab: pip install "labelmend[cleanlab]", or take backend "own"'
-        )
+    with needed_by('backend "cleanlab"', instead='take backend "own"'):
+        importlib.import_module("cleanlab")
 
 
 @dataclass(frozen=True)

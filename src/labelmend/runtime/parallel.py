@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from labelmend.errors import ConfigError, LabelmendError, MissingExtraError, WorkerError
+from labelmend.errors import ConfigError, LabelmendError, WorkerError
+from labelmend.runtime.extras import needed_by
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -148,13 +149,9 @@ def _deaths(backend: str) -> tuple[type[BaseException], ...]:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         return (BrokenProcessPool,)
-    try:
+    with needed_by('backend "ray"'):
         import ray
         from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise MissingExtraError(
-            "working on a cluster needs Ray, which is not installed: pip install 'labelmend[ray]'"
-        ) from error
     register_ray()
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)

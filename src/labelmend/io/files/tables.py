@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from labelmend.errors import MissingExtraError
 from labelmend.io.files.atomic import write_bytes
+from labelmend.runtime.extras import needed_by
 
 
 def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -21,13 +21,9 @@ def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> Non
     Raises:
         MissingExtraError: pyarrow is not installed. OutputError: the file cannot be written.
     """
-    try:
+    with needed_by("writing Parquet"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            "Parquet needs pyarrow, which is not installed: pip install 'labelmend[tabular]'"
-        ) from error
     out = BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(dict(columns)), out)
     write_bytes(path, out.getvalue())

@@ -16,20 +16,16 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from labelmend.errors import ConfigError, LabelmendError, MissingExtraError
+from labelmend.errors import ConfigError, LabelmendError
 from labelmend.losses.gce import gce_loss
+from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray, FloatArray
 
-try:
+with needed_by("a classifier of class labels"):
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:  # pragma: no cover
-    raise MissingExtraError(
-        "classifiers of class labels need scikit-learn, which is not installed: "
-        "pip install 'labelmend[tabular]'"
-    ) from error
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 Strategy = Literal["ce", "gce", "co_teaching"]
