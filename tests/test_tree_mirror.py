@@ -32,6 +32,7 @@ NO_MODULE_OF_THEIR_OWN = {
     "test_fuzz_readers.py": "drawn garbage at every reader",
     "test_exported_members.py": "the public names of all packages",
     "test_guards_can_fail.py": "the four guards",
+    "test_installation.py": "the wheel in an environment without any extra",
     "test_layers.py": "who imports whom",
     "test_tree_mirror.py": "the two trees",
 }

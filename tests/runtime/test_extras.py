@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,12 +42,25 @@ def test_the_failure_of_any_other_import_stays_what_it_is():
         import no_such_package  # noqa: F401
 
 
-def test_every_package_of_the_table_comes_with_its_extra_and_with_no_plain_installation():
-    project = tomllib.loads(PYPROJECT.read_text())["project"]
-    extras = {
-        extra: {re.split(r"[^\w-]", line)[0] for line in lines}
-        for extra, lines in project["optional-dependencies"].items()
-    }
-    plain = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+@pytest.fixture
+def project() -> dict[str, Any]:
+    return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+
+
+def names(lines: list[str]) -> set[str]:
+    """Names of distributions, without versions."""
+    return {re.split(r"[^\w-]", line)[0] for line in lines}
+
+
+def test_every_package_of_the_table_comes_with_its_extra_and_with_no_plain_installation(project):
+    extras, plain = project["optional-dependencies"], names(project["dependencies"])
     for package, (_, extra) in EXTRAS.items():
-        assert DISTRIBUTION.get(package, package) in extras[extra] - plain
+        assert DISTRIBUTION.get(package, package) in names(extras[extra]) - plain
+
+
+def test_the_extra_all_brings_all_that_people_use_but_what_has_another_licence(project):
+    extras = project["optional-dependencies"]
+    (line,) = extras["all"]
+    assert set(line.removeprefix("labelmend[").rstrip("]").split(",")) == (
+        set(extras) - {"all", "cleanlab", "dev", "test"}
+    )

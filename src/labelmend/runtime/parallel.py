@@ -72,11 +72,18 @@ def end_workers() -> None:
 
 
 def check_jobs(jobs: int, backend: str) -> None:
-    """Raise a ConfigError for a number of jobs or a backend that does not exist."""
+    """Refuse a number of jobs or a backend that does not exist, before anything is begun.
+
+    Raises:
+        ConfigError: as said. MissingExtraError: Ray is not installed.
+    """
     if jobs == 0 or jobs < -1:
         raise ConfigError(f"jobs must be 1 or more, or -1 for every core, got {jobs}")
     if backend not in BACKENDS:
         raise ConfigError(f"no backend called {backend!r}: choose from {', '.join(BACKENDS)}")
+    if backend == "ray":
+        with needed_by('backend "ray"'):
+            import ray  # noqa: F401
 
 
 def _outcome(function: Callable[[Item], Result], item: Item, parent: int | None) -> Result | LabelmendError:
@@ -149,9 +156,9 @@ def _deaths(backend: str) -> tuple[type[BaseException], ...]:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         return (BrokenProcessPool,)
-    with needed_by('backend "ray"'):
-        import ray
-        from ray.util.joblib import register_ray
+    import ray
+    from ray.util.joblib import register_ray
+
     register_ray()
     if not ray.is_initialized():
         ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)

@@ -11,6 +11,12 @@ from labelmend.io.files.atomic import write_bytes
 from labelmend.runtime.extras import needed_by
 
 
+def check_parquet() -> None:
+    """Raise a MissingExtraError where pyarrow is not installed, before work is done that ends in a table."""
+    with needed_by("writing Parquet"):
+        import pyarrow.parquet  # noqa: F401
+
+
 def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Write a table at once.
 
@@ -21,9 +27,10 @@ def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> Non
     Raises:
         MissingExtraError: pyarrow is not installed. OutputError: the file cannot be written.
     """
-    with needed_by("writing Parquet"):
-        import pyarrow
-        import pyarrow.parquet
+    check_parquet()
+    import pyarrow
+    import pyarrow.parquet
+
     out = BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(dict(columns)), out)
     write_bytes(path, out.getvalue())
