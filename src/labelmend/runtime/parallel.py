@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import signal
 import sys
@@ -161,5 +162,7 @@ def _deaths(backend: str) -> tuple[type[BaseException], ...]:
 
     register_ray()
     if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+        address = os.environ.get("RAY_ADDRESS")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return (ray.exceptions.RayError,)
