@@ -79,7 +79,7 @@ class ChoiceParser(ArgumentParser):
             )
         self._choices.append(Choice(key, registry, default, help))
 
-    def parse_args(
+    def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None, **kwargs: Any
     ) -> Namespace:
         """Parse as jsonargparse does, after the names of the choices have been found."""

@@ -18,7 +18,7 @@ class ArgumentParser(jsonargparse.ArgumentParser):
 
     _configs: tuple[str, ...] = ()
 
-    def parse_args(
+    def parse_args(  # type: ignore[override]
         self,
         args: Sequence[str] | None = None,
         namespace: jsonargparse.Namespace | None = None,

@@ -50,7 +50,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """
 
     # What `fit` finds.
-    classes_: NDArray
+    classes_: NDArray[Any]
     networks_: list[nn.Module]
     noisy_mask_: BoolArray
     n_features_in_: int
@@ -110,7 +110,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         with torch.no_grad():
             return self._logits(self._tensor(checked)).double().softmax(dim=1).numpy()
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """`(n)` likeliest classes."""
         probs = self.predict_proba(X)  # first, so that an unfitted classifier says so
         return self.classes_[probs.argmax(axis=1)]

@@ -114,7 +114,7 @@ class TransitionEstimator(BaseEstimator):
     * `feature_weights_` and `feature_scores_` `(f)` of the weighted estimators.
     """
 
-    classes_: NDArray
+    classes_: NDArray[Any]
     transition_matrix_: FloatArray
     prior_: FloatArray
     noise_rates_: FloatArray
@@ -199,7 +199,7 @@ class TransitionEstimator(BaseEstimator):
     ) -> None:
         """What else is to be found. Default: nothing."""
 
-    def _fit_features(self, checked: FloatArray, y: NDArray) -> FloatArray:
+    def _fit_features(self, checked: FloatArray, y: NDArray[Any]) -> FloatArray:
         self.weighter_ = self._weighter()
         if self.weighter_ is None:
             return checked

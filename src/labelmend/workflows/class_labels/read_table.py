@@ -237,7 +237,7 @@ def _encoded(
     path: Path, frame: Any, max_categories: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...], list[str]]:
     """Features, their names and sources, and notes: numbers stay, text becomes one column a value."""
-    blocks: list[NDArray] = []
+    blocks: list[NDArray[Any]] = []
     names: list[str] = []
     source: list[str] = []
     one_hot, codes_perhaps = [], []

@@ -103,7 +103,7 @@ class FMIFeatureWeighter(TransformerMixin, BaseEstimator):
         checked = validate_data(self, X, reset=False, dtype=np.float64)
         return self._coordinates(checked) * self.weights_
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Names of the columns; "component0" and so on if whitened."""
         check_is_fitted(self)
         if self.basis == "whiten":
