@@ -35,6 +35,7 @@ NO_MODULE_OF_THEIR_OWN = {
     "test_guards_can_fail.py": "the four guards",
     "test_installation.py": "the wheel in an environment without any extra",
     "test_layers.py": "who imports whom",
+    "test_repository.py": "what lies beside the package: hooks, hosted CI, templates, versions",
     "test_tree_mirror.py": "the two trees",
 }
 """Test files that belong to no single module, and what they test."""
