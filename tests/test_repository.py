@@ -71,3 +71,12 @@ def test_citation_and_package_have_one_version():
 def test_addresses_of_the_project_are_all_of_one_repository(project):
     assert {url.split("/")[3:5] == ["labelmend", "labelmend"] for url in project["urls"].values()} == {True}
     assert parsed("CITATION.cff")["repository-code"] == project["urls"]["Homepage"]
+
+
+def test_addresses_in_the_readme_that_lead_into_this_repository_lead_to_files():
+    """The package index shows the README too, so that its links cannot be relative."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    home = r"https://(?:github\.com/labelmend/labelmend/(?:blob|tree)|raw\.githubusercontent\.com/labelmend/labelmend)"
+    paths = re.findall(rf"{home}/main/([^)\s\"#]+)", text)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
