@@ -12,16 +12,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check coverage bench clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo    train on drawn radiographs with wrong outlines, correct the outlines, say where the report is'
-	@echo 'make test    run the tests'
-	@echo 'make check   lint, format, layers, types'
-	@echo 'make bench   run what is left of the benchmarks on real radiographs (hours; needs LABELMEND_DATA)'
-	@echo 'make setup   only set up'
-	@echo 'make clean   remove the set-up and all caches'
+	@echo 'make demo       train on drawn radiographs with wrong outlines, correct the outlines, say where the report is'
+	@echo 'make test       run the tests'
+	@echo 'make check      lint, format, layers, types'
+	@echo 'make coverage   the tests again, with the share of lines and branches that they run'
+	@echo 'make bench      run what is left of the benchmarks on real radiographs (hours; needs LABELMEND_DATA)'
+	@echo 'make setup      only set up'
+	@echo 'make clean      remove the set-up and all caches'
 
 setup: $(READY)
 
@@ -47,6 +48,11 @@ check: $(READY)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
+# Slower than the tests alone; fails below the share that pyproject.toml holds.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'
+	$(BIN)/coverage report
+
 # pytest exits with 5 where there is no slow test.
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow || test $$? -eq 5
@@ -58,4 +64,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/simulate_throughput.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/*.egg-info

@@ -24,7 +24,7 @@ TORCH_FREE = (
     "labelmend.workflows.image_tags",
     "labelmend.workflows.noise_fitting",
     "labelmend.io",
-    "labelmend.methods.spatial_correction",
+    "labelmend.methods.registry",
     "labelmend.html",
     "labelmend.workflows.simulation",
     "labelmend.workflows.class_labels.page",
@@ -41,6 +41,10 @@ TORCH_FREE = (
     "labelmend.cli.pseudo_masks",
     "labelmend.cli.review",
     "labelmend.cli.estimate_transition",
+    "labelmend.cli.correct",
+    "labelmend.cli.fit_noise",
+    "labelmend.cli.predict",
+    "labelmend.cli.train",
 )
 MAY_USE_THE_PUBLIC_FACE = ("__main__.py", "cli/", "demo.py", "workflows/training/train.py")
 

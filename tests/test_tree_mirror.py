@@ -20,6 +20,7 @@ NO_MODULE_OF_THEIR_OWN = {
     "workflows/correction/test_correct_learned.py": "engine/correct.py and engine/learned.py together",
     "cli/test_cli.py": "the dispatch in cli/__init__.py and __main__.py",
     "cli/test_two_starts.py": "every verb that writes, twice at once",
+    "runtime/test_ray.py": "work on a Ray cluster, of `each` and of the verbs that have --backend",
     "workflows/training/test_resume.py": "runs that are killed and started again",
     "workflows/training/test_two_processes.py": "every method on two processes",
     "methods/test_contract.py": "every method",
@@ -32,7 +33,9 @@ NO_MODULE_OF_THEIR_OWN = {
     "test_fuzz_readers.py": "drawn garbage at every reader",
     "test_exported_members.py": "the public names of all packages",
     "test_guards_can_fail.py": "the four guards",
+    "test_installation.py": "the wheel in an environment without any extra",
     "test_layers.py": "who imports whom",
+    "test_repository.py": "what lies beside the package: hooks, hosted CI, templates, versions",
     "test_tree_mirror.py": "the two trees",
 }
 """Test files that belong to no single module, and what they test."""

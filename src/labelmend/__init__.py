@@ -56,11 +56,13 @@ __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return importlib.import_module(f"labelmend.{name}")
-    if name not in _HOME:
+    if name not in _PACKAGES and name not in _HOME:
         raise AttributeError(f"module 'labelmend' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"labelmend.{_HOME[name]}"), name)
+    from labelmend.runtime.extras import needed_by
+
+    with needed_by(f"labelmend.{name}"):
+        module = importlib.import_module(f"labelmend.{_HOME.get(name, name)}")
+    return module if name in _PACKAGES else getattr(module, name)
 
 
 def __dir__() -> list[str]:

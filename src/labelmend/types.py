@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class LabelMap:
         background: name of the value 0 of an exclusive map where it is a class (road); None: background.
     """
 
-    array: NDArray
+    array: NDArray[Any]
     grid: Grid
     classes: tuple[str, ...]
     values: tuple[int, ...] | None = None

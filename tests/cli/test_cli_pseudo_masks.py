@@ -100,7 +100,7 @@ def test_the_extra_for_refining_is_named_before_anything_is_read(data, capsys, m
         main([*arguments(data, "--refine", "grow")[:2], "no.csv", *arguments(data, "--refine", "grow")[3:]])
         == 2
     )
-    assert "pip install 'labelmend[weak]'" in capsys.readouterr().err
+    assert "pip install 'labelmend[tags]'" in capsys.readouterr().err
 
 
 def test_numbers_of_held_out_images_are_shown_where_they_are_known(capsys, monkeypatch):

@@ -148,7 +148,7 @@ def test_what_cannot_be_done_is_said(settings, error, words):
 
 
 @pytest.mark.parametrize(
-    ("backend", "words"), [("pynndescent", r"labelmend\[neighbours\]"), ("faiss", "faiss-cpu")]
+    ("backend", "words"), [("pynndescent", r"labelmend\[tabular\]"), ("faiss", "faiss-cpu")]
 )
 def test_a_backend_that_is_not_installed_is_named(monkeypatch, backend, words):
     monkeypatch.setitem(neighbours.importlib.import_module("sys").modules, backend, None)

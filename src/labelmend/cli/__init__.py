@@ -16,6 +16,7 @@ from types import ModuleType
 from labelmend import __version__
 from labelmend.cli.patient_stream import patient_output
 from labelmend.errors import LabelmendError
+from labelmend.runtime.extras import missing_extra
 from labelmend.runtime.stopping import StoppedError, stoppable
 
 VERBS = {
@@ -96,6 +97,12 @@ def _run(verb: str, rest: list[str], common: argparse.Namespace) -> int:
         if common.verbose:
             traceback.print_exc()
         print(f"labelmend {verb}: {inert(' '.join(str(error).split()))}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        missing = missing_extra(f"labelmend {verb}", error)
+        if missing is None:
+            raise
+        print(missing, file=sys.stderr)
         return 2
     except (KeyboardInterrupt, StoppedError) as stopped:
         parallel = sys.modules.get("labelmend.runtime.parallel")

@@ -18,10 +18,12 @@ from typing import Any, Literal
 
 import docstring_parser
 from jsonargparse import ActionYesNo, Namespace
-from jsonargparse import ArgumentParser as Container
 
 from labelmend.cli.values import class_values, names, names_or_file, numbers
 from labelmend.errors import ConfigError
+
+Container = Any
+"""A parser, or a group of one."""
 
 Source = Callable[..., Any]
 """A function, or a dataclass."""
@@ -91,7 +93,7 @@ def add_flag(parser: Container, dest: str, each: Parameter) -> argparse.Action:
     action = parser.add_argument(*dict.fromkeys((flag, f"--{dest}")), **given)
     shown = [flag, f"--no-{flag[2:]}"] if isinstance(action, ActionYesNo) else [flag]
     if isinstance(action, ActionYesNo):
-        owner = getattr(parser, "parser", parser)
+        owner: Any = getattr(parser, "parser", parser)
         for spelt in (f"--no_{dest}", f"--no-{dest}"):
             owner._option_string_actions[spelt] = action
     action.option_strings[:] = shown

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jsonargparse
-from jsonargparse import Namespace
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # not typed as public
 
 from labelmend.cli.choice import Choice
 from labelmend.cli.parameters import Parameter, Source, add_flag, add_flags
@@ -87,7 +87,7 @@ class VerbParser(jsonargparse.ArgumentParser):
         """Add `--key NAME` and, once the name is known, `--key.field` for each field of `registry[NAME]`."""
         self._choices.append(Choice(key, registry, default, help))
 
-    def parse_args(
+    def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None, **kwargs: Any
     ) -> Namespace:
         """Parse as jsonargparse does; bad arguments and config files end in one sentence and exit code 2."""
@@ -132,14 +132,14 @@ class VerbParser(jsonargparse.ArgumentParser):
         print(inert(f"{self._name}: {sentence}; see {self._name} --help"), file=sys.stderr)
         sys.exit(2)
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
         """The inputs and the essential settings; all of them after `--help-all`."""
         hidden = [] if self._whole else [a for a in self._actions if not self._is_essential(a)]
         texts = [action.help for action in hidden]
         for action in hidden:
             action.help = argparse.SUPPRESS
         self.usage = self._usage()
-        text = super().format_help()
+        text = super().format_help(formatter)
         for action, kept in zip(hidden, texts, strict=True):
             action.help = kept
         n_more = sum(kept != argparse.SUPPRESS for kept in texts)
@@ -238,7 +238,7 @@ class VerbParser(jsonargparse.ArgumentParser):
         return "a whole number" if "int" in kind else "another kind of value"
 
 
-class _ConfigFile(jsonargparse.ActionConfigFile):
+class _ConfigFile(ActionConfigFile):
     """`--config FILE`: read with the checks of every other file, choices in either of their forms."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:

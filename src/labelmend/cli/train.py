@@ -38,14 +38,14 @@ def parser() -> VerbParser:
 
 def run(arguments: Namespace, console: Console) -> dict[str, Any] | None:
     """Train and say where the results are."""
-    from accelerate import PartialState
-
     from labelmend.workflows.training.train import train
 
     with console.progress() as progress:
         result = train(
             config=config_of(arguments), method=chosen(arguments.method, METHODS), on_tick=progress
         )
+    from accelerate import PartialState
+
     PartialState().destroy_process_group()
     if not result.is_main:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +145,7 @@ def trimmed_mean(values: FloatArray, weights: FloatArray, trim: float = 0.0) -> 
     return float((values[order] * kept).sum() / kept.sum())
 
 
-def _check_shape(field: NDArray, mask: BoolArray) -> None:
+def _check_shape(field: NDArray[Any], mask: BoolArray) -> None:
     if field.shape != mask.shape:
         raise GeometryError(
             f"field of shape {field.shape} read on the boundary of a mask of shape {mask.shape}"

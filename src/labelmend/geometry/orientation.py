@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Turn:
         """Whether nothing changes."""
         return self.axes == tuple(range(len(self.axes))) and not any(self.back)
 
-    def apply(self, array: NDArray) -> NDArray:
+    def apply(self, array: NDArray[Any]) -> NDArray[Any]:
         """An array `(... *space)` turned; the very array where nothing changes."""
         if self.is_none:
             return array
@@ -48,7 +49,7 @@ class Turn:
         flipped = tuple(lead + i for i, back in enumerate(self.back) if back)
         return np.ascontiguousarray(np.flip(turned, flipped))
 
-    def undo(self, array: NDArray) -> NDArray:
+    def undo(self, array: NDArray[Any]) -> NDArray[Any]:
         """The array `(... *space)` that `apply` gets this one from."""
         return self.inverse().apply(array)
 

@@ -1,4 +1,4 @@
-"""From the native grid to the training grid and back: one place that knows how pixels correspond."""
+"""From the native grid to the training grid and back: how pixels correspond. Alone here, it needs torch."""
 
 from __future__ import annotations
 

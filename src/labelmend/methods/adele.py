@@ -71,7 +71,7 @@ PRESETS: dict[str, Rules] = {
 
 
 def relabel(
-    labels: NDArray,
+    labels: NDArray[Any],
     probs: FloatArray,
     active: Collection[int],
     tau: float,
@@ -79,7 +79,7 @@ def relabel(
     any_label: bool = False,
     guard: Guard = "none",
     ignored: BoolArray | None = None,
-) -> NDArray:
+) -> NDArray[Any]:
     """Labels of an image in which confident predictions of active classes replace what was there.
 
     A pixel changes if its largest probability is over `tau`, if both its label and its prediction are active
@@ -134,7 +134,7 @@ def tempered(probs: FloatArray, heat: float) -> FloatArray:
     return powers / powers.sum(axis=0)
 
 
-def class_counts(logits: Tensor, target: Tensor, valid: Tensor) -> NDArray:
+def class_counts(logits: Tensor, target: Tensor, valid: Tensor) -> NDArray[Any]:
     """`(3 k)`: valid pixels of each foreground class in both labels and predictions, and in either one."""
     if target.ndim == logits.ndim:
         truth, found = target > 0.5, logits > 0
@@ -153,7 +153,7 @@ def _stacked(numbers: Tensor, classes: Iterable[int]) -> Tensor:
     return torch.stack([numbers == index for index in classes], dim=1)
 
 
-def iou_of(counts: NDArray) -> list[float]:
+def iou_of(counts: NDArray[Any]) -> list[float]:
     """IoU of each class from `class_counts` summed over a data set; NaN where neither side has a pixel."""
     both, truth, found = np.asarray(counts, float)
     union = truth + found - both

@@ -245,7 +245,7 @@ def foreground_probs(probs: FloatArray, labels: LabelMap) -> FloatArray:
     return probs if labels.overlapping else probs[1:]
 
 
-def tasks(labels: LabelMap, probs: FloatArray) -> list[tuple[NDArray, FloatArray]]:
+def tasks(labels: LabelMap, probs: FloatArray) -> list[tuple[NDArray[Any], FloatArray]]:
     """The labelling tasks of a case, each with its given labels and probabilities, class 0 being the rest.
 
     Exclusive classes are one task with k + 1 labels; overlapping ones are k tasks with two labels each.
@@ -265,7 +265,7 @@ def tasks(labels: LabelMap, probs: FloatArray) -> list[tuple[NDArray, FloatArray
     return [(indices, probs)]
 
 
-def masks_of(answers: Sequence[NDArray], n_classes: int, *, overlapping: bool) -> BoolArray:
+def masks_of(answers: Sequence[NDArray[Any]], n_classes: int, *, overlapping: bool) -> BoolArray:
     """`(k *space)` masks from the integers of each of the `tasks`."""
     if overlapping:
         return np.stack(answers) > 0

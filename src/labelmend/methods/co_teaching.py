@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def selected_loss(logits: Tensor, target: Tensor, kept: Tensor) -> Tensor:
     return sum(terms[1:], terms[0]) / len(terms)
 
 
-def least_believed(given: NDArray, probs: FloatArray, counted: BoolArray, rate: float) -> BoolArray:
+def least_believed(given: NDArray[Any], probs: FloatArray, counted: BoolArray, rate: float) -> BoolArray:
     """Pixels predicted as another class, of those that `forget_counts` would forget in this one case.
 
     Args:

@@ -7,7 +7,7 @@ which the network is never sure (a thin one) is not pruned away for it.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.errors import ConfigError, MissingExtraError
+from labelmend.errors import ConfigError
 from labelmend.methods.base import (
     Batch,
     Facts,
@@ -30,6 +30,7 @@ from labelmend.methods.base import (
     revision,
     tasks,
 )
+from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ ROUNDING = 1e-6
 """Below a threshold by less than this counts as reaching it: all pixels alike have exactly their mean."""
 
 
-def mean_self_confidence(given: NDArray, probs: FloatArray, counted: BoolArray | None = None) -> FloatArray:
+def mean_self_confidence(
+    given: NDArray[Any], probs: FloatArray, counted: BoolArray | None = None
+) -> FloatArray:
     """Per class, the mean probability of that class over the pixels given as it; NaN where none is.
 
     Args:
@@ -59,7 +62,7 @@ def mean_self_confidence(given: NDArray, probs: FloatArray, counted: BoolArray |
     return np.array([p[chosen].mean() if chosen.any() else np.nan for p, chosen in zip(probs, of_class)])
 
 
-def label_errors(given: NDArray, probs: FloatArray, thresholds: FloatArray) -> BoolArray:
+def label_errors(given: NDArray[Any], probs: FloatArray, thresholds: FloatArray) -> BoolArray:
     """Pixels off the diagonal of the confident joint: the likeliest class is another, and likely enough.
 
     Args:
@@ -75,7 +78,7 @@ def label_errors(given: NDArray, probs: FloatArray, thresholds: FloatArray) -> B
     return (guess != given) & (probs.max(axis=0) >= thresholds[guess] - ROUNDING)
 
 
-def cleanlab_errors(given: NDArray, probs: FloatArray, counted: BoolArray) -> BoolArray:
+def cleanlab_errors(given: NDArray[Any], probs: FloatArray, counted: BoolArray) -> BoolArray:
     """What `cleanlab.segmentation` flags among the counted pixels of one case, shapes as in `label_errors`.
 
     Raises:
@@ -94,10 +97,8 @@ def cleanlab_errors(given: NDArray, probs: FloatArray, counted: BoolArray) -> Bo
 
 
 def _require_cleanlab() -> None:
-    if importlib.util.find_spec("cleanlab") is None:
-        raise MissingExtraError(
-            'backend "cleanlab" needs cleanlab: pip install "labelmend[cleanlab]", or take backend "own"'
-        )
+    with needed_by('backend "cleanlab"', instead='take backend "own"'):
+        importlib.import_module("cleanlab")
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ class Confident(Method):
         return proposal if self.replace else replace(proposal, left_out=flagged)
 
     def _errors(
-        self, given: NDArray, probs: FloatArray, counted: BoolArray, thresholds: FloatArray | None
+        self, given: NDArray[Any], probs: FloatArray, counted: BoolArray, thresholds: FloatArray | None
     ) -> BoolArray:
         if self.backend == "cleanlab":
             return cleanlab_errors(given, probs, counted)

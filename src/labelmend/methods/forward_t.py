@@ -72,8 +72,8 @@ def transition_from_clean(cases: Iterable[Predicted]) -> FloatArray | None:
 
 
 def relabelled(
-    given: NDArray, probs: FloatArray, transition: FloatArray, bands: NDArray | None = None
-) -> NDArray:
+    given: NDArray[Any], probs: FloatArray, transition: FloatArray, bands: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """The likeliest true class of every pixel, knowing picture and label: argmax of p_i T[i, given].
 
     Args:
@@ -273,7 +273,7 @@ class ForwardT(Method):
             rng=rng,
         )
 
-    def _bands(self, probs: FloatArray, grid: Grid) -> NDArray | None:
+    def _bands(self, probs: FloatArray, grid: Grid) -> NDArray[Any] | None:
         return bands_of_probs(probs, self.bands_mm, grid.spacing_mm) if self.bands_mm else None
 
     def _revised(self, predicted: Predicted, state: State) -> Revision | None:

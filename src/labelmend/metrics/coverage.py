@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -120,14 +121,14 @@ def _pooled(
     return np.concatenate(values), np.concatenate(objects)
 
 
-def _arrays(given: ArrayLike | Sequence[ArrayLike]) -> list[NDArray]:
+def _arrays(given: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[Any]]:
     """One array, or each of a sequence; a list of plain numbers is an array, too."""
     if isinstance(given, Sequence) and any(np.ndim(each) for each in given):
         return [np.asarray(each) for each in given]
     return [np.asarray(given)]
 
 
-def _booleans(array: NDArray, what: str) -> BoolArray:
+def _booleans(array: NDArray[Any], what: str) -> BoolArray:
     if array.dtype != bool and not np.isin(array, (0, 1)).all():
         raise LabelValueError(f"{what} must be booleans, or 0 and 1, got {np.unique(array)[:5].tolist()}")
     return array.astype(bool)

@@ -1,6 +1,6 @@
 """How far apart two boundaries lie: NSD, HD95 and signed bias, with a rule for every empty or ignored region.
 
-The boundary voxels are MONAI's, and so are the distances between them; this file adds the rules:
+Boundary voxels and the distances between them are those of MONAI, without its torch; the rules are these:
 
 * A boundary voxel is a voxel of the mask that touches a known background voxel across a face. The image
   border counts as background: a full mask has a boundary for NSD and HD95, though none for the signed bias.
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.geometry import (
@@ -78,19 +79,18 @@ def surface_distances(
     Raises:
         GeometryError: shapes or spacing do not fit.
     """
-    from monai.metrics.utils import get_mask_edges
-
     mask, reference, unknown, spacing = _cropped(mask, reference, ignore, spacing_mm)
     # Ignored voxels join both masks before the edges are taken and leave afterwards: none arises beside them.
-    if unknown.any():
-        edges = get_mask_edges(mask | unknown, reference | unknown, crop=False)
-        ours, theirs = (edge & ~unknown for edge in edges)
-    else:
-        ours, theirs = get_mask_edges(mask, reference, crop=False)
+    ours, theirs = (_edge(one | unknown) & ~unknown for one in (mask, reference))
     if ours.any() and theirs.any():
         return SurfaceDistances(_distances(ours, theirs, spacing), _distances(theirs, ours, spacing))
     n_ours, n_theirs = np.count_nonzero(ours), np.count_nonzero(theirs)
     return SurfaceDistances(np.full(n_ours, np.inf), np.full(n_theirs, np.inf))
+
+
+def _edge(mask: BoolArray) -> BoolArray:
+    """The voxels of a mask with a face to the background or to the border of the image."""
+    return mask & ~ndimage.binary_erosion(mask)
 
 
 def _distances(edge: BoolArray, other: BoolArray, spacing: tuple[float, ...]) -> FloatArray:

@@ -179,7 +179,7 @@ class Predictor:
         network, batch = network or self.network, pixels[None].to(self.device)
         if self.card.patch is None:
             return network(batch)[0].float()
-        from monai.inferers import sliding_window_inference
+        from monai.inferers.utils import sliding_window_inference
 
         return sliding_window_inference(batch, self.card.patch, 4, network, overlap=0.25, mode="gaussian")[
             0

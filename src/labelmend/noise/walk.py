@@ -27,7 +27,7 @@ WALL = IN_OUTER | IN_INNER
 NOTHING = np.uint8(0)
 
 
-def _compiled(function: Callable[..., Any], **how: str) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     """A function compiled at its first call, and kept on disk where that can be written."""
     try:
         return cast(Callable[..., Any], njit(cache=True, **how)(function))

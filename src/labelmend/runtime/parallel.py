@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from labelmend.errors import ConfigError, LabelmendError, MissingExtraError, WorkerError
+from labelmend.errors import ConfigError, LabelmendError, WorkerError
+from labelmend.runtime.extras import needed_by
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,11 +73,18 @@ def end_workers() -> None:
 
 
 def check_jobs(jobs: int, backend: str) -> None:
-    """Raise a ConfigError for a number of jobs or a backend that does not exist."""
+    """Refuse a number of jobs or a backend that does not exist, before anything is begun.
+
+    Raises:
+        ConfigError: as said. MissingExtraError: Ray is not installed.
+    """
     if jobs == 0 or jobs < -1:
         raise ConfigError(f"jobs must be 1 or more, or -1 for every core, got {jobs}")
     if backend not in BACKENDS:
         raise ConfigError(f"no backend called {backend!r}: choose from {', '.join(BACKENDS)}")
+    if backend == "ray":
+        with needed_by('backend "ray"'):
+            import ray  # noqa: F401
 
 
 def _outcome(function: Callable[[Item], Result], item: Item, parent: int | None) -> Result | LabelmendError:
@@ -148,14 +157,12 @@ def _deaths(backend: str) -> tuple[type[BaseException], ...]:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         return (BrokenProcessPool,)
-    try:
-        import ray
-        from ray.util.joblib import register_ray
-    except ImportError as error:
-        raise MissingExtraError(
-            "working on a cluster needs Ray, which is not installed: pip install 'labelmend[ray]'"
-        ) from error
+    import ray
+    from ray.util.joblib import register_ray
+
     register_ray()
     if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+        address = os.environ.get("RAY_ADDRESS")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return (ray.exceptions.RayError,)

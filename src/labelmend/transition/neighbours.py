@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingExtraError
+from labelmend.runtime.extras import needed_by
 from labelmend.types import FloatArray
 
 Metric = Literal["euclidean", "cosine"]
@@ -309,10 +310,9 @@ def _faiss(
 
 def _extra(name: Backend) -> Any:
     try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        package = "faiss-cpu" if name == "faiss" else "'labelmend[neighbours]'"
+        with needed_by(f'backend "{name}"', instead='take backend "exact"'):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:  # no extra: faiss comes as several packages, for processors and GPUs
         raise MissingExtraError(
-            f'backend "{name}" needs {name}, which is not installed: pip install {package}, '
-            'or take backend "exact"'
+            'backend "faiss" needs faiss: pip install faiss-cpu, or take backend "exact"'
         ) from error

@@ -404,6 +404,6 @@ def test_settings_of_a_walk_that_cannot_be_used(settings, message):
 
 def test_a_walk_without_scikit_image_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'labelmend\[weak\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'labelmend\[tags\]'"):
         random_walk(np.array([[0, U, 1]]), np.zeros((1, 1, 3)))
     assert grow(np.array([[1, U]]), np.array([[[0, 0]], [[1, 1]]])).tolist() == [[1, 1]]

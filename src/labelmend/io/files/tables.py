@@ -7,8 +7,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from labelmend.errors import MissingExtraError
 from labelmend.io.files.atomic import write_bytes
+from labelmend.runtime.extras import needed_by
+
+
+def check_parquet() -> None:
+    """Raise a MissingExtraError where pyarrow is not installed, before work is done that ends in a table."""
+    with needed_by("writing Parquet"):
+        import pyarrow.parquet  # noqa: F401
 
 
 def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -21,13 +27,10 @@ def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> Non
     Raises:
         MissingExtraError: pyarrow is not installed. OutputError: the file cannot be written.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            "Parquet needs pyarrow, which is not installed: pip install 'labelmend[tabular]'"
-        ) from error
+    check_parquet()
+    import pyarrow
+    import pyarrow.parquet
+
     out = BytesIO()
     pyarrow.parquet.write_table(pyarrow.table(dict(columns)), out)
     write_bytes(path, out.getvalue())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +68,8 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     image: Callable[[bytes, Spacing], Image]
-    labels: Callable[[bytes, Spacing], tuple[NDArray, Grid]] | None = None
-    encode: Callable[[NDArray, bytes], bytes] | None = None
+    labels: Callable[[bytes, Spacing], tuple[NDArray[Any], Grid]] | None = None
+    encode: Callable[[NDArray[Any], bytes], bytes] | None = None
     no_labels: str = ""
 
 
@@ -138,7 +139,7 @@ def read_image(path: str | Path, spacing_mm: Spacing = None) -> Image:
     return decode_image(path, read_bytes(path), spacing_mm)
 
 
-def decode_labels(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_labels(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[Any], Grid]:
     """The label array in the bytes of the file `path`; see `read_label_array`."""
     form = format_of(path)
     if form.labels is None:
@@ -147,7 +148,7 @@ def decode_labels(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> 
         return form.labels(data, spacing_mm)
 
 
-def read_label_array(path: str | Path, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def read_label_array(path: str | Path, spacing_mm: Spacing = None) -> tuple[NDArray[Any], Grid]:
     """Read labels as they are stored: integers `(*space)` and their grid.
 
     Args:
@@ -162,7 +163,7 @@ def read_label_array(path: str | Path, spacing_mm: Spacing = None) -> tuple[NDAr
     return decode_labels(path, read_bytes(path), spacing_mm)
 
 
-def write_label_array(path: str | Path, array: NDArray, source: str | Path) -> None:
+def write_label_array(path: str | Path, array: NDArray[Any], source: str | Path) -> None:
     """Write labels into a new file like `source`: its format, dtype, palette, header and geometry.
 
     Args:
@@ -193,7 +194,7 @@ def write_label_array(path: str | Path, array: NDArray, source: str | Path) -> N
     write_checked(path, data, array, decode_labels(source, given)[1])
 
 
-def write_checked(path: Path, data: bytes, array: NDArray, grid: Grid) -> None:
+def write_checked(path: Path, data: bytes, array: NDArray[Any], grid: Grid) -> None:
     """Write a label file that takes its name only once it has been read back as what it should hold.
 
     Args:

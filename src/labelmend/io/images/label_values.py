@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ BLOCK = 1 << 18
 """Pixels that are counted at once: counting makes a copy of eight bytes each."""
 
 
-def as_integers(array: NDArray) -> NDArray:
+def as_integers(array: NDArray[Any]) -> NDArray[Any]:
     """Label values as integers: integers keep their dtype, floats must be whole numbers and become int32.
 
     Raises:
@@ -36,7 +38,7 @@ def as_integers(array: NDArray) -> NDArray:
     return whole.astype(np.int32)
 
 
-def fit_dtype(array: NDArray, dtype: np.dtype | type) -> NDArray:
+def fit_dtype(array: NDArray[Any], dtype: np.dtype | type) -> NDArray[Any]:
     """The same values in the dtype of the source file, or a LabelValueError if it cannot hold them."""
     fitted = array.astype(dtype)
     if not np.array_equal(fitted, array):
@@ -46,7 +48,7 @@ def fit_dtype(array: NDArray, dtype: np.dtype | type) -> NDArray:
     return fitted
 
 
-def check_shape(array: NDArray, shape: tuple[int, ...]) -> None:
+def check_shape(array: NDArray[Any], shape: tuple[int, ...]) -> None:
     """A GeometryError unless the array to write lies on the source's grid."""
     if array.shape != shape:
         raise GeometryError(
@@ -54,7 +56,7 @@ def check_shape(array: NDArray, shape: tuple[int, ...]) -> None:
         )
 
 
-def distinct_values(array: NDArray) -> tuple[int, ...]:
+def distinct_values(array: NDArray[Any]) -> tuple[int, ...]:
     """The values that occur in an integer array, sorted; narrow ranges are counted, a block at a time."""
     if array.size == 0:
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ def new_label_name(image: str | Path) -> str:
     return image.name if keeps else f"{case_id(image)}.png"
 
 
-def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> None:
+def write_new_labels(path: str | Path, array: NDArray[Any], image: str | Path) -> None:
     """Write an integer map on the grid of an image, as unsigned 8-bit, or 16-bit where the values need it.
 
     Args:
@@ -57,7 +58,7 @@ def write_new_labels(path: str | Path, array: NDArray, image: str | Path) -> Non
     write_checked(path, _zipped(data) if suffix == ".nii.gz" else data, array, grid)
 
 
-def _png(array: NDArray, image: Path) -> bytes:
+def _png(array: NDArray[Any], image: Path) -> bytes:
     from PIL import Image
 
     if array.ndim != 2:
@@ -67,7 +68,7 @@ def _png(array: NDArray, image: Path) -> bytes:
     return out.getvalue()
 
 
-def _tiff(array: NDArray, image: Path) -> bytes:
+def _tiff(array: NDArray[Any], image: Path) -> bytes:
     import tifffile
 
     out = BytesIO()
@@ -75,7 +76,7 @@ def _tiff(array: NDArray, image: Path) -> bytes:
     return out.getvalue()
 
 
-def _nifti(array: NDArray, image: Path) -> bytes:
+def _nifti(array: NDArray[Any], image: Path) -> bytes:
     return encode_new_labels(array, read_bytes(image))
 
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +30,13 @@ class _File:
     data: bytes
     header: Header
 
-    def stored(self) -> NDArray:
+    def stored(self) -> NDArray[Any]:
         """Raw values in nibabel's axis order."""
         header = self.header
         raw = np.frombuffer(self.data, header.dtype, count=math.prod(header.shape), offset=header.offset)
         return raw.reshape(header.shape, order="F")
 
-    def values(self) -> NDArray:
+    def values(self) -> NDArray[Any]:
         """Raw values scaled as the header says; unscaled data keep their dtype."""
         slope, inter = self.header.scaling()
         raw = self.stored()
@@ -54,7 +55,7 @@ def decode_nifti_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     return Image(np.ascontiguousarray(np.moveaxis(array, -1, 0)), _grid(file.header, axes, spacing_mm))
 
 
-def decode_nifti_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_nifti_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[Any], Grid]:
     """2-D or 3-D integers; scaled or floating values must come out as whole numbers, see `_whole`."""
     file = _File(*unpacked(data))
     axes, channels = _axes(file.header.shape)
@@ -67,7 +68,7 @@ def decode_nifti_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArra
     return np.array(array, order="C"), _grid(file.header, axes, spacing_mm)
 
 
-def encode_nifti_labels(array: NDArray, source: bytes) -> bytes:
+def encode_nifti_labels(array: NDArray[Any], source: bytes) -> bytes:
     """The source file with other data: header, extensions and whatever follows the data stay bit for bit.
 
     Values go through the header's scaling backwards, so that they read as given. Gzip is written without name
@@ -82,7 +83,7 @@ def encode_nifti_labels(array: NDArray, source: bytes) -> bytes:
     return _zipped(whole) if source.startswith(GZIP) else whole
 
 
-def encode_new_labels(array: NDArray, image: bytes) -> bytes:
+def encode_new_labels(array: NDArray[Any], image: bytes) -> bytes:
     """An uncompressed file of unscaled integers with the geometry, units and extensions of an image."""
     data, header = unpacked(image)
     shape = (*header.shape, 1, 1)[: min(len(header.shape), 3)]
@@ -119,7 +120,7 @@ def stored_geometry(path: str | Path) -> Geometry | None:
         return None
 
 
-def _whole(raw: NDArray, header: Header) -> NDArray:
+def _whole(raw: NDArray[Any], header: Header) -> NDArray[Any]:
     """Labels as integers; where the header scales, what its rounding has moved is moved back.
 
     Whoever stores whole numbers under a slope rounds them to multiples of it, which moves them by up to half
@@ -150,7 +151,7 @@ def _whole(raw: NDArray, header: Header) -> NDArray:
         ) from error
 
 
-def _scaled_back(array: NDArray, header: Header) -> NDArray:
+def _scaled_back(array: NDArray[Any], header: Header) -> NDArray[Any]:
     """Stored numbers that read as these labels under the scaling of a header."""
     slope, inter = header.scaling()
     raw = (array - inter) / slope

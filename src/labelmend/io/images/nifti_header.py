@@ -10,7 +10,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +98,7 @@ def parsed(start: bytes) -> Header:
     """
     import nibabel
 
-    kinds = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+    kinds: dict[int, Callable[..., Any]] = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
     if len(start) < min(kinds):
         raise UnreadableFileError(f"this is no NIfTI file, or its header is cut off after {len(start)} bytes")
     sizes = {order: struct.unpack(order + "i", start[:4])[0] for order in "<>"}

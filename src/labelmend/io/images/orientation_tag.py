@@ -6,6 +6,8 @@ them, so masks lie on the turned picture, and pictures are read as they are show
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ TAG = 274
 _FLIPS_ROWS, _FLIPS_COLUMNS, _TURNS = (3, 4, 7, 8), (2, 3, 6, 7), (5, 6, 7, 8)
 
 
-def as_shown(array: NDArray, orientation: int) -> NDArray:
+def as_shown(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Stored pixels as every viewer shows them.
 
     Args:
@@ -30,7 +32,7 @@ def as_shown(array: NDArray, orientation: int) -> NDArray:
     return _flipped(array, orientation)
 
 
-def stored(array: NDArray, orientation: int) -> NDArray:
+def stored(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """The inverse of `as_shown`: pixels as a file with this orientation tag keeps them."""
     array = _flipped(array, orientation)
     return np.swapaxes(array, -2, -1) if orientation in _TURNS else array
@@ -65,7 +67,7 @@ def turned_apart(image: Grid, labels: Grid) -> str:
     return ""
 
 
-def _flipped(array: NDArray, orientation: int) -> NDArray:
+def _flipped(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     if orientation in _FLIPS_ROWS:
         array = array[..., ::-1, :]
     return array[..., ::-1] if orientation in _FLIPS_COLUMNS else array

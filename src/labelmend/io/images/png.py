@@ -57,7 +57,7 @@ def decode_png_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     return Image(array, plain_grid(array.shape[1:], spacing_mm, orientation))
 
 
-def decode_png_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_png_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[Any], Grid]:
     """Stored integers of a grey or palette PNG (indices, not colours) of 1, 2, 4, 8 or 16 bits."""
     if not data.startswith(_PNG):
         raise UnreadableFileError(
@@ -77,7 +77,7 @@ def decode_png_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray,
     return array, plain_grid(array.shape, spacing_mm, orientation)
 
 
-def encode_png_labels(array: NDArray, source: bytes) -> bytes:
+def encode_png_labels(array: NDArray[Any], source: bytes) -> bytes:
     """A PNG of the source's kind: grey, or palette with the same colours; its resolution and orientation tag.
 
     Values that 1 bit cannot hold take 8 bits, and a palette that is too short for them gets more colours.

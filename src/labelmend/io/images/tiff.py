@@ -66,7 +66,7 @@ def decode_tiff_image(data: bytes, spacing_mm: Spacing = None) -> Image:
     return Image(array, plain_grid(array.shape[1:], spacing_mm, orientation))
 
 
-def decode_tiff_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray, Grid]:
+def decode_tiff_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[Any], Grid]:
     """Stored integers (palette pictures: indices), one page `(h w)` or a stack `(d h w)`."""
     array, axes, orientation = _decoded(data, lossless=True)
     if "S" in axes or "C" in axes:
@@ -82,7 +82,7 @@ def decode_tiff_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray
     return array, plain_grid(array.shape, spacing_mm, orientation)
 
 
-def encode_tiff_labels(array: NDArray, source: bytes) -> bytes:
+def encode_tiff_labels(array: NDArray[Any], source: bytes) -> bytes:
     """A TIFF with the source's dtype, palette, byte order, description, resolution and orientation tag.
 
     Values that 1 bit cannot hold take 8 bits.
@@ -113,7 +113,7 @@ def encode_tiff_labels(array: NDArray, source: bytes) -> bytes:
     return out.getvalue()
 
 
-def _decoded(data: bytes, lossless: bool = False) -> tuple[NDArray, str, int]:
+def _decoded(data: bytes, lossless: bool = False) -> tuple[NDArray[Any], str, int]:
     """Array and axis letters, without axes of length one other than height and width; orientation tag.
 
     Pixels lie as stored.
@@ -133,9 +133,10 @@ def _decoded(data: bytes, lossless: bool = False) -> tuple[NDArray, str, int]:
             raise UnreadableFileError(
                 f"{page.bitspersample} bits a pixel are not read: save the TIFF with 8 or 16"
             )
-        if lossless and any(name in page.compression.name for name in _LOSSY):
+        compression = tifffile.COMPRESSION(page.compression).name
+        if lossless and any(name in compression for name in _LOSSY):
             raise LabelValueError(
-                f"the TIFF is compressed as {page.compression.name}, which alters label values: export the "
+                f"the TIFF is compressed as {compression}, which alters label values: export the "
                 "labels with Deflate, LZW or no compression"
             )
         _check_size(series, page)
@@ -181,7 +182,7 @@ def _check_unpacked(page: Any, allowed: int) -> None:
                 )
 
 
-def _through_pillow(data: bytes, n_pages: int, orientation: int, page: Any, dtype: np.dtype) -> NDArray:
+def _through_pillow(data: bytes, n_pages: int, orientation: int, page: Any, dtype: np.dtype) -> NDArray[Any]:
     """Pages decoded by Pillow, as stored.
 
     Undone: Pillow turns pages by their orientation tag, and inverts 1 and 8 bits where zero means white.

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from labelmend.errors import DataError, GeometryError, MissingExtraError
+from labelmend.errors import DataError, GeometryError
+from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray
 
 MOST_OUTSIDE = 4
@@ -24,12 +25,8 @@ MOST_OUTSIDE = 4
 
 def pycocotools() -> Any:
     """The mask functions of pycocotools, or an error that says how to install it."""
-    try:
+    with needed_by("reading COCO labels"):
         from pycocotools import mask
-    except ImportError as error:
-        raise MissingExtraError(
-            "COCO labels need pycocotools, which is not installed: pip install 'labelmend[coco]'"
-        ) from error
     return mask
 
 

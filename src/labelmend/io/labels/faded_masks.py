@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ _FADED = 0.6
 """Share of values that fill no area, from which on a mask is faded."""
 
 
-def is_faded(array: NDArray) -> bool:
+def is_faded(array: NDArray[Any]) -> bool:
     """Whether most values of a mask fill no area, but change from pixel to pixel as smoothing makes them.
 
     Args:

@@ -19,6 +19,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class RegionFolder(LabelFolder):
         write_label_array(target, new, self.files[case][0])
         return (target,)
 
-    def _stored(self, case: str) -> tuple[NDArray, Grid]:
+    def _stored(self, case: str) -> tuple[NDArray[Any], Grid]:
         path = self.sources(case)[0]
         array, grid = read_label_array(path, self.spacing_mm)
         known = {value for region in self.regions for value in region}
@@ -108,7 +109,7 @@ class RegionFolder(LabelFolder):
             )
         return array, grid
 
-    def _as_masks(self, array: NDArray, grid: Grid) -> LabelMap:
+    def _as_masks(self, array: NDArray[Any], grid: Grid) -> LabelMap:
         masks = np.stack([np.isin(array, region) for region in self.regions])
         ignored = None if self.ignore is None else array == self.ignore
         return LabelMap(masks, grid, self.classes, ignored_mask=ignored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class Axes:
             return (base,)
         return (base, *((*base[:place], 1, *base[place:]) for place in range(3)))
 
-    def on_grid(self, array: NDArray) -> NDArray:
+    def on_grid(self, array: NDArray[Any]) -> NDArray[Any]:
         """An array of one of the `shapes` as a view `(*space)` on the grid."""
         array = array.reshape(self._base())
         if not self._reversed:
@@ -82,7 +82,7 @@ class Axes:
             )
         return found
 
-    def _back(self, array: NDArray) -> NDArray:
+    def _back(self, array: NDArray[Any]) -> NDArray[Any]:
         """From RAS orientation to the axes of the grid."""
         from nibabel.orientations import apply_orientation, ornt_transform
 

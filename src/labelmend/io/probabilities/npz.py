@@ -7,7 +7,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class ArrayFile:
         """Whether the array has the name that nnU-Net gives to probabilities."""
         return self.key in NNUNET_KEYS
 
-    def read(self) -> NDArray:
+    def read(self) -> NDArray[Any]:
         """The array: a .npy is mapped from the disk, not loaded, and cannot be written to."""
         with reading_arrays(self.path, _KIND):
             if not self.key:
@@ -98,7 +98,7 @@ def header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return tuple(int(n) for n in shape), dtype
 
 
-def read_npy(path: Path) -> NDArray:
+def read_npy(path: Path) -> NDArray[Any]:
     """The array of a .npy file, whose size is compared with its header before memory is taken.
 
     Raises:

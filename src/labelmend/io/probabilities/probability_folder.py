@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +186,7 @@ class ProbabilityFolder:
         return found.shape[0]
 
 
-def copy_floats(numbers: NDArray, out: NDArray[np.float32]) -> None:
+def copy_floats(numbers: NDArray[Any], out: NDArray[np.float32]) -> None:
     """Copy numbers into an array; floats of 16 bits are looked up, which is faster than to convert them."""
     if numbers.dtype == np.float16:
         np.take(_HALVES, numbers.view(np.uint16), out=out, mode="wrap")

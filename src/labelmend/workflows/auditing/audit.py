@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from labelmend.io.cases import Source, open_source
+from labelmend.io.files.tables import check_parquet
 from labelmend.io.probabilities.axes import OrderSetting
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.runtime.parallel import check_jobs, each
@@ -86,6 +87,8 @@ def audit_labels(
         OutputError: `out` holds something else, or an audit already; another process writes to it.
     """
     check_jobs(jobs, backend)
+    if parquet:
+        check_parquet()
     source = open_source(
         labels,
         probabilities,

@@ -16,20 +16,16 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from labelmend.errors import ConfigError, LabelmendError, MissingExtraError
+from labelmend.errors import ConfigError, LabelmendError
 from labelmend.losses.gce import gce_loss
+from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray, FloatArray
 
-try:
+with needed_by("a classifier of class labels"):
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:  # pragma: no cover
-    raise MissingExtraError(
-        "classifiers of class labels need scikit-learn, which is not installed: "
-        "pip install 'labelmend[tabular]'"
-    ) from error
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 Strategy = Literal["ce", "gce", "co_teaching"]
@@ -54,7 +50,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """
 
     # What `fit` finds.
-    classes_: NDArray
+    classes_: NDArray[Any]
     networks_: list[nn.Module]
     noisy_mask_: BoolArray
     n_features_in_: int
@@ -114,7 +110,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         with torch.no_grad():
             return self._logits(self._tensor(checked)).double().softmax(dim=1).numpy()
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """`(n)` likeliest classes."""
         probs = self.predict_proba(X)  # first, so that an unfitted classifier says so
         return self.classes_[probs.argmax(axis=1)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -228,7 +228,9 @@ class SampleSieve(NetworkClassifier):
         self.run_epochs(step, [net], len(x), epochs=epochs, rate=lambda epoch: 1 / (1 + schedule(epoch)))
         return net, history
 
-    def _prior(self, counts: NDArray, given: Tensor, kept: BoolArray | None) -> Literal["uniform"] | Tensor:
+    def _prior(
+        self, counts: NDArray[Any], given: Tensor, kept: BoolArray | None
+    ) -> Literal["uniform"] | Tensor:
         if self.prior == "uniform":
             return "uniform"
         if self.prior == "empirical" or kept is None or not kept.any():

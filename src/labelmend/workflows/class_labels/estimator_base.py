@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labelmend.errors import ConfigError, LabelValueError, MissingExtraError
+from labelmend.errors import ConfigError, LabelValueError
+from labelmend.runtime.extras import needed_by
 from labelmend.transition.anchor import anchor_matrix
 from labelmend.transition.clusterability import Clusterability, clusterability
 from labelmend.transition.hoc import (
@@ -24,18 +25,15 @@ from labelmend.transition.neighbours import Backend, Metric, nearest
 from labelmend.transition.posterior import class_posterior, drawn_classes, local_prior, predictive_log
 from labelmend.types import FloatArray
 from labelmend.workflows.class_labels.weighter import (
-    NEEDS_SKLEARN,
     FMIFeatureWeighter,
     RandomState,
     generator,
 )
 
-try:
+with needed_by("an estimator of transition matrices"):
     from sklearn.base import BaseEstimator
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:  # pragma: no cover
-    raise MissingExtraError(NEEDS_SKLEARN) from error
 
 COVERAGE = (0.025, 0.975)
 """Quantiles of the bootstrap that bound an interval."""
@@ -116,7 +114,7 @@ class TransitionEstimator(BaseEstimator):
     * `feature_weights_` and `feature_scores_` `(f)` of the weighted estimators.
     """
 
-    classes_: NDArray
+    classes_: NDArray[Any]
     transition_matrix_: FloatArray
     prior_: FloatArray
     noise_rates_: FloatArray
@@ -201,7 +199,7 @@ class TransitionEstimator(BaseEstimator):
     ) -> None:
         """What else is to be found. Default: nothing."""
 
-    def _fit_features(self, checked: FloatArray, y: NDArray) -> FloatArray:
+    def _fit_features(self, checked: FloatArray, y: NDArray[Any]) -> FloatArray:
         self.weighter_ = self._weighter()
         if self.weighter_ is None:
             return checked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,12 +61,12 @@ def read_arrays(features: str | Path, labels: str | Path, groups: str | Path | N
     return without_constants(path, Table(values, names, numbered, classes, names, rows, (), sources))
 
 
-def _array(path: Path) -> NDArray:
+def _array(path: Path) -> NDArray[Any]:
     with reading_arrays(path, "a .npy file"):
         return read_npy(path)
 
 
-def _sparse(path: Path) -> NDArray:
+def _sparse(path: Path) -> NDArray[Any]:
     from scipy import sparse
 
     with reading_arrays(path, "a SciPy sparse matrix (.npz)"):
@@ -93,7 +94,7 @@ def _sources(path: Path, features: Path, n_rows: int) -> NDArray[np.int64]:
     return np.asarray(np.unique(_plain_labels(path, given, "groups"), return_inverse=True)[1], np.int64)
 
 
-def _check_length(path: Path, given: NDArray, what: str, features: Path, n_rows: int) -> None:
+def _check_length(path: Path, given: NDArray[Any], what: str, features: Path, n_rows: int) -> None:
     if given.ndim != 1:
         raise GeometryError(f"{path} has the shape {given.shape}: expected {what} (n), one a case")
     if len(given) != n_rows:
@@ -102,7 +103,7 @@ def _check_length(path: Path, given: NDArray, what: str, features: Path, n_rows:
         )
 
 
-def _plain_labels(path: Path, given: NDArray, what: str = "labels") -> NDArray:
+def _plain_labels(path: Path, given: NDArray[Any], what: str = "labels") -> NDArray[Any]:
     """Labels as integers, booleans, whole floats or text, or an error."""
     kind = given.dtype.kind
     if kind == "S":

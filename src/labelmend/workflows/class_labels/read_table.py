@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelmend.errors import ConfigError, DataError, MissingExtraError, UnreadableFileError
+from labelmend.errors import ConfigError, DataError, UnreadableFileError
 from labelmend.io.files.csv_table import as_number
 from labelmend.io.files.limits import check_declared
 from labelmend.io.files.reading import reading_arrays
+from labelmend.runtime.extras import needed_by
 from labelmend.runtime.text import listed
 from labelmend.workflows.class_labels.table import Table, check_classes, coded, refuse, without_constants
 
@@ -100,19 +101,14 @@ def _frame(path: Path) -> Any:
         if separator is not None:
             _check_size(path)
             return _csv(pd, path, separator)
-        try:
+        with needed_by("reading Parquet"):
             from pyarrow import parquet
-
-            about = parquet.read_metadata(path)
-            n_values = about.num_rows * about.num_columns
-            check_declared(
-                BYTES_A_VALUE * n_values, path, f"{about.num_rows} rows of {about.num_columns} columns"
-            )
-            frame = pd.read_parquet(path, engine="pyarrow")
-        except ImportError as error:
-            raise MissingExtraError(
-                "reading Parquet needs pyarrow, which is not installed: pip install 'labelmend[tabular]'"
-            ) from error
+        about = parquet.read_metadata(path)
+        n_values = about.num_rows * about.num_columns
+        check_declared(
+            BYTES_A_VALUE * n_values, path, f"{about.num_rows} rows of {about.num_columns} columns"
+        )
+        frame = pd.read_parquet(path, engine="pyarrow")
     frame.columns = _unique(path, [str(column) for column in frame.columns])
     return frame
 
@@ -155,12 +151,8 @@ def _csv(pd: Any, path: Path, separator: str) -> Any:
 
 
 def _pandas() -> Any:
-    try:
+    with needed_by("reading a table"):
         import pandas
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading tables needs pandas, which is not installed: pip install 'labelmend[tabular]'"
-        ) from error
     return pandas
 
 
@@ -245,7 +237,7 @@ def _encoded(
     path: Path, frame: Any, max_categories: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...], list[str]]:
     """Features, their names and sources, and notes: numbers stay, text becomes one column a value."""
-    blocks: list[NDArray] = []
+    blocks: list[NDArray[Any]] = []
     names: list[str] = []
     source: list[str] = []
     one_hot, codes_perhaps = [], []

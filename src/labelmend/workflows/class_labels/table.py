@@ -79,7 +79,7 @@ def refuse(path: Path, bad: BoolArray, names: Sequence[str], what: str) -> None:
     )
 
 
-def coded(codes: NDArray, values: Iterable[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def coded(codes: NDArray[Any], values: Iterable[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Codes of sorted texts from codes of any values."""
     texts = [label_text(value) for value in values]
     classes = sorted(set(texts))

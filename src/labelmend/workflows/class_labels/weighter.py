@@ -7,22 +7,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labelmend.errors import ConfigError, MissingExtraError
+from labelmend.errors import ConfigError
+from labelmend.runtime.extras import needed_by
 from labelmend.types import FloatArray
 from labelmend.workflows.class_labels.fmi import Divergence, Scaling, f_mutual_information, feature_weights
 
-NEEDS_SKLEARN = (
-    "estimators of transition matrices need scikit-learn, which is not installed: "
-    "pip install 'labelmend[tabular]'"
-)
-
-try:
+with needed_by("weighting of features"):
     from sklearn.base import BaseEstimator, TransformerMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
-except ImportError as error:  # pragma: no cover
-    raise MissingExtraError(NEEDS_SKLEARN) from error
 
 Basis = Literal["raw", "whiten"]
 RandomState = int | np.random.RandomState | None
@@ -109,7 +103,7 @@ class FMIFeatureWeighter(TransformerMixin, BaseEstimator):
         checked = validate_data(self, X, reset=False, dtype=np.float64)
         return self._coordinates(checked) * self.weights_
 
-    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[Any]:
         """Names of the columns; "component0" and so on if whitened."""
         check_is_fitted(self)
         if self.basis == "whiten":

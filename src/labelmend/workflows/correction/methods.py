@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,6 @@ def self_confidence(given: LabelMap, probs: FloatArray) -> FloatArray:
 
 def with_left_out(proposal: Revision, value: int) -> LabelMap:
     """The revised labels with the pixels that training is to leave out as the value to ignore."""
-    array: NDArray = proposal.labels.array.copy()
+    array: NDArray[Any] = proposal.labels.array.copy()
     array[proposal.left_out] = value
     return dataclasses.replace(proposal.labels, array=array)

@@ -52,7 +52,10 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'labelmend.workflows.image_tags' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"labelmend.workflows.image_tags.{_HOME[name]}"), name)
+    from labelmend.runtime.extras import needed_by
+
+    with needed_by(name):
+        return getattr(importlib.import_module(f"labelmend.workflows.image_tags.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -264,7 +264,11 @@ def _view(
         stages = list(output.features.values())
         finest = max(((s.shape[-2], s.shape[-1]) for s in [maps, *stages]), key=math.prod)
         maps = spread(resized(maps, finest), stages)
-    back = lambda m: resized(m, (h, w)).flip(-1) if mirrored else resized(m, (h, w))  # noqa: E731
+
+    def back(part: Tensor) -> Tensor:
+        whole = resized(part, (h, w))
+        return whole.flip(-1) if mirrored else whole
+
     layer_maps = {name: back(part) for name, part in output.layer_maps.items()}
     return ClassMaps(back(maps), layer_maps, output.logits, output.shares)
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_dilation, generate_binary_structure
 
-from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingExtraError
+from labelmend.errors import ConfigError, GeometryError, LabelValueError
+from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.image_tags.seeds import IGNORE
 
@@ -189,13 +190,8 @@ def _scaled(channels: FloatArray) -> FloatArray:
 
 
 def _walker() -> Callable[..., Any]:
-    try:
+    with needed_by("a random walk from seeds"):
         from skimage.segmentation import random_walker
-    except ImportError as error:
-        raise MissingExtraError(
-            "a random walk from seeds needs scikit-image, which is not installed: "
-            "pip install 'labelmend[weak]'"
-        ) from error
     return random_walker
 
 

@@ -201,7 +201,7 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _palette_uri(places: NDArray[np.uint8], palette: NDArray, alpha: NDArray) -> str:
+def _palette_uri(places: NDArray[np.uint8], palette: NDArray[Any], alpha: NDArray[Any]) -> str:
     """A picture of few colours `(m 3)` and opacities `(m)`, as PNG in a data URI."""
     picture = Image.fromarray(places).convert("L")
     made = Image.frombytes("P", picture.size, picture.tobytes())
@@ -215,7 +215,7 @@ def _rgb(text: str) -> tuple[int, int, int]:
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
 
-def _sampled(array: NDArray, shape: tuple[int, int]) -> NDArray:
+def _sampled(array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """The nearest pixels of `(h w)` on a grid of another size."""
     places = [
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, array.shape, strict=True)

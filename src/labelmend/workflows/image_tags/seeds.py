@@ -14,7 +14,7 @@ Differs: IRN refines the maps by a dense CRF before each threshold; here refinem
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -145,7 +145,7 @@ def _smaller(scores: FloatArray, reached: BoolArray) -> NDArray[np.intp]:
     return np.where(reached & (here == here.min(axis=0)), scores, -1).argmax(axis=0)
 
 
-def _to_maps(of_class: NDArray, ndim: int) -> NDArray:
+def _to_maps(of_class: NDArray[Any], ndim: int) -> NDArray[Any]:
     """`(k)` values beside maps `(k *space)`."""
     return of_class.reshape(-1, *[1] * (ndim - 1))
 

@@ -164,7 +164,7 @@ def _manifest_row(
     )
 
 
-def _write_arrays(path: Path, **arrays: NDArray) -> None:
+def _write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     """A whole .npz file of plain arrays."""
     data = io.BytesIO()
     np.savez_compressed(data, **arrays)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class BatchSource:
     read_left_out: Callable[[str], BoolArray | None] = lambda case: None
 
 
-class CaseDataset(torch.utils.data.Dataset):
+class CaseDataset(torch.utils.data.Dataset[Sample]):
     """Samples by position in an epoch's order; decoded cases are kept in memory up to a budget.
 
     Args:
@@ -127,7 +128,7 @@ def crop(sample: Sample, size: tuple[int, ...], rng: np.random.Generator) -> Sam
         pads = [n for m in reversed(missing) for n in (0, m)]
         image, masks, valid = (F.pad(t, pads) for t in (image, masks, valid))
     room = np.array(valid.shape, int) - np.array(size, int)
-    start: NDArray = rng.integers(0, room + 1)
+    start: NDArray[Any] = rng.integers(0, room + 1)
     if rng.random() < 2 / 3 and len(sample.present):
         mask = masks[int(sample.present[rng.integers(len(sample.present))])]
         voxels = (mask > 0.5).nonzero()

@@ -168,7 +168,7 @@ def _counted(run: Run) -> State:
         return run.state
     device = run.accelerator.device
 
-    def total(array: NDArray) -> NDArray:
+    def total(array: NDArray[Any]) -> NDArray[Any]:
         return run.accelerator.reduce(torch.as_tensor(array, device=device), "sum").cpu().numpy()
 
     return run.state | {name: total(run.state[name]) for name in names if name in run.state}

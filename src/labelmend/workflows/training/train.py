@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelmend.errors import ConfigError
+from labelmend.runtime.extras import needed_by
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,8 +51,10 @@ def train(
     from labelmend.methods.registry import METHODS
     from labelmend.model.config import NetworkConfig
     from labelmend.workflows.training.config import TrainConfig
-    from labelmend.workflows.training.loop import run_training
     from labelmend.workflows.training.report import write_report
+
+    with needed_by("training"):
+        from labelmend.workflows.training.loop import run_training
 
     unknown = sorted(set(settings) - {f.name for f in dataclasses.fields(TrainConfig)})
     if unknown:
