@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labelmend.model.predictor import load_predictor as load_predictor
     from labelmend.noise import MarkovNoise as MarkovNoise
     from labelmend.noise import markov_noise as markov_noise
-    from labelmend.workflows.auditing.audit import audit_labels as audit_labels
+    from labelmend.workflows.auditing.audit import audit as audit
     from labelmend.workflows.class_labels.estimate import estimate as estimate
     from labelmend.workflows.correction.correct import correct as correct
     from labelmend.workflows.evaluation import evaluate as evaluate
@@ -34,7 +34,7 @@ _HOME = {
     "Method": "methods.base",
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
-    "audit_labels": "workflows.auditing.audit",
+    "audit": "workflows.auditing.audit",
     "boundary_bias": "geometry",
     "correct": "workflows.correction.correct",
     "estimate": "workflows.class_labels.estimate",

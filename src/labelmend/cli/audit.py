@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
 from jsonargparse import Namespace
 
 from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say, sentences, table
 from labelmend.io.probabilities.axes import ORDER_HELP, OrderSetting
-from labelmend.workflows.auditing.audit import audit_labels
+from labelmend.workflows.auditing.audit import audit
 from labelmend.workflows.auditing.result import PAGE, AuditResult
 from labelmend.workflows.auditing.text import NAMES
 
@@ -79,18 +78,15 @@ def parser() -> ArgumentParser:
 
 def run(arguments: Namespace) -> int:
     """Audit, print the worst cases, and say where the page is."""
-    from labelmend.workflows.reviewing.page import write_review
-
     names = (
         "probabilities", "out", "images", "classes", "ignore", "spacing_mm", "order", "cases", "annotators",
-        "calibrate", "parquet", "proposals", "jobs", "backend", "overwrite",
+        "calibrate", "parquet", "proposals", "jobs", "backend", "overwrite", "page",
     )  # fmt: skip
     with Bars(transient=True) as bars:
         counts: dict[str, Callable[[str, int], None]] = {}
-        found = audit_labels(
+        found = audit(
             arguments.labels,
             **{name: arguments[name] for name in names},
-            page=partial(write_review, on_case=bars.counting("drawing")) if arguments.page else None,
             on_case=lambda stage, case, n: counts.setdefault(stage, bars.counting(stage))(case, n),
         )
     show(found)

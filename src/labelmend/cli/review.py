@@ -59,7 +59,7 @@ def parser() -> ArgumentParser:
 def run(arguments: Namespace) -> int:
     """Do one of the two and say what was written."""
     if arguments.deed == "page":
-        from labelmend.workflows.reviewing.page import write_review
+        from labelmend.workflows.auditing.page import write_review
 
         chosen = arguments.page
         with Bars(transient=True) as bars:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ from drawn_findings import (
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.geometry import signed_distance
 from labelmend.io import checksum
-from labelmend.workflows.auditing.audit import audit_labels
+from labelmend.workflows.auditing.audit import audit
 from labelmend.workflows.auditing.audit_folder import open_given, read_audit
 from labelmend.workflows.auditing.findings import scaled
 from labelmend.workflows.auditing.result import AuditResult
@@ -53,8 +54,9 @@ def result(data: Path) -> AuditResult:
 
 
 def run(data: Path, out: Path, **more: Any) -> AuditResult:
-    settings = {"probabilities": data / "probabilities", "images": data / "images", "classes": CLASSES}
-    found = audit_labels(data / "labels", out=out, **(settings | more))
+    settings = {"images": data / "images", "classes": CLASSES, "page": False}
+    probabilities = more.pop("probabilities", data / "probabilities")
+    found = audit(data / "labels", probabilities, out=out, **(settings | more))
     assert isinstance(found, AuditResult)
     return found
 
@@ -188,9 +190,9 @@ def test_what_an_earlier_audit_proposed_is_cleared(data, tmp_path):
 def test_it_runs_without_torch(data, tmp_path):
     code = (
         "import sys, warnings; warnings.simplefilter('error')\n"
-        "from labelmend.workflows.auditing.audit import audit_labels\n"
+        "from labelmend.workflows.auditing.audit import audit\n"
         "labels, probabilities, out = sys.argv[1:]\n"
-        f"audit_labels(labels, probabilities=probabilities, out=out, classes={CLASSES!r})\n"
+        f"audit(labels, probabilities=probabilities, out=out, classes={CLASSES!r}, page=False)\n"
         "sys.exit('torch' in sys.modules)"
     )
     places = [str(place) for place in (data / "labels", data / "probabilities", tmp_path)]
@@ -405,7 +407,7 @@ def test_proposals_of_an_audit_are_not_cleared_while_they_are_audited(data, tmp_
     out = run(data, tmp_path / "out").folder
     before = checksums(out)
     with pytest.raises(OutputError, match="is read and would be replaced"):
-        audit_labels(out / "proposals", probabilities=data / "probabilities", classes=CLASSES, out=out)
+        audit(out / "proposals", probabilities=data / "probabilities", classes=CLASSES, out=out)
     assert checksums(out) == before
 
 
@@ -424,19 +426,29 @@ def test_an_audit_is_not_replaced_unless_that_is_asked_for(data, tmp_path):
     assert checksums(out) == before
 
 
-def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path):
-    def fail(folder):
+def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path, monkeypatch):
+    def fail(folder, on_case):
         assert (folder / "audit.json").is_file()
         raise KeyError
 
+    monkeypatch.setattr("labelmend.workflows.auditing.audit.write_review", fail)
     with pytest.raises(KeyError):
-        run(data, tmp_path / "out", page=fail)
+        run(data, tmp_path / "out", page=True)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".part-out" / "proposals").mkdir(parents=True)
     (tmp_path / ".part-out" / "proposals" / "old.png").write_bytes(b"half a file")
     found = run(data, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not (found.folder / "proposals" / "old.png").exists()
+
+
+def test_the_review_page_is_written_unless_it_is_not_wanted(data, tmp_path):
+    pages = [
+        (run(data, tmp_path / str(page), page=page).folder / "report.html").is_file()
+        for page in (True, False)
+    ]
+    assert pages == [True, False]
+    assert inspect.signature(audit).parameters["page"].default is True
 
 
 def test_each_proposal_has_a_checksum(result):

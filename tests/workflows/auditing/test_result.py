@@ -7,16 +7,14 @@ import json
 import pytest
 
 from drawn_findings import CLASSES, GENEROUS, disc_set
-from labelmend.workflows.auditing.audit import audit_labels
+from labelmend.workflows.auditing.audit import audit
 from labelmend.workflows.auditing.result import AuditResult
 
 
 @pytest.fixture
 def written(tmp_path) -> AuditResult:
     data = disc_set(tmp_path / "discs", 5)
-    return audit_labels(
-        data / "labels", probabilities=data / "probabilities", classes=CLASSES, out=data / "out"
-    )
+    return audit(data / "labels", probabilities=data / "probabilities", classes=CLASSES, out=data / "out")
 
 
 def test_the_files_hold_what_was_found(written):

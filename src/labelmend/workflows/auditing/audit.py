@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from labelmend.workflows.auditing.annotators_csv import read_case_column
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
 from labelmend.workflows.auditing.case_rows import StatisticsRow
 from labelmend.workflows.auditing.findings import biases, typical, usual_layout
+from labelmend.workflows.auditing.page import write_review
 from labelmend.workflows.auditing.passes import FindingsPass, StatisticsPass
 from labelmend.workflows.auditing.result import FILES, AuditFindings, AuditResult, write_result
 
@@ -32,12 +34,12 @@ OWN = (*FILES, PROPOSALS)
 Row = TypeVar("Row")
 
 
-def audit_labels(
+def audit(
     labels: str | Path,
-    *,
     probabilities: str | Path,
-    out: str | Path,
     images: str | Path | None = None,
+    *,
+    out: str | Path,
     classes: Mapping[str, int] | None = None,
     ignore: int | None = None,
     spacing_mm: Sequence[float] | float | None = None,
@@ -50,7 +52,7 @@ def audit_labels(
     jobs: int = 1,
     backend: str = "loky",
     overwrite: bool = False,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
 ) -> AuditResult:
     """Rank the cases of a data set by how wrong their labels look, and say what looks wrong, where, and why.
@@ -77,7 +79,7 @@ def audit_labels(
         backend: `loky` for this machine, `ray` for a Ray cluster.
         overwrite: replace an audit that `out` holds; verdicts on it stay good for cases whose given and
             proposed labels stay the same.
-        page: called with the folder before it gets its name, to write the page into it.
+        page: write the review page, report.html.
         on_case: called after each case of a pass with the name of the pass, the case and the number of cases.
 
     Raises:
@@ -101,8 +103,8 @@ def audit_labels(
     _check_out(Path(out), source, annotators, overwrite=overwrite)
     with whole_folder(out, OWN, overwrite=overwrite) as folder:
         found = _audited(_Run(source, folder, jobs=jobs, backend=backend, on_case=on_case), settings)
-        if page is not None:
-            page(folder)
+        if page:
+            write_review(folder, on_case=partial(on_case, "drawing"))
     return dataclasses.replace(found, folder=Path(out))
 
 
@@ -111,7 +113,7 @@ class _Settings:
     """What is asked for, beside the labels and where they lie.
 
     Args:
-        calibrate, parquet, proposals: see `audit_labels`.
+        calibrate, parquet, proposals: see `audit`.
         who: per case who drew it.
     """
 

@@ -29,7 +29,7 @@ FILES = (AUDIT, CASES, FINDINGS, TABLE, PARQUET, SUMMARY, PAGE)
 
 @dataclass(frozen=True, eq=False)
 class AuditResult:
-    """What `audit_labels` found.
+    """What `audit` found.
 
     Args:
         folder: where it was written.
