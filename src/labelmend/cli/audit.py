@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from jsonargparse import Namespace
 
@@ -91,7 +92,7 @@ def run(arguments: Namespace) -> int:
         )
     show(found)
     if arguments.page:
-        say(f"\nreview  {found.folder / PAGE}")
+        say(f"\nreview  {Path(arguments.out) / PAGE}")
     return 0
 
 

@@ -36,7 +36,7 @@ from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataE
 from labelmend.geometry import signed_distance
 from labelmend.io import checksum
 from labelmend.workflows.auditing.audit import audit
-from labelmend.workflows.auditing.audit_folder import open_given, read_audit
+from labelmend.workflows.auditing.audit_folder import open_given, open_proposals, read_audit
 from labelmend.workflows.auditing.findings import scaled
 from labelmend.workflows.auditing.result import AuditResult
 
@@ -488,3 +488,71 @@ def test_a_class_of_value_0_is_told_by_its_name(data, tmp_path):
     assert not any(kind in ("missing", "spurious") for own in kinds.values() for kind, *_ in own)
     assert found.facts["values"] == {"body": 0} | CLASSES
     assert open_given(read_audit(tmp_path)).names == ("body", "liver", "lesion")
+
+
+def held(data: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The same set as arrays by case id."""
+    cases = [f"c{index:02d}" for index in range(12)]
+    return {
+        "labels": {case: read_map(data / "labels" / f"{case}.png") for case in cases},
+        "probabilities": {case: np.load(data / "probabilities" / f"{case}.npz")["probs"] for case in cases},
+        "images": {case: read_map(data / "images" / f"{case}.png") for case in cases},
+    }
+
+
+def test_arrays_give_the_findings_and_proposals_of_files(data, result):
+    found = audit(**held(data), classes=CLASSES)
+    assert found.folder is None
+    assert found.findings == result.findings
+    told = [(row["case"], row["rank"], row["score"], row["reason"]) for row in found.cases]
+    assert told == [(row["case"], row["rank"], row["score"], row["reason"]) for row in result.cases]
+    assert found.proposals.keys() == {row["case"] for row in result.cases if row["proposal"]} != set()
+    for case, proposed in found.proposals.items():
+        np.testing.assert_array_equal(proposed, read_map(result.folder / "proposals" / f"{case}.png"))
+
+
+def test_nothing_is_written_where_no_folder_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    audit(**held(data), classes=CLASSES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_one_after_the_other_are_numbered(data):
+    arrays = {what: np.stack(list(cases.values())) for what, cases in held(data).items()}
+    found = audit(
+        arrays["labels"], list(arrays["probabilities"]), arrays["images"], classes=["liver", "lesion"]
+    )
+    assert {row["case"] for row in found.cases[:3]} == {"01", "04", "07"}
+
+
+def test_without_proposals_none_are_kept(data):
+    assert audit(**held(data), classes=CLASSES, proposals=False).proposals == {}
+
+
+def test_the_folder_of_an_audit_of_arrays_holds_all_that_its_review_needs(data, tmp_path):
+    found = audit(**held(data), classes=CLASSES, out=tmp_path / "out", spacing_mm=0.5)
+    moved = (tmp_path / "out").rename(tmp_path / "moved")
+    read = read_audit(moved)
+    given = open_given(read)
+    np.testing.assert_array_equal(given.read("c01").array, held(data)["labels"]["c01"])
+    assert given.read("c01").grid.spacing_mm == (0.5, 0.5)
+    assert (read.cases[0].image.is_file(), found.facts["unit"]) == (True, "mm")
+    proposals = open_proposals(read, given)
+    assert {case: tuple(files) for case, files in proposals.files.items()}.keys() == {"c01", "c04", "c07"}
+    page = (moved / "report.html").read_text(encoding="utf-8")
+    assert page.count('"img": "data:image') + page.count('"img":"data:image') >= 12
+    assert '"error"' not in page
+
+
+def test_workers_audit_arrays_too(data):
+    one, two = (audit(**held(data), classes=CLASSES, jobs=jobs) for jobs in (1, 2))
+    assert one.cases == two.cases
+    for case, proposed in one.proposals.items():
+        np.testing.assert_array_equal(two.proposals[case], proposed)
+
+
+def test_an_array_that_does_not_fit_is_named_with_its_case(data):
+    arrays = held(data)
+    arrays["probabilities"]["c03"] = arrays["probabilities"]["c03"][1:]
+    with pytest.raises(GeometryError, match=r"case c03: .* shape \(2, 64, 64\), expected \(3, 64, 64\)"):
+        audit(**arrays, classes=CLASSES)

@@ -7,13 +7,15 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from labelmend import __version__
 from labelmend.io import checksum, write_csv, write_json, write_text
-from labelmend.io.cases import Source
+from labelmend.io.cases import AnySource
 from labelmend.io.files.tables import write_parquet
 from labelmend.io.reversed_axes import reversed_axes
 from labelmend.workflows.auditing import text as words
@@ -32,16 +34,20 @@ class AuditResult:
     """What `audit` found.
 
     Args:
-        folder: where it was written.
+        folder: where it was written, None where nothing was.
         facts: the content of audit.json.
         cases: rows of cases.jsonl, worst first.
         findings: per case its findings.
+        proposals: where nothing was written, the labels that mend what was found, of the cases that have any.
+        source: what was audited.
     """
 
-    folder: Path
+    folder: Path | None
     facts: Mapping[str, Any]
     cases: tuple[Mapping[str, Any], ...]
-    findings: Mapping[str, tuple[Finding, ...]] = field(repr=False)
+    findings: Mapping[str, tuple[Finding, ...]]
+    proposals: Mapping[str, NDArray[Any]]
+    source: AnySource
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,7 @@ class AuditFindings:
         calibrated: whether the user asked for calibrated probabilities.
     """
 
-    source: Source
+    source: AnySource
     who: Mapping[str, str]
     counted: Sequence[StatisticsRow]
     told: Sequence[FindingsRow]
@@ -67,24 +73,41 @@ class AuditFindings:
     calibrated: bool
 
 
-def write_result(out: Path, found: AuditFindings, *, parquet: bool = False) -> AuditResult:
-    """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
+def make_result(out: Path | None, found: AuditFindings) -> AuditResult:
+    """The result of an audit, from what its passes found.
 
     Args:
-        out: folder to write to.
+        out: folder that holds the proposals, None where nothing is written.
         found: what the passes found.
-        parquet: write findings.parquet too.
     """
     cases, told = found.source.cases, found.told
     order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
     rows = [_row(out, found, i, rank) for rank, i in enumerate(order, start=1)]
-    findings = {cases[i]: told[i].findings for i in order}
+    held = {case: row.proposal.labels for case, row in zip(cases, told, strict=True)}
+    return AuditResult(
+        out,
+        _facts(found, rows),
+        tuple(rows),
+        {cases[i]: told[i].findings for i in order},
+        {case: labels.array for case, labels in held.items() if labels is not None},
+        found.source,
+    )
+
+
+def write_result(out: Path, result: AuditResult, *, parquet: bool = False) -> None:
+    """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
+
+    Args:
+        out: folder to write to.
+        result: of the audit.
+        parquet: write findings.parquet too.
+    """
+    rows, findings, facts = result.cases, result.findings, result.facts
     flat = [
         {"case": case, "number": number, **dataclasses.asdict(finding)}
         for case, own in findings.items()
         for number, finding in enumerate(own, start=1)
     ]
-    facts = _facts(found, rows)
     write_text(out / CASES, _lines(rows))
     write_text(out / FINDINGS, _lines(flat))
     columns = ["case", "number", *(f.name for f in dataclasses.fields(Finding))]
@@ -94,12 +117,12 @@ def write_result(out: Path, found: AuditFindings, *, parquet: bool = False) -> A
         write_parquet(out / PARQUET, {name: [row[name] for row in whole] for name in columns})
     write_text(out / SUMMARY, words.summary(facts, rows, findings))
     write_json(out / AUDIT, facts)
-    return AuditResult(out, facts, tuple(rows), findings)
 
 
-def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
+def _row(out: Path | None, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
     """A line of cases.jsonl."""
     source, told, case = found.source, found.told[i], found.source.cases[i]
+    files = told.proposal.files
     return {
         "case": case,
         "rank": rank,
@@ -108,9 +131,9 @@ def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
         "annotator": found.who.get(case, ""),
         "files": [str(path) for path in source.label_files(case)],
         "image": source.image_name(case),
-        "proposal": list(told.proposal),
+        "proposal": list(files),
         "checksum": found.counted[i].checksum,
-        "proposal_checksum": checksum(*(out / file for file in told.proposal)) if told.proposal else "",
+        "proposal_checksum": checksum(*(out / file for file in files)) if out and files else "",
         "n_findings": len(told.findings),
         "classes": _class_numbers(source.classes, found.counted[i].numbers),
     }
@@ -119,10 +142,10 @@ def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
 def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of audit.json."""
     source, usual, calibrated = found.source, found.usual, found.calibrated
-    calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.images is not None}
+    calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.with_images}
     digest = hashlib.sha256(json.dumps([__version__, settings, source.description()]).encode())
     for row, case in zip(found.counted, found.told, strict=True):
-        digest.update(f"{row.checksum} {case.score:.6f} {case.proposal}".encode())
+        digest.update(f"{row.checksum} {case.score:.6f} {case.proposal.files}".encode())
     for row_written in rows:
         digest.update(row_written["proposal_checksum"].encode())
     return {
@@ -148,7 +171,7 @@ def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str,
             *words.audit_doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
         ],
         "notes": [*source.notes],
-        "assumptions": words.assumptions(with_images=source.images is not None),
+        "assumptions": words.assumptions(with_images=source.with_images),
     }
 
 
