@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from jsonargparse import Namespace
 
@@ -120,7 +121,7 @@ def show(done: CorrectResult) -> None:
     trusted = f", {done.n_trusted} trusted" if done.n_trusted else ""
     lines.append(f"{done.n_corrected} of {done.n_cases} cases corrected{trusted}")
     lines.append(f"corrected labels  {done.labels}")
-    if done.summary["layout"] == "nnunet":
+    if done.summary["layout"] == "nnunet" and isinstance(done.labels, Path):
         lines.append(f"next              {nnunet_command(done.labels)}")
     for line in lines:
         say(line)

@@ -27,6 +27,9 @@ from labelmend.types import LabelMap, label_array
 Arrays = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 """One array a case: by case id, in a list, or along the first axis of an array."""
 
+ByCase = dict[str, NDArray[Any]] | list[NDArray[Any]]
+"""What comes back: arrays by case id, or one after the other, as they came in."""
+
 ClassNames = Mapping[str, int] | Sequence[str]
 """Names of the classes with their integers, or the names alone, which are then numbered from 1."""
 
@@ -135,6 +138,21 @@ def hold_cases(
     return HeldSource(given, held, arrays, spacings.pop() if known else None, notes=notes)
 
 
+def hold_like(labels: Mapping[str, Any], given: HeldLabels) -> HeldLabels:
+    """Labels of some cases by case id, with the classes and the spacing of the given ones."""
+    if any(isinstance(item, LabelMap) for item in labels.values()):
+        return hold_labels(labels)
+    grids = {case: given.maps.get(case, given.read(given.cases[0])).grid for case in labels}
+    known = all(grid.unit == "mm" for grid in grids.values())
+    spacing_mm = {case: grid.spacing_mm for case, grid in grids.items()} if known else None
+    return hold_labels(labels, classes=given.class_map(), ignore=given.ignore, spacing_mm=spacing_mm)
+
+
+def kept_like(given: object, by_case: Mapping[str, NDArray[Any]]) -> ByCase:
+    """Arrays by case id where these came in, else one after the other."""
+    return dict(by_case) if isinstance(given, Mapping) else list(by_case.values())
+
+
 def _by_case(arrays: Arrays, what: str) -> dict[str, Any]:
     """Per case id its array; cases in a sequence are numbered, with as many digits each."""
     if isinstance(arrays, Mapping):
@@ -191,9 +209,7 @@ def _maps(
     odd = [case for case, array in arrays.items() if (array.dtype == bool) != masks]
     if odd:
         first = f"case {next(iter(arrays))} holds {'booleans' if masks else 'integers'}"
-        raise ConfigError(
-            f"{first} and case {odd[0]} does not: give one or the other"
-        )
+        raise ConfigError(f"{first} and case {odd[0]} does not: give one or the other")
     if masks and classes is None:
         raise ConfigError(
             "booleans, one mask a class, need classes=[...], the name of each; or give integers"

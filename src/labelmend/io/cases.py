@@ -33,7 +33,7 @@ from labelmend.io.arrays import (
     numbered,
     one_spacing,
 )
-from labelmend.io.held_cases import HeldSource
+from labelmend.io.held_cases import HeldLabels, HeldSource
 from labelmend.io.images.orientation_tag import turned_apart
 from labelmend.io.labels.coco import CocoLabels, open_coco
 from labelmend.io.labels.coco_proposals import write_proposal
@@ -284,7 +284,9 @@ def named_cases(cases: str | Path | Sequence[str]) -> tuple[str, ...]:
     return tuple(map(str.strip, cases.split(","))) if isinstance(cases, str) else tuple(cases)
 
 
-def wanted_cases(cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels) -> tuple[str, ...]:
+def wanted_cases(
+    cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels | HeldLabels
+) -> tuple[str, ...]:
     """The ids of the cases asked for, sorted, or an error that lists all that are not there."""
     wanted = named_cases(cases)
     unknown = [case for case in dict.fromkeys(wanted) if case not in given.cases]

@@ -38,7 +38,7 @@ class HeldLabels:
 
     @property
     def path(self) -> str:
-        return "the arrays of labels"
+        return "the set of arrays"
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -57,6 +57,11 @@ class HeldLabels:
     @property
     def overlapping(self) -> bool:
         return self._first.overlapping
+
+    @property
+    def values(self) -> tuple[int, ...] | None:
+        """The integer of each class; None where they overlap."""
+        return None if self.overlapping else self._first.class_values
 
     @property
     def background(self) -> str | None:
