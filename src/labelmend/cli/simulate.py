@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
     """Draw the masks and say in one line what was written."""
     notes: list[str] = []
     with Bars(transient=True) as bars:
-        out = simulate(
+        done = simulate(
             arguments.labels,
             arguments.out,
             preset=arguments.preset,
@@ -83,6 +83,8 @@ def run(arguments: Namespace) -> int:
     n_raters = arguments.raters or 1
     by = "" if arguments.raters is None else f" by {n_raters} raters"
     cases = f"{n_cases // n_raters} cases{by}"
+    out = done.folder
+    assert out is not None
     dice = mean_dice_by_rater(out)
     say(f"{out}: noisy masks of {cases}; mean Dice to clean: {_told(dice[''])}")
     for rater in draw_raters(n_raters, arguments.seed) if by else ():
