@@ -49,15 +49,26 @@ _HOME = {
     "train": "workflows.training.train",
 }
 
-_PACKAGES = ("geometry", "io", "losses", "methods", "metrics", "noise", "theory", "transition")
-"""Packages that can be used after `import labelmend` alone, such as `labelmend.metrics.dice`."""
+_PACKAGES = {
+    "findings": "workflows.auditing.findings",
+    "geometry": "geometry",
+    "io": "io",
+    "losses": "losses",
+    "methods": "methods",
+    "metrics": "metrics",
+    "noise": "noise",
+    "theory": "theory",
+    "transition": "transition",
+    "types": "types",
+}
+"""What can be used after `import labelmend` alone, such as `labelmend.metrics.dice`."""
 
 __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
-        return importlib.import_module(f"labelmend.{name}")
+        return importlib.import_module(f"labelmend.{_PACKAGES[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'labelmend' has no attribute {name!r}")
     return getattr(importlib.import_module(f"labelmend.{_HOME[name]}"), name)

@@ -418,3 +418,13 @@ def test_arrays_that_do_not_fit_are_named_by_case():
         evaluate({"a": DRAWN["a"]}, {"a": TRUTH["a"].T}, classes=NAMES)
     with pytest.raises(MissingDataError, match=r"no labels of cases asked for: x\. It has a, b"):
         evaluate(DRAWN, TRUTH, classes=NAMES, cases=["x"])
+
+
+def test_the_result_shows_the_lowest_dice_first(folders):
+    evaluation = evaluate(*folders)
+    assert repr(evaluation).splitlines()[0] == "2 cases compared: mean Dice 0.917; lengths in px"
+    lowest, *_ = evaluation.rows()
+    assert (lowest["case"], lowest["class"]) == ("a", "heart")
+    frame = evaluation.to_frame()
+    assert (len(frame), frame["dice"].min()) == (4, pytest.approx(4 / 6))
+    assert "<table>" in evaluation._repr_html_()

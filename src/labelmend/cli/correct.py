@@ -11,7 +11,8 @@ from labelmend.cli.choice import ChoiceParser, chosen
 from labelmend.cli.screen import Bars, nnunet_command, say
 from labelmend.io.probabilities.axes import ORDER_HELP, OrderSetting
 from labelmend.methods.registry import METHODS
-from labelmend.workflows.correction.correct import CorrectResult, correct
+from labelmend.workflows.correction.correct import correct
+from labelmend.workflows.correction.result import CorrectResult
 
 SETTINGS = (
     "probabilities", "out", "clean", "clean_probabilities", "classes", "ignore", "spacing_mm", "order",

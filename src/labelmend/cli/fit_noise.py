@@ -13,16 +13,10 @@ from labelmend.cli.parser import ArgumentParser
 from labelmend.cli.screen import Bars, say, table
 from labelmend.errors import ConfigError
 from labelmend.metrics.intervals import Interval
-from labelmend.workflows.noise_fitting.fit import (
-    PAGE,
-    ClassNoise,
-    NoiseFit,
-    RatersFit,
-    fit_noise,
-    fit_rater_noise,
-)
+from labelmend.workflows.noise_fitting.fit import PAGE, fit_noise, fit_rater_noise
 from labelmend.workflows.noise_fitting.markov import flags
 from labelmend.workflows.noise_fitting.page import write_noise_page
+from labelmend.workflows.noise_fitting.result import ClassNoise, NoiseFit, RatersFit
 
 
 def parser() -> ArgumentParser:

@@ -79,6 +79,20 @@ class Result(ABC):
         return "".join(parts)
 
 
+def changed_cases(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of cases in the summary of a job that revises labels, those with most changed pixels first.
+
+    >>> cases = [{"case": "a", "reason": "kept"}, {"case": "b", "reason": "", "added_vox": {"lung": 2}}]
+    >>> changed_cases(cases)[0]
+    {'case': 'b', 'changed_vox': 2, 'reason': ''}
+    """
+    rows = []
+    for case in cases:
+        counts = [*case.get("added_vox", {}).values(), *case.get("removed_vox", {}).values()]
+        rows.append({"case": case["case"], "changed_vox": sum(counts), "reason": case["reason"]})
+    return sorted(rows, key=lambda row: -row["changed_vox"])
+
+
 def _more(n_rows: int) -> list[str]:
     """A line that says what is not shown."""
     return [f"... and {n_rows - MOST_ROWS} more rows: to_frame() has all"] if n_rows > MOST_ROWS else []

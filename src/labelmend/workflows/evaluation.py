@@ -13,6 +13,7 @@ import numpy as np
 
 from labelmend.errors import ConfigError
 from labelmend.geometry.orientation import labels_onto
+from labelmend.html.result import Result
 from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames
 from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, hold_pair, origin, pair_notes
 from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
@@ -26,8 +27,8 @@ class Summary:
     mean: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Result):
     """The scores of all cases and classes.
 
     Args:
@@ -49,6 +50,20 @@ class Evaluation:
     scores: tuple[Score, ...]
     not_scored: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """How many cases, and the mean Dice of the classes."""
+        dice = self.summary().mean["dice"]
+        return f"{self.n_cases} cases compared: mean Dice {dice:.3f}; lengths in {self.unit}"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """A row for each case and class, lowest Dice first, without Dice last."""
+        lowest = sorted(self.scores, key=lambda s: (math.isnan(s.dice), s.dice, s.nsd, s.case))
+        return [_named(score) for score in lowest]
+
+    def remarks(self) -> Sequence[str]:
+        """What headers say."""
+        return self.notes
 
     @property
     def n_cases(self) -> int:
@@ -141,11 +156,16 @@ def evaluate(
     )
 
 
+def _named(value: Score | ClassSummary) -> dict[str, Any]:
+    """Its fields, `class_name` called "class", as in every other file."""
+    fields = dataclasses.asdict(value)
+    return {"class" if name == "class_name" else name: inner for name, inner in fields.items()}
+
+
 def _json(value: Any) -> Any:
-    """The same value in what JSON knows; the field `class_name` is called "class", as in every other file."""
+    """The same value in what JSON knows."""
     if isinstance(value, Score | ClassSummary):
-        fields = _json(dataclasses.asdict(value))
-        return {"class" if name == "class_name" else name: inner for name, inner in fields.items()}
+        return _json(_named(value))
     if isinstance(value, dict):
         return {key: _json(inner) for key, inner in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

@@ -44,7 +44,8 @@ from labelmend.methods.confident import Confident
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.types import Grid, LabelMap
-from labelmend.workflows.correction.correct import IN_SAMPLE, CorrectResult, correct, count_case
+from labelmend.workflows.correction.correct import IN_SAMPLE, correct, count_case
+from labelmend.workflows.correction.result import CorrectResult
 
 UNTRUSTED = CASES[len(TRUSTED) :]
 

@@ -14,6 +14,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from labelmend import __version__
+from labelmend.errors import DataError
+from labelmend.html.result import Result
 from labelmend.io import checksum, write_csv, write_json, write_text
 from labelmend.io.cases import AnySource
 from labelmend.io.files.tables import write_parquet
@@ -22,6 +24,7 @@ from labelmend.workflows.auditing import text as words
 from labelmend.workflows.auditing.audit_folder import AUDIT, CASES, FINDINGS
 from labelmend.workflows.auditing.case_rows import FindingsRow, StatisticsRow
 from labelmend.workflows.auditing.findings import CaseStatistics, Finding, SystematicBias, Typical
+from labelmend.workflows.auditing.thumbnails import case_thumbnail
 
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
 PARQUET = "findings.parquet"
@@ -29,8 +32,8 @@ FILES = (AUDIT, CASES, FINDINGS, TABLE, PARQUET, SUMMARY, PAGE)
 """What an audit and its page leave in a folder, beside the proposals."""
 
 
-@dataclass(frozen=True, eq=False)
-class AuditResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditResult(Result):
     """What `audit` found.
 
     Args:
@@ -48,6 +51,32 @@ class AuditResult:
     findings: Mapping[str, tuple[Finding, ...]]
     proposals: Mapping[str, NDArray[Any]]
     source: AnySource
+
+    def headline(self) -> str:
+        """How many cases, how many to look at first, and where the page is."""
+        n_flagged = sum(row["score"] >= words.FLAGGED for row in self.cases)
+        where = "" if self.folder is None else f", written to {self.folder}"
+        return f"Audit of {len(self.cases)} cases: {n_flagged} to look at first{where}"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """The cases, worst first."""
+        names = ("rank", "case", "score", "n_findings", "reason")
+        return [{name: row[name] for name in names} for row in self.cases]
+
+    def remarks(self) -> Sequence[str]:
+        """Why the findings may be wrong, and what is drawn too far out or in throughout."""
+        return [*self.facts["warnings"], *(row["reason"] for row in self.facts["bias"] if row["systematic"])]
+
+    def pictures(self, count: int) -> Sequence[str]:
+        """Given and predicted outlines on the image; empty where a case cannot be read any more."""
+        found = []
+        for row in self.cases[:count]:
+            try:
+                given, probs, image, _ = self.source.read(row["case"])
+                found.append(case_thumbnail(given, probs, image))
+            except DataError:
+                found.append("")
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from labelmend.workflows.correction.methods import (
     self_confidence,
     with_left_out,
 )
+from labelmend.workflows.correction.result import CorrectResult
 from labelmend.workflows.correction.trusted_cases import Trusted, hold_trusted, open_trusted
 from labelmend.workflows.correction.write import files_of, home_of, ignore_value, parent_of, write_labels
 
@@ -51,30 +52,6 @@ NOTHING_SAID = (
 )
 
 IN_SAMPLE = calibration.IN_SAMPLE_WARNING.format("mending")
-
-
-@dataclass(frozen=True)
-class CorrectResult:
-    """What `correct` did.
-
-    Args:
-        folder: the folder asked for, None where arrays came in.
-        labels: the corrected labels: arrays where arrays came in; in the folder a label folder, a raw data
-            set of nnU-Net, or a COCO file.
-        summary: the content of summary.json.
-        warnings: sentences on why the result may be wrong.
-        n_cases: number of given cases.
-        n_corrected: how many the method changed.
-        n_trusted: how many given cases are trusted, and hold the trusted masks now.
-    """
-
-    folder: Path | None
-    labels: Path | ByCase
-    summary: Mapping[str, Any] = field(repr=False)
-    warnings: tuple[str, ...]
-    n_cases: int
-    n_corrected: int
-    n_trusted: int
 
 
 def correct(
