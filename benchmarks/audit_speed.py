@@ -61,12 +61,12 @@ def draw(folder: Path, n: int) -> None:
 
 def measure(tool: str, folder: Path) -> dict[str, float]:
     if tool.startswith("labelmend"):
-        from labelmend.workflows.auditing.audit import audit_labels
+        from labelmend.workflows.auditing.audit import audit
 
         jobs = 2 if tool.endswith("processes") else 1
         before, began = peak_mb(), time.perf_counter()
         with tempfile.TemporaryDirectory() as out:
-            audit_labels(folder / "labels", probabilities=folder / "probs", out=out, jobs=jobs)
+            audit(folder / "labels", probabilities=folder / "probs", out=out, jobs=jobs)
         found = {"seconds": time.perf_counter() - began, "mb": peak_mb() - before}
         if jobs > 1:
             from joblib.externals.loky import get_reusable_executor

@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         home, out = Path(place), Path(place) / "cluster"
         draw_cases(home / "clean")
-        alone = content(simulate(home / "clean", home / "alone", preset="J1"))
+        alone = content(simulate(home / "clean", home / "alone", preset="J1").folder)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8})
         second = cluster.add_node(num_cpus=1, object_store_memory=10**8)
         ray.init(address=cluster.address, log_to_driver=False)

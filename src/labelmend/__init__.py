@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labelmend.model.predictor import load_predictor as load_predictor
     from labelmend.noise import MarkovNoise as MarkovNoise
     from labelmend.noise import markov_noise as markov_noise
-    from labelmend.workflows.auditing.audit import audit_labels as audit_labels
+    from labelmend.workflows.auditing.audit import audit as audit
     from labelmend.workflows.class_labels.estimate import estimate_transition as estimate_transition
     from labelmend.workflows.correction.correct import correct as correct
     from labelmend.workflows.evaluation import evaluate as evaluate
@@ -34,7 +34,7 @@ _HOME = {
     "Method": "methods.base",
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
-    "audit_labels": "workflows.auditing.audit",
+    "audit": "workflows.auditing.audit",
     "boundary_bias": "geometry",
     "correct": "workflows.correction.correct",
     "estimate_transition": "workflows.class_labels.estimate",
@@ -49,8 +49,19 @@ _HOME = {
     "train": "workflows.training.train",
 }
 
-_PACKAGES = ("geometry", "io", "losses", "methods", "metrics", "noise", "theory", "transition")
-"""Packages that can be used after `import labelmend` alone, such as `labelmend.metrics.dice`."""
+_PACKAGES = {
+    "findings": "workflows.auditing.findings",
+    "geometry": "geometry",
+    "io": "io",
+    "losses": "losses",
+    "methods": "methods",
+    "metrics": "metrics",
+    "noise": "noise",
+    "theory": "theory",
+    "transition": "transition",
+    "types": "types",
+}
+"""What can be used after `import labelmend` alone, such as `labelmend.metrics.dice`."""
 
 __all__ = ["__version__", *_HOME]
 
@@ -61,7 +72,7 @@ def __getattr__(name: str) -> Any:
     from labelmend.runtime.extras import needed_by
 
     with needed_by(f"labelmend.{name}"):
-        module = importlib.import_module(f"labelmend.{_HOME.get(name, name)}")
+        module = importlib.import_module(f"labelmend.{(_PACKAGES | _HOME)[name]}")
     return module if name in _PACKAGES else getattr(module, name)
 
 

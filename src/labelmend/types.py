@@ -17,12 +17,12 @@ Algorithms need not care: `LabelMap.masks()` gives `(k *space)` booleans for bot
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError
 
@@ -94,6 +94,49 @@ class LabelMap:
                 f"value 0 cannot be the class {self.background!r}: "
                 + ("the classes overlap" if self.overlapping else "another value has that name")
             )
+
+    @classmethod
+    def from_array(
+        cls,
+        array: ArrayLike,
+        *,
+        classes: Mapping[str, int] | Sequence[str],
+        spacing_mm: Sequence[float] | float | None = None,
+        ignore: int | None = None,
+        background: str | None = None,
+    ) -> LabelMap:
+        """The annotation of one case from an array; nothing is copied.
+
+        Args:
+            array: integers `(*space)` of classes that exclude each other, or booleans `(k *space)` of classes
+                that may overlap.
+            classes: names of the k classes with their integers, as `{"lung": 1, "heart": 2}`; or the names
+                alone, then numbered from 1.
+            spacing_mm: per array axis, or one number for all; None: lengths are in pixels.
+            ignore: the integer of pixels that nobody annotated.
+            background: name of the value 0 where it is a class.
+
+        Raises:
+            LabelValueError: neither integers nor booleans.
+            GeometryError: not 2 or 3 axes in space, not one mask a class, or a spacing that does not fit.
+
+        >>> LabelMap.from_array([[0, 1], [2, 2]], classes=["lung", "heart"]).mask("heart").tolist()
+        [[False, False], [True, True]]
+        """
+        labels = label_array(array)
+        masks = labels.dtype == bool
+        shape = labels.shape[1:] if masks else labels.shape
+        if len(shape) not in (2, 3) or (masks and len(labels) != len(classes)):
+            raise GeometryError(
+                f"{'booleans' if masks else 'integers'} of shape {labels.shape} are no annotation of "
+                f"{len(classes)} classes: expected integers (h w) or (d h w), or a boolean mask for each "
+                f"class, ({len(classes)} h w) or ({len(classes)} d h w)"
+            )
+        values = None if masks or not isinstance(classes, Mapping) else tuple(classes.values())
+        spacing = np.atleast_1d(1.0 if spacing_mm is None else spacing_mm)
+        each = spacing if len(spacing) > 1 else spacing.repeat(len(shape))
+        grid = Grid(shape, tuple(map(float, each)), unit="px" if spacing_mm is None else "mm")
+        return cls(labels, grid, tuple(classes), values, ignore, background=background)
 
     @property
     def overlapping(self) -> bool:
@@ -226,6 +269,17 @@ class Revision:
     displacement_mm: tuple[float, ...]
     confidence: float
     left_out: BoolArray | None = None
+
+
+def label_array(array: ArrayLike) -> NDArray[Any]:
+    """An array of labels as it is, or a LabelValueError unless it holds integers or booleans."""
+    labels = np.asarray(array)
+    if labels.dtype.kind not in "biu":
+        raise LabelValueError(
+            f"labels are integers or booleans, got {labels.dtype}: convert them, as with "
+            "labels.astype(np.uint8), or cut probabilities at 0.5"
+        )
+    return labels
 
 
 def every_class(background: str | None, classes: Sequence[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ for verb in VERBS:
     cli_module(verb)
 import labelmend.workflows.correction.correct
 import labelmend.workflows.reviewing.apply
-import labelmend.workflows.reviewing.page
+import labelmend.workflows.auditing.page
 
 def child(argv, at):
     pid = os.fork()

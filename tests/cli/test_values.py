@@ -34,6 +34,8 @@ def test_a_file_that_exists_is_taken_as_one(tmp_path):
     (tmp_path / "a,b").write_text("c1\n")
     assert names_or_file(str(tmp_path / "a,b")) == str(tmp_path / "a,b")
     assert names_or_file("a,b") == ["a", "b"]
+    assert names_or_file("[a]") == ["a"]
+    assert names_or_file("nowhere") == "nowhere"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labelmend.errors import LabelValueError
 from labelmend.geometry import signed_distance
-from labelmend.noise import case_generator
+from labelmend.noise import MissingNoise, MorphologyNoise, case_generator
 from labelmend.noise.base import merge, shift_odds
 from labelmend.types import Grid, LabelMap
 
@@ -91,3 +92,32 @@ def test_masks_merged_one_after_the_other_are_those_merged_all_at_once(seed, spa
     labels = LabelMap(clean, Grid(shape, spacing_mm), tuple("abcde"), ignore=9)
     assert (noisy.sum(axis=0) > 1).any()
     np.testing.assert_array_equal(merge(labels, iter(noisy)).array, all_at_once(labels, noisy))
+
+
+def test_a_noise_is_called_on_a_mask_with_a_seed_or_a_generator():
+    mask = np.zeros((24, 24), bool)
+    mask[6:18, 6:18] = True
+    noise = MorphologyNoise(low_mm=4.0, high_mm=4.0)
+    of_seed = noise(mask, spacing_mm=2.0, rng=5)
+    assert (of_seed.dtype, of_seed.shape) == (mask.dtype, mask.shape)
+    np.testing.assert_array_equal(noise(mask, spacing_mm=2.0, rng=np.random.default_rng(5)), of_seed)
+    assert not np.array_equal(of_seed, mask)
+    assert mask.sum() == 144
+
+
+def test_the_spacing_says_how_many_pixels_a_millimetre_is():
+    mask = np.zeros((24, 24), bool)
+    mask[6:18, 6:18] = True
+    noise = MorphologyNoise(low_mm=4.0, high_mm=4.0)
+    changed = [np.count_nonzero(noise(mask, spacing_mm=spacing, rng=5) ^ mask) for spacing in (1.0, 2.0)]
+    assert changed[0] > changed[1] > 0
+
+
+def test_a_noise_called_on_integers_takes_their_values_for_classes():
+    labels = np.zeros((24, 24), np.int16)
+    labels[4:10, 4:10], labels[14:20, 14:20] = 2, 700
+    noisy = MissingNoise(probability=1.0)(labels, rng=0)
+    assert (noisy.dtype, noisy.any(), labels.max()) == (np.int16, False, 700)
+    assert not MissingNoise(probability=1.0)(labels * 0).any()
+    with pytest.raises(LabelValueError, match="integers or booleans"):
+        MissingNoise(probability=1.0)(labels * 0.5)

@@ -374,3 +374,57 @@ def test_a_single_slice_scores_the_same_in_every_shape(tmp_path, shape):
     assert score.boundary_bias_mm == pytest.approx(
         known_boundary_bias(drawn == 1, truth == 1, spacing_mm=(1, 2))
     )
+
+
+DRAWN = {"a": row("001111002200"), "b": row("000110002200")}
+TRUTH = {"a": row("000110002200"), "b": row("000110002200"), "c": row("000110002200")}
+NAMES = {"heart": 1, "lung": 2}
+
+
+def test_arrays_are_scored_like_folders(folders):
+    of_folders = evaluate(*folders, spacing_mm=(1.0, 2.0), tolerance_mm=1.0)
+    of_arrays = evaluate(DRAWN, TRUTH, classes=NAMES, spacing_mm=(1.0, 2.0), tolerance_mm=1.0)
+    assert of_arrays.scores == of_folders.scores
+    assert (of_arrays.not_scored, of_arrays.unit, of_arrays.notes) == (("c",), "mm", ())
+    assert (of_arrays.labels, of_arrays.as_dict()["reference"]) == (None, None)
+
+
+def test_arrays_may_be_compared_with_a_folder(folders):
+    assert evaluate(DRAWN, folders[1]).scores == evaluate(*folders).scores
+
+
+def test_arrays_one_after_the_other_and_boolean_masks_are_scored():
+    stack = np.stack([*DRAWN.values()]), np.stack([TRUTH["a"], TRUTH["b"]])
+    of_maps = evaluate(*stack, classes=["heart", "lung"])
+    masks = [[np.stack([labels == 1, labels == 2]) for labels in cases] for cases in stack]
+    assert evaluate(*masks, classes=["heart", "lung"]).scores == of_maps.scores
+    assert [score.case for score in of_maps.scores] == ["0", "0", "1", "1"]
+
+
+def test_arrays_without_names_lend_each_other_theirs():
+    evaluation = evaluate({"a": row("0011")}, {"a": row("0012")})
+    assert {score.class_name: score.dice for score in evaluation.scores} == {
+        "1": pytest.approx(2 / 3),
+        "2": 0,
+    }
+    empty = evaluate({"a": row("0000")}, {"a": row("0012")})
+    assert [score.dice for score in empty.scores] == [0, 0]
+
+
+def test_arrays_that_do_not_fit_are_named_by_case():
+    with pytest.raises(MissingDataError, match=r"1 of 2 cases in the set of arrays have no reference .* b\."):
+        evaluate(DRAWN, {"a": TRUTH["a"]}, classes=NAMES)
+    with pytest.raises(GeometryError, match=r"case a: an array and an array differ in shape, \(1, 12\)"):
+        evaluate({"a": DRAWN["a"]}, {"a": TRUTH["a"].T}, classes=NAMES)
+    with pytest.raises(MissingDataError, match=r"no labels of cases asked for: x\. It has a, b"):
+        evaluate(DRAWN, TRUTH, classes=NAMES, cases=["x"])
+
+
+def test_the_result_shows_the_lowest_dice_first(folders):
+    evaluation = evaluate(*folders)
+    assert repr(evaluation).splitlines()[0] == "2 cases compared: mean Dice 0.917; lengths in px"
+    lowest, *_ = evaluation.rows()
+    assert (lowest["case"], lowest["class"]) == ("a", "heart")
+    frame = evaluation.to_frame()
+    assert (len(frame), frame["dice"].min()) == (4, pytest.approx(4 / 6))
+    assert "<table>" in evaluation._repr_html_()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -17,10 +18,18 @@ from PIL import Image
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import open_labels, read_manifest
 from labelmend.noise import MarkovNoise
-from labelmend.workflows.simulation import mean_dice, simulate
+from labelmend.workflows import simulation
+from labelmend.workflows.simulation import mean_dice
 
 NOISE = MarkovNoise(steps=10, expand=0.8, flip=0.4)
 CASES = ("p1", "p2", "p3", "p4")
+
+
+def simulate(labels: Path, out: Path, **settings: Any) -> Path:
+    """Noisy copy of a folder."""
+    folder = simulation.simulate(labels, out, **settings).folder
+    assert folder is not None
+    return folder
 
 
 def disc(radius: float, shift: int = 0) -> np.ndarray:
@@ -389,3 +398,53 @@ def test_two_shards_write_at_once_but_never_the_same_one_twice(folders: Path, tm
     simulate(folders, out, noise=NOISE, shard="1/2", on_case=meanwhile)
     assert refused == ["p1"]
     assert sorted(path.name for path in (out / "lung").iterdir()) == [f"{case}.png" for case in CASES]
+
+
+def held(folder: Path) -> dict[str, np.ndarray]:
+    opened = open_labels(folder)
+    return {case: opened.read(case).array for case in opened.cases}
+
+
+def test_arrays_become_what_files_of_the_same_names_become(folders, tmp_path):
+    written = simulate(folders, tmp_path / "noisy", noise=NOISE, seed=3)
+    drawn = simulation.simulate(held(folders), noise=NOISE, seed=3, classes=["heart", "lung"])
+    assert drawn.folder is None
+    for case, noisy in held(written).items():
+        np.testing.assert_array_equal(drawn.labels[case], noisy)
+    of_folder = simulation.simulate(folders, written, noise=NOISE, seed=3)
+    assert list(of_folder.dice) == list(drawn.dice)
+
+
+def test_a_list_of_arrays_gives_a_list_and_leaves_the_clean_ones_alone(folders):
+    clean = list(held(folders).values())
+    before = [array.copy() for array in clean]
+    drawn = simulation.simulate(clean, noise=NOISE, classes=["heart", "lung"], jobs=2)
+    assert [array.shape for array in drawn.labels] == [(2, 40, 48)] * len(CASES)
+    assert not np.array_equal(drawn.labels[0], clean[0])
+    np.testing.assert_array_equal(clean, before)
+
+
+def test_raters_of_arrays_have_their_own(folders):
+    drawn = simulation.simulate(held(folders), noise=NOISE, classes=["heart", "lung"], raters=2)
+    assert list(drawn.labels) == ["rater_1", "rater_2"]
+    one, two = (drawn.labels[rater]["p1"] for rater in drawn.labels)
+    assert not np.array_equal(one, two)
+    assert {row["rater"] for row in drawn.rows()} == {"rater_1", "rater_2"}
+
+
+def test_the_rows_of_the_result_begin_with_the_lowest_dice(folders, tmp_path):
+    drawn = simulation.simulate(folders, tmp_path / "noisy", noise=NOISE)
+    found = [row["dice"] for row in drawn.rows()]
+    assert (found, len(found)) == (sorted(found), 8)
+    assert drawn.headline() == f"4 noisy annotations in {tmp_path / 'noisy'}"
+
+
+@pytest.mark.parametrize("settings", [{"out": "OUT"}, {"shard": "1/2"}])
+def test_arrays_are_not_written(folders, settings):
+    with pytest.raises(ConfigError, match="noisy arrays come back as arrays"):
+        simulation.simulate(held(folders), noise=NOISE, classes=["heart", "lung"], **settings)
+
+
+def test_files_need_a_folder(folders):
+    with pytest.raises(ConfigError, match="need a folder to lie in"):
+        simulation.simulate(folders, noise=NOISE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -12,12 +12,12 @@ from labelmend.cli.console import Console
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.runtime.progress import counter
-from labelmend.workflows.auditing.audit import audit_labels
+from labelmend.workflows.auditing.audit import audit
 from labelmend.workflows.auditing.result import PAGE, AuditResult
 from labelmend.workflows.auditing.text import NAMES
 
 MOST_CASES = 10
-SKIP = ("labels", "page", "on_case")
+SKIP = ("labels", "on_case")
 
 
 def parser() -> VerbParser:
@@ -29,27 +29,23 @@ def parser() -> VerbParser:
         essential=("images", "classes", "calibrate", "overwrite", "page"),
     )
     made.add_input("labels", "label folder, raw data set of nnU-Net, or COCO file (.json)")
-    made.add_settings(audit_labels, SKIP)
-    made.add_flag("page", bool, True, "write the review page")
+    made.add_settings(audit, SKIP, required=("out",))
     return made
 
 
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Audit, print the worst cases, and say where the page is."""
-    from labelmend.workflows.reviewing.page import write_review
-
     with console.progress() as progress:
         counts: dict[str, Any] = {}
-        found = audit_labels(
+        found = audit(
             arguments.labels,
-            **settings(arguments, audit_labels, SKIP),
-            page=partial(write_review, on_case=counter(progress, "drawing")) if arguments.page else None,
+            **settings(arguments, audit, SKIP),
             on_case=lambda stage, case, n: counts.setdefault(stage, counter(progress, stage))(case, n),
         )
     show(found, console)
     if arguments.page:
-        console.say(f"\nreview  {found.folder / PAGE}")
-    return {"folder": found.folder, "cases": found.cases, **found.facts}
+        console.say(f"\nreview  {Path(arguments.out) / PAGE}")
+    return {"folder": arguments.out, "cases": found.cases, **found.facts}
 
 
 def show(found: AuditResult, console: Console) -> None:

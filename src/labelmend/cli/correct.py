@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -12,7 +13,8 @@ from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.methods.registry import METHODS
 from labelmend.runtime.progress import counter
-from labelmend.workflows.correction.correct import CorrectResult, correct
+from labelmend.workflows.correction.correct import correct
+from labelmend.workflows.correction.result import CorrectResult
 
 SKIP = ("labels", "method", "on_case")
 
@@ -30,7 +32,7 @@ def parser() -> VerbParser:
         "method", METHODS, default="spatial_correction",
         help="the method; spatial_correction, adele and confident need no training",
     )  # fmt: skip
-    made.add_settings(correct, SKIP)
+    made.add_settings(correct, SKIP, required=("out",))
     return made
 
 
@@ -56,5 +58,5 @@ def show(done: CorrectResult, console: Console) -> None:
     trusted = f", {done.n_trusted} trusted" if done.n_trusted else ""
     console.say(f"{done.n_corrected} of {done.n_cases} cases corrected{trusted}")
     console.say(f"corrected labels  {done.labels}")
-    if done.summary["layout"] == "nnunet":
+    if done.summary["layout"] == "nnunet" and isinstance(done.labels, Path):
         console.say(f"next              {nnunet_command(done.labels)}")

@@ -15,16 +15,10 @@ from labelmend.cli.parser import VerbParser
 from labelmend.errors import ConfigError
 from labelmend.metrics.intervals import Interval
 from labelmend.runtime.progress import Progress, counter
-from labelmend.workflows.noise_fitting.fit import (
-    PAGE,
-    ClassNoise,
-    NoiseFit,
-    RatersFit,
-    fit_noise,
-    fit_rater_noise,
-)
+from labelmend.workflows.noise_fitting.fit import PAGE, fit_noise, fit_rater_noise
 from labelmend.workflows.noise_fitting.markov import flags
 from labelmend.workflows.noise_fitting.page import write_noise_page
+from labelmend.workflows.noise_fitting.result import ClassNoise, NoiseFit, RatersFit
 
 SKIP = ("given", "clean", "page", "on_case", "on_point")
 SHARED = ("out", "classes", "ignore", "spacing_mm", "n_boot", "level", "seed")

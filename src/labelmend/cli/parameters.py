@@ -65,7 +65,12 @@ def parameters(source: Source, skip: Collection[str] = ()) -> Iterator[Parameter
 
 
 def add_flags(
-    parser: Container, source: Source, *, prefix: str = "", skip: Collection[str] = ()
+    parser: Container,
+    source: Source,
+    *,
+    prefix: str = "",
+    skip: Collection[str] = (),
+    required: Collection[str] = (),
 ) -> list[argparse.Action]:
     """Add a flag for each setting of a function or dataclass; nested dataclasses become `--name.field`.
 
@@ -74,9 +79,11 @@ def add_flags(
         source: the function or dataclass.
         prefix: written before each name, such as "noise.".
         skip: names that are no flags.
+        required: names that must be given, whatever their default.
     """
     added: list[argparse.Action] = []
     for each in parameters(source, skip):
+        each = dataclasses.replace(each, default=...) if each.name in required else each
         if dataclasses.is_dataclass(each.annotation):
             added += add_flags(parser, typing.cast(Source, each.annotation), prefix=f"{prefix}{each.name}.")
         else:
@@ -133,10 +140,12 @@ def _reader(annotation: Any) -> dict[str, Any]:
     kinds = [kind for kind in _members(annotation) if kind is not type(None)]
     if kinds == [bool]:
         return {"action": ActionYesNo(no_prefix="no-")}
+    if any(
+        typing.get_origin(kind) in (Mapping, dict) and typing.get_args(kind) == (str, int) for kind in kinds
+    ):
+        return {"type": class_values, "metavar": "NAME=VALUE,..."}
     for kind in kinds:
         origin, items = typing.get_origin(kind), typing.get_args(kind)
-        if origin in (Mapping, dict) and items == (str, int):
-            return {"type": class_values, "metavar": "NAME=VALUE,..."}
         if origin in (Sequence, list, tuple) and items[0] is str:
             return {"type": names_or_file if {str, Path} & set(kinds) else names, "metavar": "A,B,..."}
         if origin in (Sequence, list, tuple) and items[0] in (int, float):

@@ -79,9 +79,11 @@ class VerbParser(jsonargparse.ArgumentParser):
         """Add one flag that is no parameter of a function."""
         add_flag(self, name, Parameter(name, annotation, default, help))
 
-    def add_settings(self, source: Source, skip: Collection[str] = ()) -> None:
-        """Add a flag for each parameter of a function, or field of a dataclass."""
-        add_flags(self, source, skip=skip)
+    def add_settings(
+        self, source: Source, skip: Collection[str] = (), *, required: Collection[str] = ()
+    ) -> None:
+        """Add a flag for each parameter of a function, or field of a dataclass; some that must be given."""
+        add_flags(self, source, skip=skip, required=required)
 
     def add_choice(self, key: str, registry: Mapping[str, type], *, default: str | None, help: str) -> None:
         """Add `--key NAME` and, once the name is known, `--key.field` for each field of `registry[NAME]`."""

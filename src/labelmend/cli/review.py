@@ -25,8 +25,8 @@ PAGE = ("audit", "on_case")
 
 def parser() -> VerbParser:
     """The two sub-verbs and their settings."""
+    from labelmend.workflows.auditing.page import write_review
     from labelmend.workflows.reviewing.apply import apply_review
-    from labelmend.workflows.reviewing.page import write_review
 
     made = VerbParser("review", "Write the final labels of a review, or its page again.")
     verbs = made.add_subcommands(dest="verb", metavar="VERB")
@@ -52,7 +52,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
 
 
 def _page(arguments: Namespace, console: Console) -> dict[str, Any]:
-    from labelmend.workflows.reviewing.page import write_review
+    from labelmend.workflows.auditing.page import write_review
 
     with console.progress() as progress:
         page = write_review(

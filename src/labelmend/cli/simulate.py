@@ -35,7 +35,7 @@ def parser() -> VerbParser:
     made.add_flag("preset", str | None, None, f"a published noise: {', '.join(PRESETS)}")
     made.add_choice("noise", NOISES, default=None, help="a kind of noise with your own settings")
     made.add_flag("severity", str, "medium", f"{', '.join(SEVERITIES)}; medium is the noise as set")
-    made.add_settings(simulate, SKIP)
+    made.add_settings(simulate, SKIP, required=("out",))
     return made
 
 
@@ -45,7 +45,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
         return _dry_run(arguments, console)
     notes: list[str] = []
     with console.progress() as progress:
-        out = simulate(
+        simulate(
             arguments.labels,
             preset=arguments.preset,
             noise=chosen(arguments.noise, NOISES),
@@ -55,6 +55,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
             on_note=notes.append,
         )
     console.say(*notes)
+    out = Path(arguments.out)
     dice = mean_dice_by_rater(out)
     raters = [] if arguments.raters is None else draw_raters(arguments.raters, arguments.seed)
     console.say(f"{out}: mean Dice to the clean masks: {_listed(dice[''])}")

@@ -39,12 +39,16 @@ def names(given: Sequence[str] | str) -> list[str]:
 
 
 def names_or_file(given: Sequence[str] | str) -> list[str] | str:
-    """The name of an existing file, or a list of names.
+    """A path, or several names.
 
-    >>> names_or_file("patient_1,patient_2")
-    ['patient_1', 'patient_2']
+    >>> names_or_file("patient_1,patient_2"), names_or_file("cases.txt")
+    (['patient_1', 'patient_2'], 'cases.txt')
     """
-    return given if isinstance(given, str) and Path(given).is_file() else names(given)
+    if isinstance(given, str) and (
+        Path(given).exists() or not ("," in given or given.lstrip().startswith("["))
+    ):
+        return given
+    return names(given)
 
 
 def numbers(kind: type[int] | type[float], *, single: bool) -> Callable[[Any], Any]:

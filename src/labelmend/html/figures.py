@@ -45,7 +45,7 @@ def grey(picture: FloatArray) -> NDArray[np.uint8]:
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
-    """A grey picture as a data URI: PNG (lossless) when small, JPEG otherwise."""
+    """A picture `(h w)` or `(h w 3)` as a data URI: PNG (lossless) when small, JPEG otherwise."""
     picture, buffer = Image.fromarray(pixels), io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     kind = "png"
@@ -53,6 +53,39 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
         buffer, kind = io.BytesIO(), "jpeg"
         picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def thumbnail(
+    image: FloatArray | None,
+    given: BoolArray,
+    predicted: BoolArray,
+    *,
+    height_to_width: float = 1.0,
+    side_px: int = 96,
+) -> str:
+    """A small picture as a data URI, with the outlines of given masks and, below them, of predicted ones.
+
+    Args:
+        image: `(h w)` numbers, or None for a dark ground.
+        given: `(k h w)` booleans.
+        predicted: `(k h w)` booleans.
+        height_to_width: of the picture in mm.
+        side_px: its longer side.
+    """
+    h, w = given.shape[1:]
+    size = (side_px, max(1, round(side_px * height_to_width)))
+    if height_to_width > 1:
+        size = (max(1, round(side_px / height_to_width)), side_px)
+    base = np.full((h, w), 24, np.uint8) if image is None else grey(image)
+    fine = (2 * size[0], 2 * size[1])
+    panel = Image.fromarray(base).resize(fine, Image.Resampling.BILINEAR).convert("RGB")
+    pen = ImageDraw.Draw(panel)
+    for masks, colour in ((predicted, CORRECTED), (given, GIVEN)):
+        for mask in masks:
+            for corners in outlines(mask):
+                line = [(x * fine[0] / w, y * fine[1] / h) for x, y in [*corners, corners[0]]]
+                pen.line(line, fill=colour, width=3)
+    return data_uri(np.asarray(panel.resize(size, Image.Resampling.LANCZOS)))
 
 
 def before_after(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,16 @@ from labelmend.io import (
     spacing_notes,
     stored_apart,
 )
+from labelmend.io.arrays import (
+    Arrays,
+    CaseSpacing,
+    ClassNames,
+    as_path,
+    hold_cases,
+    numbered,
+    one_spacing,
+)
+from labelmend.io.held_cases import HeldLabels, HeldSource
 from labelmend.io.images.orientation_tag import turned_apart
 from labelmend.io.labels.coco import CocoLabels, open_coco
 from labelmend.io.labels.coco_proposals import write_proposal
@@ -35,6 +45,7 @@ from labelmend.runtime.text import listed
 from labelmend.types import FloatArray, LabelMap, every_class
 
 Layout = Literal["folder", "nnunet", "coco"]
+AnySource: TypeAlias = "Source | HeldSource"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +86,14 @@ class Source:
         return every_class(self.given.background, self.classes)
 
     @property
-    def probabilities(self) -> Path:
-        return self.probs.path
+    def with_images(self) -> bool:
+        return self.images is not None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folders and files that are read."""
+        named = (self.given.path, self.labels, self.probs.path, self.images)
+        return tuple(path for path in named if path is not None)
 
     def only(self, case: str) -> Source:
         """The same with one case, small enough to send to a worker."""
@@ -153,26 +170,27 @@ class Source:
 
 
 def open_source(
-    labels: str | Path,
-    probabilities: str | Path,
-    images: str | Path | None = None,
+    labels: str | Path | Arrays,
+    probabilities: str | Path | Arrays,
+    images: str | Path | Arrays | None = None,
     *,
-    classes: Mapping[str, int] | None = None,
+    classes: ClassNames | None = None,
     ignore: int | None = None,
-    spacing_mm: Sequence[float] | float | None = None,
+    spacing_mm: CaseSpacing | None = None,
     order: OrderSetting = "auto",
     cases: str | Path | Sequence[str] | None = None,
-) -> Source:
-    """Open labels of any layout with their probabilities and images; reads no case yet.
+) -> AnySource:
+    """Labels with their probabilities and images: arrays as they are, files opened but not read yet.
 
     Args:
-        labels: label folder, raw data set of nnU-Net, or COCO file (.json).
-        probabilities: folder, see `open_probabilities`.
-        images: folder; every case needs one. Of nnU-Net they are found where they belong, and cases may lack
-            them.
-        classes: names and values, for folders of integer maps only.
-        ignore: value of pixels nobody annotated, for folders of integer maps only.
-        spacing_mm: for files that store none, or instead of what they store.
+        labels: arrays, see `labelmend.io.arrays`; or a label folder, a raw data set of nnU-Net, or a COCO
+            file (.json).
+        probabilities: arrays where the labels are; or a folder, see `open_probabilities`.
+        images: arrays where the labels are; or a folder. Every case needs one. Of nnU-Net they are found
+            where they belong, and cases may lack them.
+        classes: names and values, for integer maps and boolean arrays only.
+        ignore: value of pixels nobody annotated, for integer maps only.
+        spacing_mm: of arrays; of files that store none, or instead of what they store.
         order: of the axes of probabilities, see `open_probabilities`.
         cases: only these: ids, or a text file of them; all others may lack probabilities and images.
 
@@ -180,13 +198,46 @@ def open_source(
         DataError: what `open_labels`, `open_nnunet`, `open_coco` and `open_probabilities` raise.
         ConfigError: names or a value to ignore where the data set says them itself.
     """
-    labels = Path(labels)
+    if not isinstance(labels, str | Path):
+        return hold_cases(
+            labels,
+            probabilities,
+            images,
+            classes=classes,
+            ignore=ignore,
+            spacing_mm=spacing_mm,
+            cases=None if cases is None else named_cases(cases),
+        )
+    return _open_files(
+        Path(labels),
+        as_path(probabilities, "probabilities"),
+        None if images is None else as_path(images, "images"),
+        classes=numbered(classes),
+        ignore=ignore,
+        spacing_mm=one_spacing(spacing_mm),
+        order=order,
+        cases=cases,
+    )
+
+
+def _open_files(
+    labels: Path,
+    probabilities: Path,
+    images: Path | None,
+    *,
+    classes: Mapping[str, int] | None,
+    ignore: int | None,
+    spacing_mm: Sequence[float] | float | None,
+    order: OrderSetting,
+    cases: str | Path | Sequence[str] | None,
+) -> Source:
+    """Files opened, see `open_source`."""
     layout: Layout = "coco" if labels.suffix == ".json" else "nnunet" if is_nnunet(labels) else "folder"
     if layout != "folder" and (classes is not None or ignore is not None):
         raise ConfigError(f"{labels} names its classes itself: leave out classes and ignore")
     notes: tuple[str, ...] = ()
     files: dict[str, tuple[Path, ...]] = {}
-    home = None if images is None else Path(images)
+    home = images
     given: LabelFolder | CocoLabels
     if layout == "nnunet":
         given, files, info = open_nnunet(labels, spacing_mm=spacing_mm)
@@ -226,12 +277,18 @@ def _header_notes(source: Source) -> tuple[str, ...]:
     return (*spacing_notes(read, source.spacing_mm), *apart)
 
 
-def wanted_cases(cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels) -> tuple[str, ...]:
-    """The ids of the cases asked for, sorted, or an error that lists all that are not there."""
+def named_cases(cases: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """The ids of the cases asked for: of a text file, of a text with commas, or as they are."""
     if isinstance(cases, Path) or (isinstance(cases, str) and os.path.isfile(cases)):
-        wanted: tuple[str, ...] = read_case_list(cases)
-    else:
-        wanted = tuple(map(str.strip, cases.split(","))) if isinstance(cases, str) else tuple(cases)
+        return read_case_list(cases)
+    return tuple(map(str.strip, cases.split(","))) if isinstance(cases, str) else tuple(cases)
+
+
+def wanted_cases(
+    cases: str | Path | Sequence[str], given: LabelFolder | CocoLabels | HeldLabels
+) -> tuple[str, ...]:
+    """The ids of the cases asked for, sorted, or an error that lists all that are not there."""
+    wanted = named_cases(cases)
     unknown = [case for case in dict.fromkeys(wanted) if case not in given.cases]
     if unknown or not wanted:
         raise MissingDataError(

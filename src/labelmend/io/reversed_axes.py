@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from labelmend.io.cases import Source
+from labelmend.io.cases import AnySource, Source
 from labelmend.metrics import dice
 from labelmend.types import FloatArray, LabelMap
 
@@ -17,7 +17,7 @@ ABSURD, GOOD = 0.5, 0.2
 """Dice to predictions below which axes are suspected, and the gain by reversing them that proves it."""
 
 
-def reversed_axes(source: Source, cases: Sequence[str]) -> list[str]:
+def reversed_axes(source: AnySource, cases: Sequence[str]) -> list[str]:
     """A sentence if labels agree with the predictions only once the axes of these are reversed, else none.
 
     Only arrays that belong to NIfTI labels of the same shape both ways round are looked at; there are few.
@@ -26,7 +26,7 @@ def reversed_axes(source: Source, cases: Sequence[str]) -> list[str]:
         source: labels and probabilities.
         cases: those that may be read.
     """
-    if source.probs.kind != "arrays":
+    if not isinstance(source, Source) or source.probs.kind != "arrays":
         return []
     as_read, turned = [], []
     for case in cases[:MOST_READ]:

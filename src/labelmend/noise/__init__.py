@@ -13,6 +13,7 @@ from labelmend.noise.missing_slices import MissingSlicesNoise
 from labelmend.noise.morphology import MorphologyNoise
 from labelmend.noise.polygon import PolygonNoise
 from labelmend.noise.presets import PRESETS, Preset, find_preset
+from labelmend.noise.rand_annotation_noise import RandAnnotationNoise
 from labelmend.noise.raters import SEVERITIES, Rater, draw_raters
 from labelmend.noise.segthor import SegthorNoise
 from labelmend.noise.slice_steps import SliceStepsNoise
@@ -59,6 +60,7 @@ __all__ = [
     "Params",
     "PolygonNoise",
     "Preset",
+    "RandAnnotationNoise",
     "Rater",
     "SegthorNoise",
     "SliceStepsNoise",

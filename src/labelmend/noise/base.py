@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import find_objects
 
 from labelmend.errors import ConfigError
 from labelmend.geometry import mask_box, signed_distance
 from labelmend.runtime.randomness import case_generator
-from labelmend.types import BoolArray, LabelMap
+from labelmend.types import BoolArray, LabelMap, label_array
 
 Params = Mapping[str, Any]
 
@@ -40,6 +40,32 @@ class Noise(ABC):
         for name, value in vars(self).items():
             if isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
+
+    def __call__(
+        self,
+        labels: ArrayLike,
+        *,
+        spacing_mm: Sequence[float] | float | None = None,
+        rng: np.random.Generator | int | None = None,
+    ) -> NDArray[Any]:
+        """Noisy labels from an array, drawn and applied at once.
+
+        Args:
+            labels: `(*space)` booleans, one mask; or integers, whose values but 0 are the classes.
+            spacing_mm: per axis, or one number; None: lengths in mm count pixels.
+            rng: generator or seed.
+
+        Returns:
+            A new array of the same shape and dtype.
+        """
+        array = label_array(labels)
+        whole = array.astype(np.uint8) if array.dtype == bool else array
+        names = {str(value): int(value) for value in np.unique(whole) if value}
+        if not names:
+            return array.copy()
+        clean = LabelMap.from_array(whole, classes=names, spacing_mm=spacing_mm)
+        drawn = self.draw(np.random.default_rng(rng), clean)
+        return self.apply(clean, drawn).array.astype(array.dtype)
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, labels: LabelMap) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compare a folder of labels with a folder of reference labels, per case and class."""
+"""Compare labels with reference labels, of folders or arrays, per case and class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from labelmend.errors import ConfigError
 from labelmend.geometry.orientation import labels_onto
-from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, open_pair, pair_notes
+from labelmend.html.result import Result
+from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames
+from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, hold_pair, origin, pair_notes
 from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
 
 
@@ -25,13 +27,13 @@ class Summary:
     mean: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Result):
     """The scores of all cases and classes.
 
     Args:
-        labels: folder of the evaluated labels.
-        reference: folder of the reference labels.
+        labels: folder of the evaluated labels, None of arrays.
+        reference: folder of the reference labels, None of arrays.
         classes: class names, in the order of the reference.
         unit: "mm", or "px" where files store no spacing and none was given: then all lengths are in pixels.
         tolerance_mm: tolerance of the NSD, in `unit`.
@@ -40,14 +42,28 @@ class Evaluation:
         notes: sentences on what headers say.
     """
 
-    labels: Path
-    reference: Path
+    labels: Path | None
+    reference: Path | None
     classes: tuple[str, ...]
     unit: str
     tolerance_mm: float
     scores: tuple[Score, ...]
     not_scored: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    def headline(self) -> str:
+        """How many cases, and the mean Dice of the classes."""
+        dice = self.summary().mean["dice"]
+        return f"{self.n_cases} cases compared: mean Dice {dice:.3f}; lengths in {self.unit}"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """A row for each case and class, lowest Dice first, without Dice last."""
+        lowest = sorted(self.scores, key=lambda s: (math.isnan(s.dice), s.dice, s.nsd, s.case))
+        return [_named(score) for score in lowest]
+
+    def remarks(self) -> Sequence[str]:
+        """What headers say."""
+        return self.notes
 
     @property
     def n_cases(self) -> int:
@@ -68,8 +84,8 @@ class Evaluation:
         """Everything in what JSON knows: NaN becomes None, infinity the text "inf"."""
         summary = self.summary()
         return {
-            "labels": str(self.labels.resolve()),
-            "reference": str(self.reference.resolve()),
+            "labels": None if self.labels is None else str(self.labels.resolve()),
+            "reference": None if self.reference is None else str(self.reference.resolve()),
             "unit": self.unit,
             "tolerance_mm": self.tolerance_mm,
             "n_cases": self.n_cases,
@@ -83,12 +99,12 @@ class Evaluation:
 
 
 def evaluate(
-    labels: str | Path,
-    reference: str | Path,
+    labels: str | Path | Arrays,
+    reference: str | Path | Arrays,
     *,
-    classes: Mapping[str, int] | None = None,
+    classes: ClassNames | None = None,
     ignore: int | None = None,
-    spacing_mm: Sequence[float] | float | None = None,
+    spacing_mm: CaseSpacing | None = None,
     tolerance_mm: float = 2.0,
     cases: str | Path | Sequence[str] | None = None,
     on_case: Callable[[str, int], None] = lambda case, n_cases: None,
@@ -96,14 +112,16 @@ def evaluate(
     """Compare every case of `labels` with the same case of `reference`.
 
     Pixels that the reference ignores are left out of both. Cases that only the reference has are listed, not
-    scored. A folder of integer maps without names takes those of the other folder.
+    scored. Integer maps without names take those of the other side.
 
     Args:
-        labels: label folder to evaluate; all its cases, or those asked for, must be in the reference.
-        reference: label folder to compare with, with the same class names.
-        classes: value of each class name, for integer maps without a `dataset.json`.
+        labels: label folder to evaluate, or arrays, one a case: integers `(*space)`, or booleans `(k *space)`
+            of classes that may overlap. All cases, or those asked for, must be in the reference.
+        reference: label folder or arrays to compare with, with the same class names.
+        classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value that marks ignored pixels in integer maps.
-        spacing_mm: per array axis, or one number, for formats that store none.
+        spacing_mm: per array axis, or one number, for arrays and formats that store none; of arrays also one
+            a case.
         tolerance_mm: boundary deviation up to which NSD counts it as right; in pixels without spacing.
         cases: only these: ids, or a text file of them.
         on_case: called with (case id, number of cases) after each case.
@@ -115,20 +133,20 @@ def evaluate(
     """
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
-    ours, theirs = open_pair(Path(labels), Path(reference), classes, ignore, spacing_mm, cases)
+    ours, theirs = hold_pair(labels, reference, classes, ignore, spacing_mm, cases)
     scores: list[Score] = []
     units: dict[str, str] = {}
     for case in sorted(ours.cases):
         truth = theirs.read(case)
         evaluated = labels_onto(ours.read(case), truth.grid)
-        files = f"{ours.sources(case)[0]} and {theirs.sources(case)[0]}"
-        grid = common_grid(evaluated.grid, truth.grid, f"case {case}: {files}")
+        where = f"case {case}: {origin(ours, case)} and {origin(theirs, case)}"
+        grid = common_grid(evaluated.grid, truth.grid, where)
         units[case] = grid.unit
         scores += score_case(case, evaluated, truth, tolerance_mm=tolerance_mm, spacing_mm=grid.spacing_mm)
         on_case(case, len(ours.cases))
     return Evaluation(
-        labels=Path(labels),
-        reference=Path(reference),
+        labels=Path(labels) if isinstance(labels, str | Path) else None,
+        reference=Path(reference) if isinstance(reference, str | Path) else None,
         classes=theirs.names,
         unit=common_unit(units),
         tolerance_mm=tolerance_mm,
@@ -138,11 +156,16 @@ def evaluate(
     )
 
 
+def _named(value: Score | ClassSummary) -> dict[str, Any]:
+    """Its fields, `class_name` called "class", as in every other file."""
+    fields = dataclasses.asdict(value)
+    return {"class" if name == "class_name" else name: inner for name, inner in fields.items()}
+
+
 def _json(value: Any) -> Any:
-    """The same value in what JSON knows; the field `class_name` is called "class", as in every other file."""
+    """The same value in what JSON knows."""
     if isinstance(value, Score | ClassSummary):
-        fields = _json(dataclasses.asdict(value))
-        return {"class" if name == "class_name" else name: inner for name, inner in fields.items()}
+        return _json(_named(value))
     if isinstance(value, dict):
         return {key: _json(inner) for key, inner in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

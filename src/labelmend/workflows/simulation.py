@@ -1,4 +1,4 @@
-"""Draw noisy masks from a folder of clean ones, case by case, on as many machines as there are."""
+"""Draw noisy masks from clean ones, case by case, on as many machines as there are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError, MissingDataError, OutputError
+from labelmend.html.result import Result
 from labelmend.io import (
     LabelFolder,
     ManifestRow,
@@ -25,6 +28,16 @@ from labelmend.io import (
     spacing_notes,
     write_json,
     write_manifest,
+)
+from labelmend.io.arrays import (
+    Arrays,
+    ByCase,
+    CaseSpacing,
+    ClassNames,
+    hold_labels,
+    kept_like,
+    numbered,
+    one_spacing,
 )
 from labelmend.io.cases import wanted_cases
 from labelmend.metrics import dice
@@ -40,25 +53,25 @@ METHOD = "simulate"
 
 
 def simulate(
-    labels: str | Path,
-    out: str | Path,
+    labels: str | Path | Arrays,
+    out: str | Path | None = None,
     *,
     preset: str | None = None,
     noise: Noise | None = None,
     severity: str = "medium",
     raters: int | None = None,
     seed: int = 0,
-    classes: Mapping[str, int] | None = None,
+    classes: ClassNames | None = None,
     ignore: int | None = None,
-    spacing_mm: Sequence[float] | float | None = None,
+    spacing_mm: CaseSpacing | None = None,
     cases: str | Path | Sequence[str] | None = None,
     jobs: int = 1,
     backend: str = "loky",
     shard: str = "1/1",
     on_case: Callable[[str, int], None] = lambda case, n_masks: None,
     on_note: Callable[[str], None] = lambda note: None,
-) -> Path:
-    """Write a noisy copy of a label folder, in the same structure and format.
+) -> SimulateResult:
+    """Draw noisy labels: of a label folder a copy in the same structure and format, of arrays new arrays.
 
     Every case has a generator of its own, made from the seed and the ids of case and rater, so that neither
     order, number of cases, jobs, shards nor machine changes a mask. A row of `out/manifest.jsonl` keeps the
@@ -66,26 +79,25 @@ def simulate(
     goes on where it stopped. Integer maps get a `dataset.json` that names their classes.
 
     Args:
-        labels: label folder: integer maps, or one folder of boolean maps a class.
-        out: folder to write to; new, empty, or begun by the same call.
+        labels: label folder: integer maps, or one folder of boolean maps a class; or arrays, one a case:
+            integers `(*space)`, or booleans `(k *space)` of classes that may overlap.
+        out: folder to write to; new, empty, or begun by the same call. None where arrays come in.
         preset: name of a published setting; either this or `noise`.
         noise: a noise with settings of your own.
         severity: `easy`, `medium` (the settings as they are) or `hard`.
         raters: None for one noisy copy; a number for as many annotators with a style each, whose masks lie in
             `out/rater_1`, `out/rater_2`, ..., each a label folder.
         seed: of everything random.
-        classes: names and values of the classes, for integer maps without `dataset.json`.
+        classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value of pixels nobody annotated, in integer maps; they stay as they are.
-        spacing_mm: per array axis, or one number, for formats that store none.
+        spacing_mm: per array axis, or one number, for arrays and formats that store none; of arrays also one
+            a case.
         cases: only these: ids, or a text file of them.
         jobs: worker processes; 1 works in this process, -1 takes every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
         shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time.
         on_case: called after each mask with the case id and the number of masks of this run.
         on_note: called with each sentence on what headers say.
-
-    Returns:
-        `out`.
 
     Raises:
         ConfigError: neither or both of preset and noise, a preset that does not know the classes, or settings
@@ -97,13 +109,28 @@ def simulate(
     check_jobs(jobs, backend)
     part, people = Shard.parse(shard), (None,) if raters is None else draw_raters(raters, seed)
     chosen = choose_noise(preset, noise, severity)
-    folder = open_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+    if not isinstance(labels, str | Path):
+        if out is not None or shard != "1/1":
+            raise ConfigError("noisy arrays come back as arrays, nothing is written: leave out out and shard")
+        held = hold_labels(labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
+        held = held if cases is None else held.only(*wanted_cases(cases, held))
+        chosen.draw(case_generator(seed), held.read(held.cases[0]))
+        drawn = []
+        pairs = ((case, held.read(case), rater) for case in held.cases for rater in people)
+        for row in each(partial(_drawn, chosen, seed), pairs, jobs=jobs, backend=backend):
+            drawn.append(row)
+            on_case(row.case, len(held.cases) * len(people))
+        return _held_result(labels, drawn, raters=raters is not None)
+    if out is None:
+        raise ConfigError("noisy files need a folder to lie in: name it (out)")
+    folder = open_labels(labels, classes=numbered(classes), ignore=ignore, spacing_mm=one_spacing(spacing_mm))
     folder = folder if cases is None else folder.only(*wanted_cases(cases, folder))
     out = Path(out)
     chosen.draw(case_generator(seed), folder.read(folder.cases[0]))  # misfits show before anything is written
     check_output(out, names_in(out), folders=[folder.path])
     own = part.of(folder.cases)
-    for note in spacing_notes((path for case in own for path in folder.sources(case)), spacing_mm):
+    files = (path for case in own for path in folder.sources(case))
+    for note in spacing_notes(files, one_spacing(spacing_mm)):
         on_note(note)
     with kept_folder(out, f"{part.number}-of-{part.count}"):
         done = _prepared(folder, out, people, part)
@@ -117,7 +144,74 @@ def simulate(
             on_case(case, len(own) * len(people))
         _join_manifests(out, part)
         _check_all(out, [(case, rater) for case in own for rater in people])
-    return out
+    return SimulateResult(out, out, _dice_rows(out))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulateResult(Result):
+    """What `simulate` drew.
+
+    Args:
+        folder: where the noisy masks lie, None of arrays.
+        labels: the noisy labels: that folder, arrays as they came in, or these by rater.
+        dice: a row for each case, rater ("" without raters) and class: its Dice to the clean mask, None where
+            both are empty.
+    """
+
+    folder: Path | None
+    labels: Path | ByCase | dict[str, ByCase]
+    dice: tuple[Mapping[str, Any], ...]
+
+    def headline(self) -> str:
+        """How many masks, and where."""
+        n = len({(row["case"], row["rater"]) for row in self.dice})
+        return f"{n} noisy annotations" + (f" in {self.folder}" if self.folder else "")
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Dice to the clean masks, lowest first."""
+        return sorted(self.dice, key=lambda row: 2.0 if row["dice"] is None else row["dice"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """One noisy annotation in memory."""
+
+    case: str
+    rater: str
+    labels: LabelMap
+    dice: Mapping[str, float | None]
+
+
+def _drawn(noise: Noise, seed: int, task: tuple[str, LabelMap, Rater | None]) -> _Drawn:
+    """The noisy annotation of a case; the same as of a file with the same case id and seed."""
+    case, clean, rater = task
+    if rater is None:
+        rng, name = case_generator(seed, case), ""
+    else:
+        rng, name, noise = case_generator(seed, case, rater.name), rater.name, rater.styled(noise)
+    noisy = noise.apply(clean, noise.draw(rng, clean))
+    return _Drawn(case, name, noisy, _dice(noisy, clean))
+
+
+def _held_result(given: object, drawn: Sequence[_Drawn], *, raters: bool) -> SimulateResult:
+    """Arrays as they came in, or these by rater."""
+    by_rater: dict[str, dict[str, NDArray[Any]]] = {}
+    for row in drawn:
+        by_rater.setdefault(row.rater, {})[row.case] = row.labels.array
+    kept = {rater: kept_like(given, arrays) for rater, arrays in by_rater.items()}
+    dice = (
+        {"case": r.case, "rater": r.rater, "class": c, "dice": v} for r in drawn for c, v in r.dice.items()
+    )
+    return SimulateResult(None, kept if raters else kept[""], tuple(dice))
+
+
+def _dice_rows(out: Path) -> tuple[Mapping[str, Any], ...]:
+    """The Dice of all masks in a folder, from its manifests."""
+    return tuple(
+        {"case": case, "rater": rater, "class": name, "dice": value}
+        for (case, rater), row in _rows(out).items()
+        for name, value in row.extra["dice"].items()
+    )
 
 
 def mean_dice(out: str | Path) -> dict[str, float]:

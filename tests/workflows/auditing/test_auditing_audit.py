@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import shutil
 import subprocess
@@ -34,8 +35,8 @@ from drawn_findings import (
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.geometry import signed_distance
 from labelmend.io import checksum
-from labelmend.workflows.auditing.audit import audit_labels
-from labelmend.workflows.auditing.audit_folder import open_given, read_audit
+from labelmend.workflows.auditing.audit import audit
+from labelmend.workflows.auditing.audit_folder import open_given, open_proposals, read_audit
 from labelmend.workflows.auditing.findings import scaled
 from labelmend.workflows.auditing.result import AuditResult
 
@@ -53,8 +54,9 @@ def result(data: Path) -> AuditResult:
 
 
 def run(data: Path, out: Path, **more: Any) -> AuditResult:
-    settings = {"probabilities": data / "probabilities", "images": data / "images", "classes": CLASSES}
-    found = audit_labels(data / "labels", out=out, **(settings | more))
+    settings = {"images": data / "images", "classes": CLASSES, "page": False}
+    probabilities = more.pop("probabilities", data / "probabilities")
+    found = audit(data / "labels", probabilities, out=out, **(settings | more))
     assert isinstance(found, AuditResult)
     return found
 
@@ -188,9 +190,9 @@ def test_what_an_earlier_audit_proposed_is_cleared(data, tmp_path):
 def test_it_runs_without_torch(data, tmp_path):
     code = (
         "import sys, warnings; warnings.simplefilter('error')\n"
-        "from labelmend.workflows.auditing.audit import audit_labels\n"
+        "from labelmend.workflows.auditing.audit import audit\n"
         "labels, probabilities, out = sys.argv[1:]\n"
-        f"audit_labels(labels, probabilities=probabilities, out=out, classes={CLASSES!r})\n"
+        f"audit(labels, probabilities=probabilities, out=out, classes={CLASSES!r}, page=False)\n"
         "sys.exit('torch' in sys.modules)"
     )
     places = [str(place) for place in (data / "labels", data / "probabilities", tmp_path)]
@@ -405,7 +407,7 @@ def test_proposals_of_an_audit_are_not_cleared_while_they_are_audited(data, tmp_
     out = run(data, tmp_path / "out").folder
     before = checksums(out)
     with pytest.raises(OutputError, match="is read and would be replaced"):
-        audit_labels(out / "proposals", probabilities=data / "probabilities", classes=CLASSES, out=out)
+        audit(out / "proposals", probabilities=data / "probabilities", classes=CLASSES, out=out)
     assert checksums(out) == before
 
 
@@ -424,19 +426,29 @@ def test_an_audit_is_not_replaced_unless_that_is_asked_for(data, tmp_path):
     assert checksums(out) == before
 
 
-def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path):
-    def fail(folder):
+def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path, monkeypatch):
+    def fail(folder, on_case):
         assert (folder / "audit.json").is_file()
         raise KeyError
 
+    monkeypatch.setattr("labelmend.workflows.auditing.audit.write_review", fail)
     with pytest.raises(KeyError):
-        run(data, tmp_path / "out", page=fail)
+        run(data, tmp_path / "out", page=True)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".part-out" / "proposals").mkdir(parents=True)
     (tmp_path / ".part-out" / "proposals" / "old.png").write_bytes(b"half a file")
     found = run(data, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not (found.folder / "proposals" / "old.png").exists()
+
+
+def test_the_review_page_is_written_unless_it_is_not_wanted(data, tmp_path):
+    pages = [
+        (run(data, tmp_path / str(page), page=page).folder / "report.html").is_file()
+        for page in (True, False)
+    ]
+    assert pages == [True, False]
+    assert inspect.signature(audit).parameters["page"].default is True
 
 
 def test_each_proposal_has_a_checksum(result):
@@ -476,3 +488,71 @@ def test_a_class_of_value_0_is_told_by_its_name(data, tmp_path):
     assert not any(kind in ("missing", "spurious") for own in kinds.values() for kind, *_ in own)
     assert found.facts["values"] == {"body": 0} | CLASSES
     assert open_given(read_audit(tmp_path)).names == ("body", "liver", "lesion")
+
+
+def held(data: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The same set as arrays by case id."""
+    cases = [f"c{index:02d}" for index in range(12)]
+    return {
+        "labels": {case: read_map(data / "labels" / f"{case}.png") for case in cases},
+        "probabilities": {case: np.load(data / "probabilities" / f"{case}.npz")["probs"] for case in cases},
+        "images": {case: read_map(data / "images" / f"{case}.png") for case in cases},
+    }
+
+
+def test_arrays_give_the_findings_and_proposals_of_files(data, result):
+    found = audit(**held(data), classes=CLASSES)
+    assert found.folder is None
+    assert found.findings == result.findings
+    told = [(row["case"], row["rank"], row["score"], row["reason"]) for row in found.cases]
+    assert told == [(row["case"], row["rank"], row["score"], row["reason"]) for row in result.cases]
+    assert found.proposals.keys() == {row["case"] for row in result.cases if row["proposal"]} != set()
+    for case, proposed in found.proposals.items():
+        np.testing.assert_array_equal(proposed, read_map(result.folder / "proposals" / f"{case}.png"))
+
+
+def test_nothing_is_written_where_no_folder_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    audit(**held(data), classes=CLASSES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_one_after_the_other_are_numbered(data):
+    arrays = {what: np.stack(list(cases.values())) for what, cases in held(data).items()}
+    found = audit(
+        arrays["labels"], list(arrays["probabilities"]), arrays["images"], classes=["liver", "lesion"]
+    )
+    assert {row["case"] for row in found.cases[:3]} == {"01", "04", "07"}
+
+
+def test_without_proposals_none_are_kept(data):
+    assert audit(**held(data), classes=CLASSES, proposals=False).proposals == {}
+
+
+def test_the_folder_of_an_audit_of_arrays_holds_all_that_its_review_needs(data, tmp_path):
+    found = audit(**held(data), classes=CLASSES, out=tmp_path / "out", spacing_mm=0.5)
+    moved = (tmp_path / "out").rename(tmp_path / "moved")
+    read = read_audit(moved)
+    given = open_given(read)
+    np.testing.assert_array_equal(given.read("c01").array, held(data)["labels"]["c01"])
+    assert given.read("c01").grid.spacing_mm == (0.5, 0.5)
+    assert (read.cases[0].image.is_file(), found.facts["unit"]) == (True, "mm")
+    proposals = open_proposals(read, given)
+    assert {case: tuple(files) for case, files in proposals.files.items()}.keys() == {"c01", "c04", "c07"}
+    page = (moved / "report.html").read_text(encoding="utf-8")
+    assert page.count('"img": "data:image') + page.count('"img":"data:image') >= 12
+    assert '"error"' not in page
+
+
+def test_workers_audit_arrays_too(data):
+    one, two = (audit(**held(data), classes=CLASSES, jobs=jobs) for jobs in (1, 2))
+    assert one.cases == two.cases
+    for case, proposed in one.proposals.items():
+        np.testing.assert_array_equal(two.proposals[case], proposed)
+
+
+def test_an_array_that_does_not_fit_is_named_with_its_case(data):
+    arrays = held(data)
+    arrays["probabilities"]["c03"] = arrays["probabilities"]["c03"][1:]
+    with pytest.raises(GeometryError, match=r"case c03: .* shape \(2, 64, 64\), expected \(3, 64, 64\)"):
+        audit(**arrays, classes=CLASSES)

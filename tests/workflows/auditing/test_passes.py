@@ -54,8 +54,9 @@ def test_a_case_keeps_its_own_findings_and_its_grid_without_where_it_lies(source
 Numbers = tuple[dict[str, StatisticsRow], Typical, UsualLayout]
 
 
-def all_counted(source: Source, home: Path | None = None) -> Numbers:
-    counted = {case: StatisticsPass(home=home)((source.only(case), None)) for case in source.cases}
+def all_counted(source: Source, home: Path | None = None, proposals: bool | None = None) -> Numbers:
+    count = StatisticsPass(home=home, proposals=home is not None if proposals is None else proposals)
+    counted = {case: count((source.only(case), None)) for case in source.cases}
     usual = typical([row.numbers for row in counted.values()], 1.0)
     return counted, usual, usual_layout([row.layout for row in counted.values()])
 
@@ -76,16 +77,17 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("wanted", [True, False])
 def test_each_case_is_read_once_with_its_proposal_and_without(source, tmp_path, reads, wanted):
     home = tmp_path if wanted else None
-    counted, usual, places = all_counted(source, home)
+    counted, usual, places = all_counted(source, home, proposals=wanted)
     assert reads == list(source.cases)
     assert {case for case, row in counted.items() if row.own} == {MISSED, GENEROUS}
     reads.clear()
     told = {
-        case: FindingsPass(1.0, usual, places, home)((source.only(case), counted[case]))
+        case: FindingsPass(1.0, usual, places, home, wanted)((source.only(case), counted[case]))
         for case in source.cases
     }
     assert reads == []
-    assert {case for case, row in told.items() if row.proposal} == ({MISSED, GENEROUS} if wanted else set())
+    mended = {case for case, row in told.items() if row.proposal.files}
+    assert mended == ({MISSED, GENEROUS} if wanted else set())
 
 
 def test_the_last_pass_writes_the_proposals_that_the_first_was_not_asked_for(source, tmp_path, reads):
@@ -96,7 +98,7 @@ def test_the_last_pass_writes_the_proposals_that_the_first_was_not_asked_for(sou
     told = {case: tell((source.only(case), counted[case])) for case in source.cases}
     assert reads == [MISSED, GENEROUS]
     for case in reads:
-        assert told[case].proposal == early[case].proposal != ()
+        assert told[case].proposal.files == early[case].proposal.files != ()
         files = [tmp_path / home / f"{case}.png" for home in ("early", "late")]
         assert files[0].read_bytes() == files[1].read_bytes()
 
@@ -109,7 +111,7 @@ def test_a_case_with_nothing_but_a_fault_is_not_read_again(source, tmp_path, rea
     told = FindingsPass(1.0, usual, places, tmp_path)((source.only(right), apart))
     assert [finding.kind for finding in told.findings] == ["fault"]
     assert "they differ in spacing" in told.reason
-    assert (reads, told.proposal) == ([], ())
+    assert (reads, told.proposal.files) == ([], ())
 
 
 def test_a_case_whose_outlines_are_to_be_moved_is_read_again_without_findings_of_its_own(
@@ -133,18 +135,26 @@ def test_a_proposal_that_becomes_what_is_given_is_taken_away(source, tmp_path, m
     strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
     monkeypatch.setattr("labelmend.workflows.auditing.passes.propose", lambda given, seen, inward_mm: given)
     row = dataclasses.replace(counted[MISSED], numbers=beside)
-    assert FindingsPass(1.0, strict, places, tmp_path)((source.only(MISSED), row)).proposal == ()
+    assert FindingsPass(1.0, strict, places, tmp_path)((source.only(MISSED), row)).proposal.files == ()
     assert not (tmp_path / f"{MISSED}.png").exists()
 
 
 def test_only_a_case_with_findings_has_a_proposal_and_only_where_one_is_wanted(source, tmp_path):
     counted, usual, places = all_counted(source)
     for home in (None, tmp_path / "home"):
-        tell = FindingsPass(1.0, usual, places, home)
+        tell = FindingsPass(1.0, usual, places, home, proposals=home is not None)
         told = {case: tell((source.only(case), row)) for case, row in counted.items()}
         found = {case for case, row in told.items() if row.findings}
         assert found == {MISSED, GENEROUS}
-        assert {case for case, row in told.items() if row.proposal} == (found if home else set())
-    assert told[MISSED].proposal == (f"proposals/{MISSED}.png",)
+        assert {case for case, row in told.items() if row.proposal.files} == (found if home else set())
+    assert told[MISSED].proposal.files == (f"proposals/{MISSED}.png",)
     assert {path.name for path in (tmp_path / "home").iterdir()} == {f"{case}.png" for case in found}
     assert np.array(Image.open(tmp_path / "home" / f"{MISSED}.png")).max() == CLASSES["lesion"]
+
+
+def test_a_proposal_is_kept_in_memory_where_nothing_is_written(source, tmp_path):
+    written, *_ = all_counted(source, tmp_path)
+    held, *_ = all_counted(source, proposals=True)
+    labels = held[MISSED].proposal.labels
+    np.testing.assert_array_equal(labels.array, np.array(Image.open(tmp_path / f"{MISSED}.png")))
+    assert (held[MISSED].proposal.files, written[MISSED].proposal.labels) == ((), None)

@@ -29,7 +29,14 @@ from drawn_correct import (
     swapped,
 )
 from drawn_data import contents, half_files
-from labelmend.errors import CleanCasesError, ConfigError, DataError, GeometryError, OutputError
+from labelmend.errors import (
+    CleanCasesError,
+    ConfigError,
+    DataError,
+    GeometryError,
+    MissingDataError,
+    OutputError,
+)
 from labelmend.geometry import boundary_bias, signed_distance
 from labelmend.io import checksum, open_labels, open_nnunet, read_label_array, read_manifest
 from labelmend.methods.adele import Adele
@@ -37,7 +44,8 @@ from labelmend.methods.confident import Confident
 from labelmend.methods.plain import Plain
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.types import Grid, LabelMap
-from labelmend.workflows.correction.correct import IN_SAMPLE, CorrectResult, correct, count_case
+from labelmend.workflows.correction.correct import IN_SAMPLE, correct, count_case
+from labelmend.workflows.correction.result import CorrectResult
 
 UNTRUSTED = CASES[len(TRUSTED) :]
 
@@ -425,3 +433,71 @@ def test_a_class_of_value_0_is_counted_and_named_in_what_is_written(tmp_path: Pa
     assert row.extra["removed_vox"] == {n: int(((old == v) & (new != v)).sum()) for n, v in names.items()}
     assert json.loads((done.folder / "dataset.json").read_text()) == {"labels": names}
     assert open_labels(done.labels).names == tuple(names)
+
+
+def held(root: Path, **names: str) -> dict[str, dict[str, np.ndarray]]:
+    """Folders of pictures and of probabilities as arrays by case id."""
+    found = {
+        what: {path.stem: read_label_array(path)[0] for path in sorted((root / folder).glob("*.png"))}
+        for what, folder in names.items()
+    }
+    probs = {path.stem: np.load(path)["probabilities"][:, 0] for path in (root / "probs").glob("*.npz")}
+    return {**found, "probabilities": probs}
+
+
+def test_arrays_come_back_as_files_would_be_written(tmp_path: Path) -> None:
+    root = generous(tmp_path)
+    done = discs(root)
+    given = held(root, labels="labels", clean="clean")
+    arrays = correct(**given, method=SpatialCorrection(), classes=["disc"])
+    assert (arrays.folder, arrays.n_cases, arrays.n_corrected, arrays.n_trusted) == (None, 6, 4, 2)
+    assert isinstance(arrays.labels, dict)
+    for case in CASES:
+        np.testing.assert_array_equal(arrays.labels[case], read_label_array(done.labels / f"{case}.png")[0])
+    assert arrays.summary["findings"] == json.loads(json.dumps(done.summary["findings"]))
+    assert (arrays.summary["clean"], arrays.summary["corrected"]) == ("arrays", None)
+
+
+def test_a_list_comes_back_as_a_list_and_the_given_arrays_stay(tmp_path: Path) -> None:
+    arrays = held(swapped(tmp_path), labels="labels")
+    labels, probs = list(arrays["labels"].values()), [arrays["probabilities"][case] for case in CASES]
+    before = [array.copy() for array in labels]
+    done = correct(labels, probs, method=Confident(), classes=NAMES)
+    assert isinstance(done.labels, list)
+    changed = [not np.array_equal(new, old) for new, old in zip(done.labels, before, strict=True)]
+    assert changed == [case == "c" for case in CASES]
+    written = read_label_array(nuts(tmp_path, Confident()).labels / "c.png")[0]
+    np.testing.assert_array_equal(done.labels[2], written)
+    np.testing.assert_array_equal(labels, before)
+
+
+def test_trusted_arrays_are_given_or_named(tmp_path: Path) -> None:
+    arrays = held(generous(tmp_path), labels="labels", clean="clean")
+    clean = arrays.pop("clean")
+    named = correct(**arrays, method=Adele(), clean=["a", "b"])
+    assert (named.n_trusted, named.summary["clean_cases"]) == (2, ["a", "b"])
+    elsewhere = {"x": clean["a"]}, {"x": arrays["probabilities"]["a"]}
+    done = correct(**arrays, method=SpatialCorrection(), clean=elsewhere[0], clean_probabilities=elsewhere[1])
+    assert (done.n_trusted, done.summary["clean_cases"]) == (0, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "sentence"),
+    [
+        ({"out": "OUT"}, ConfigError, "arrays come back as arrays"),
+        ({"clean": "trusted.txt"}, ConfigError, "clean is trusted labels by case id .* got str"),
+        ({"clean": ["z"]}, MissingDataError, "trusted case z has no labels"),
+        ({"clean": {"z": disc(3) * 1}}, MissingDataError, "trusted case z has no probabilities"),
+        ({"clean": list(CASES)}, CleanCasesError, "all 6 cases of the set of arrays are trusted"),
+        ({"clean": {"a": disc(3)[:9] * 1}}, GeometryError, "case a: trusted labels in the set of arrays"),
+        ({"clean": ["a"], "clean_probabilities": [disc(3)]}, ConfigError, "kept by case id"),
+    ],
+)
+def test_what_does_not_fit_arrays_is_refused(tmp_path: Path, settings, error, sentence) -> None:
+    with pytest.raises(error, match=sentence):
+        correct(**held(generous(tmp_path), labels="labels"), method=Adele(), **settings)
+
+
+def test_files_need_a_folder_to_be_written_to(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="need a folder to lie in"):
+        discs(generous(tmp_path), out=None)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from labelmend.errors import GeometryError, LabelValueError, OutputError
 from labelmend.io.images.formats import case_id, read_bytes, read_image, suffix_of, write_checked
 from labelmend.io.images.nifti import encode_new_labels
+from labelmend.types import Grid
 
 
 def new_label_name(image: str | Path) -> str:
@@ -43,41 +44,59 @@ def write_new_labels(path: str | Path, array: NDArray[Any], image: str | Path) -
         raise OutputError(
             f"{path} is the image itself, and originals are never overwritten: choose another folder"
         )
-    array = np.asarray(array)
-    if array.min(initial=0) < 0 or array.max(initial=0) > 65535:
-        raise LabelValueError(f"{path}: label values must lie in 0..65535, got {array.min()}..{array.max()}")
-    array = array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
+    array = _small(array, path)
     grid = read_image(image).grid
     if array.shape != grid.shape:
         raise GeometryError(
             f"{path}: labels of shape {array.shape} for the image {image} of shape {grid.shape}"
         )
-    suffix = suffix_of(path)
-    encode = _nifti if suffix in (".nii", ".nii.gz") else _tiff if suffix in (".tif", ".tiff") else _png
-    data = encode(array, image)
-    write_checked(path, _zipped(data) if suffix == ".nii.gz" else data, array, grid)
+    if suffix_of(path) not in (".nii", ".nii.gz"):
+        write_pixels(path, array)
+        return
+    data = encode_new_labels(array, read_bytes(image))
+    write_checked(path, _zipped(data) if suffix_of(path) == ".nii.gz" else data, array, grid)
 
 
-def _png(array: NDArray[Any], image: Path) -> bytes:
+def write_pixels(path: str | Path, array: NDArray[Any]) -> None:
+    """Write integers that belong to no file yet, as unsigned 8-bit, or 16-bit where the values need it.
+
+    Args:
+        path: file to write: `.tif` for slices or volumes, anything else is written as PNG.
+        array: integers or booleans `(*space)`.
+
+    Raises:
+        OutputError: disk full. GeometryError: a volume as PNG. LabelValueError: values outside 0..65535.
+    """
+    path = Path(path)
+    array = _small(array, path)
+    encode = _tiff if suffix_of(path) in (".tif", ".tiff") else _png
+    write_checked(path, encode(array, path), array, Grid(array.shape, (1.0,) * array.ndim))
+
+
+def _small(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The same values in the smallest unsigned integers that hold them."""
+    array = np.asarray(array)
+    if array.min(initial=0) < 0 or array.max(initial=0) > 65535:
+        raise LabelValueError(f"{path}: label values must lie in 0..65535, got {array.min()}..{array.max()}")
+    return array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16)
+
+
+def _png(array: NDArray[Any], path: Path) -> bytes:
     from PIL import Image
 
     if array.ndim != 2:
-        raise GeometryError(f"{image}: PNG keeps 2-D labels only, got shape {array.shape}")
+        raise GeometryError(f"{path}: PNG keeps 2-D labels only, got shape {array.shape}")
     out = BytesIO()
     Image.fromarray(array).save(out, format="PNG")
     return out.getvalue()
 
 
-def _tiff(array: NDArray[Any], image: Path) -> bytes:
+def _tiff(array: NDArray[Any], path: Path) -> bytes:
     import tifffile
 
     out = BytesIO()
     tifffile.imwrite(out, array, photometric="minisblack", compression="zlib", metadata=None)
     return out.getvalue()
-
-
-def _nifti(array: NDArray[Any], image: Path) -> bytes:
-    return encode_new_labels(array, read_bytes(image))
 
 
 def _zipped(data: bytes) -> bytes:

@@ -1,16 +1,23 @@
-"""Two label folders of the same cases: labels and the reference that they are compared with."""
+"""Labels of the same cases twice: those to compare, and the reference that they are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
 from labelmend.io import LabelFolder, grid_difference, open_labels, spacing_notes
+from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames, hold_labels, numbered, one_spacing
 from labelmend.io.cases import wanted_cases
+from labelmend.io.held_cases import HeldLabels
 from labelmend.io.labels.dataset import MOST_LISTED
 from labelmend.runtime.text import listed
 from labelmend.types import Grid
+
+Labels = LabelFolder | HeldLabels
+Opened = TypeVar("Opened", bound=Labels)
+Given = TypeVar("Given")
 
 
 def open_pair(
@@ -26,6 +33,34 @@ def open_pair(
     def opened(path: Path, names: Mapping[str, int] | None) -> LabelFolder:
         return open_labels(path, classes=names, ignore=ignore, spacing_mm=spacing_mm)
 
+    return _paired(*_named_alike(opened, labels, reference, classes), cases)
+
+
+def hold_pair(
+    labels: str | Path | Arrays,
+    reference: str | Path | Arrays,
+    classes: ClassNames | None,
+    ignore: int | None,
+    spacing_mm: CaseSpacing | None,
+    cases: str | Path | Sequence[str] | None = None,
+) -> tuple[Labels, Labels]:
+    """The same of arrays, see `labelmend.io.arrays`; one of the two may be a folder."""
+
+    def opened(given: str | Path | Arrays, names: Mapping[str, int] | None) -> Labels:
+        if isinstance(given, str | Path):
+            return open_labels(given, classes=names, ignore=ignore, spacing_mm=one_spacing(spacing_mm))
+        return hold_labels(given, classes=names, ignore=ignore, spacing_mm=spacing_mm)
+
+    return _paired(*_named_alike(opened, labels, reference, numbered(classes)), cases)
+
+
+def _named_alike(
+    opened: Callable[[Given, Mapping[str, int] | None], Opened],
+    labels: Given,
+    reference: Given,
+    classes: Mapping[str, int] | None,
+) -> tuple[Opened, Opened]:
+    """Labels and reference with the same class names, lent by one to the other where it has none."""
     theirs = opened(reference, classes)
     try:
         ours = opened(labels, classes)
@@ -38,24 +73,29 @@ def open_pair(
         ours, theirs = opened(labels, lent), opened(reference, lent)
     if set(ours.names) != set(theirs.names):
         raise ConfigError(
-            f"{labels} has the classes {', '.join(ours.names)}, "
-            f"{reference} has {', '.join(theirs.names)}: "
+            f"{ours.path} has the classes {', '.join(ours.names)}, "
+            f"{theirs.path} has {', '.join(theirs.names)}: "
             "rename the class folders, or give the classes with their values"
         )
+    return ours, theirs
+
+
+def _paired(ours: Opened, theirs: Opened, cases: str | Path | Sequence[str] | None) -> tuple[Opened, Opened]:
+    """Both with a reference for every case, or an error that lists those without."""
     if cases is not None:
-        ours = ours.only(*wanted_cases(cases, ours))
+        ours = ours.only(*wanted_cases(cases, ours))  # type: ignore[assignment]
     missing = sorted(set(ours.cases) - set(theirs.cases))
     if missing:
         raise MissingDataError(
-            f"{len(missing)} of {len(ours.cases)} cases in {labels} have no reference in {reference}: "
+            f"{len(missing)} of {len(ours.cases)} cases in {ours.path} have no reference in {theirs.path}: "
             f"{listed(missing, MOST_LISTED)}. Add them, or name the cases to compare (--cases: ids, or a "
             "text file of them)"
         )
     return ours, theirs
 
 
-def _lent_names(ours: LabelFolder, theirs: LabelFolder) -> dict[str, int] | None:
-    """Names for two folders of integer maps that differ because one or both have none; else None."""
+def _lent_names(ours: Labels, theirs: Labels) -> dict[str, int] | None:
+    """Names for two sets of integer maps that differ because one or both have none; else None."""
     if set(ours.names) == set(theirs.names) or ours.overlapping or theirs.overlapping:
         return None
     if _unnamed(ours) and _unnamed(theirs):
@@ -65,7 +105,7 @@ def _lent_names(ours: LabelFolder, theirs: LabelFolder) -> dict[str, int] | None
     return ours.class_map() if _unnamed(theirs) else None
 
 
-def _unnamed(folder: LabelFolder) -> bool:
+def _unnamed(folder: Labels) -> bool:
     """True for classes that are called after their values, since nobody named them."""
     return folder.names == tuple(map(str, folder.values or ()))
 
@@ -88,14 +128,18 @@ def common_unit(units: Mapping[str, str]) -> str:
     return "px" if without else "mm"
 
 
-def asked_for(cases: object, ours: LabelFolder) -> tuple[str, ...]:
+def asked_for(cases: object, ours: Labels) -> tuple[str, ...]:
     """A sentence if only some cases were looked at."""
     return () if cases is None else (f"Only {len(ours.cases)} cases were compared, as asked for.",)
 
 
-def pair_notes(
-    ours: LabelFolder, theirs: LabelFolder, spacing_mm: Sequence[float] | float | None
-) -> tuple[str, ...]:
+def pair_notes(ours: Labels, theirs: Labels, spacing_mm: CaseSpacing | None) -> tuple[str, ...]:
     """What the headers of the compared files say that a reader should know."""
-    files = (path for folder in (ours, theirs) for case in ours.cases for path in folder.sources(case))
-    return spacing_notes(files, spacing_mm)
+    folders = [folder for folder in (ours, theirs) if isinstance(folder, LabelFolder)]
+    files = (path for folder in folders for case in ours.cases for path in folder.sources(case))
+    return spacing_notes(files, one_spacing(spacing_mm)) if folders else ()
+
+
+def origin(labels: Labels, case: str) -> str:
+    """Where the labels of a case come from, for messages."""
+    return str(labels.sources(case)[0]) if isinstance(labels, LabelFolder) else "an array"

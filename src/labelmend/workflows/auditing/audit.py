@@ -9,15 +9,18 @@ case again only where its outlines are to be moved.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from labelmend.io.cases import Source, open_source
+from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames
+from labelmend.io.cases import AnySource, open_source
 from labelmend.io.files.tables import check_parquet
+from labelmend.io.held_cases import GIVEN, HeldSource
 from labelmend.io.probabilities.axes import OrderSetting
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.runtime.parallel import check_jobs, each
@@ -26,22 +29,23 @@ from labelmend.workflows.auditing.annotators_csv import read_case_column
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
 from labelmend.workflows.auditing.case_rows import StatisticsRow
 from labelmend.workflows.auditing.findings import biases, typical, usual_layout
+from labelmend.workflows.auditing.page import write_review
 from labelmend.workflows.auditing.passes import FindingsPass, StatisticsPass
-from labelmend.workflows.auditing.result import FILES, AuditFindings, AuditResult, write_result
+from labelmend.workflows.auditing.result import FILES, AuditFindings, AuditResult, make_result, write_result
 
-OWN = (*FILES, PROPOSALS)
+OWN = (*FILES, PROPOSALS, GIVEN)
 Row = TypeVar("Row")
 
 
-def audit_labels(
-    labels: str | Path,
+def audit(
+    labels: str | Path | Arrays,
+    probabilities: str | Path | Arrays,
+    images: str | Path | Arrays | None = None,
     *,
-    probabilities: str | Path,
-    out: str | Path,
-    images: str | Path | None = None,
-    classes: Mapping[str, int] | None = None,
+    out: str | Path | None = None,
+    classes: ClassNames | None = None,
     ignore: int | None = None,
-    spacing_mm: Sequence[float] | float | None = None,
+    spacing_mm: CaseSpacing | None = None,
     order: OrderSetting = "auto",
     cases: str | Path | Sequence[str] | None = None,
     annotators: str | Path | None = None,
@@ -51,21 +55,27 @@ def audit_labels(
     jobs: int = 1,
     backend: str = "loky",
     overwrite: bool = False,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
 ) -> AuditResult:
     """Rank the cases of a data set by how wrong their labels look, and say what looks wrong, where, and why.
 
+    Files or arrays come in. Arrays are kept one a case, by case id, in a list, or along a first axis; see
+    `labelmend.io.arrays` for their shapes.
+
     Args:
-        labels: label folder, raw data set of nnU-Net, or COCO file.
-        probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`.
-        out: folder for audit.json, cases.jsonl, findings.jsonl, findings.csv, summary.md and proposals/; new,
-            empty, or filled by an earlier audit.
-        images: folder of the images; with them a bias shows that the predictions share. Of nnU-Net they are
-            found.
-        classes: names and values of the classes, for integer maps without names.
+        labels: label folder, raw data set of nnU-Net, or COCO file; or arrays: integers `(*space)`, or
+            booleans `(k *space)` of classes that may overlap.
+        probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`; or
+            arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`.
+        images: folder of the images, or arrays `(*space)` or `(c *space)`; with them a bias shows that the
+            predictions share. Of nnU-Net they are found.
+        out: folder for audit.json, cases.jsonl, findings.jsonl, findings.csv, summary.md, report.html and
+            proposals/; new, empty, or filled by an earlier audit. None writes nothing.
+        classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value of pixels nobody annotated, in integer maps.
-        spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
+        spacing_mm: per array axis, or one number, for arrays and formats that store none or instead of what
+            they store; of arrays also one a case.
         order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
         cases: only these: ids, or a text file of them; no other is looked at.
@@ -73,12 +83,12 @@ def audit_labels(
         calibrate: divide logits by the temperature at which the given labels are likeliest, before the
             findings.
         parquet: write findings.parquet too (extra `tabular`).
-        proposals: write labels that mend what was found.
+        proposals: make labels that mend what was found.
         jobs: worker processes; 1 works in this process, -1 takes every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
         overwrite: replace an audit that `out` holds; verdicts on it stay good for cases whose given and
             proposed labels stay the same.
-        page: called with the folder before it gets its name, to write the page into it.
+        page: write the review page too, report.html.
         on_case: called after each case of a pass with the name of the pass, the case and the number of cases.
 
     Raises:
@@ -101,11 +111,16 @@ def audit_labels(
     )
     who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
     settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
+    run = _Run(source, None, jobs=jobs, backend=backend, on_case=on_case)
+    if out is None:
+        return _audited(run, settings)
     _check_out(Path(out), source, annotators, overwrite=overwrite)
     with whole_folder(out, OWN, overwrite=overwrite) as folder:
-        found = _audited(_Run(source, folder, jobs=jobs, backend=backend, on_case=on_case), settings)
-        if page is not None:
-            page(folder)
+        kept = source.save(folder) if isinstance(source, HeldSource) else source
+        found = _audited(dataclasses.replace(run, source=kept, out=folder), settings)
+        write_result(folder, found, parquet=settings.parquet)
+        if page:
+            write_review(folder, on_case=partial(on_case, "drawing"))
     return dataclasses.replace(found, folder=Path(out))
 
 
@@ -114,7 +129,7 @@ class _Settings:
     """What is asked for, beside the labels and where they lie.
 
     Args:
-        calibrate, parquet, proposals: see `audit_labels`.
+        calibrate, parquet, proposals: see `audit`.
         who: per case who drew it.
     """
 
@@ -126,10 +141,10 @@ class _Settings:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """Where the work is done: which cases, by which processes."""
+    """Where the work is done: which cases, by which processes, and where proposals go."""
 
-    source: Source
-    out: Path
+    source: AnySource
+    out: Path | None
     jobs: int
     backend: str
     on_case: Callable[[str, str, int], None]
@@ -137,7 +152,7 @@ class _Run:
     def passed(
         self,
         stage: str,
-        work: Callable[[tuple[Source, StatisticsRow | None]], Row],
+        work: Callable[[tuple[AnySource, StatisticsRow | None]], Row],
         known: Sequence[StatisticsRow] = (),
     ) -> list[Row]:
         """Rows of all cases from one pass.
@@ -149,7 +164,8 @@ class _Run:
         """
         cases = self.source.cases
         before: Sequence[StatisticsRow | None] = known or [None] * len(cases)
-        tasks = zip(map(self.source.only, cases), before, strict=True)
+        one_by_one: Iterator[AnySource] = map(self.source.only, cases)
+        tasks = zip(one_by_one, before, strict=True)
         found = []
         for case, row in zip(cases, each(work, tasks, jobs=self.jobs, backend=self.backend), strict=True):
             found.append(row)
@@ -158,18 +174,19 @@ class _Run:
 
 
 def _audited(run: _Run, settings: _Settings) -> AuditResult:
-    """All passes, and the files."""
-    home = run.out / PROPOSALS if settings.proposals else None
-    counted = run.passed("counting", StatisticsPass(home=None if settings.calibrate else home))
+    """All passes; nothing but proposals is written."""
+    home = None if run.out is None else run.out / PROPOSALS
+    wanted = settings.proposals
+    counted = run.passed("counting", StatisticsPass(1.0, home, wanted and not settings.calibrate))
     step_mm = float(np.median([row.step_mm for row in counted]))
     usual = typical([row.numbers for row in counted], step_mm)
     found, used = usual.calibration, 1.0
     if settings.calibrate and max(found.temperature, 1 / found.temperature) > words.CALIBRATED:
         used = found.temperature
-        counted = run.passed("counting again", StatisticsPass(used, home), counted)
+        counted = run.passed("counting again", StatisticsPass(used, home, wanted), counted)
         usual = dataclasses.replace(typical([row.numbers for row in counted], step_mm), calibration=found)
     places = usual_layout([row.layout for row in counted])
-    told = run.passed("examining", FindingsPass(used, usual, places, home), counted)
+    told = run.passed("examining", FindingsPass(used, usual, places, home, wanted), counted)
     source, who = run.source, settings.who
     bias = biases(
         [row.numbers for row in counted],
@@ -180,13 +197,12 @@ def _audited(run: _Run, settings: _Settings) -> AuditResult:
         unit=counted[0].unit,
     )
     whole = AuditFindings(source, who, counted, told, usual=usual, bias=bias, calibrated=settings.calibrate)
-    return write_result(run.out, whole, parquet=settings.parquet)
+    return make_result(run.out, whole)
 
 
-def _check_out(out: Path, source: Source, annotators: str | Path | None, *, overwrite: bool) -> None:
+def _check_out(out: Path, source: AnySource, annotators: str | Path | None, *, overwrite: bool) -> None:
     """Refuse a folder that holds something else or what is read."""
-    named = (source.labels, source.probabilities, source.images, annotators)
-    read = [Path(place) for place in named if place is not None]
+    read = [*source.paths, *([] if annotators is None else [Path(annotators)])]
     check_output(
         out,
         OWN,

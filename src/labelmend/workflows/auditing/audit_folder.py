@@ -158,7 +158,8 @@ def _given(audit: Audit) -> Given:
 
         return open_nnunet(facts["labels"], spacing_mm=spacing_of(audit))[0]
     values = facts["values"] or {name: i for i, name in enumerate(facts["classes"], start=1)}
-    return open_labels(facts["labels"], classes=values, ignore=facts["ignore"], spacing_mm=spacing_of(audit))
+    home = audit.folder / facts["labels"]  # of arrays it lies in the folder of the audit
+    return open_labels(home, classes=values, ignore=facts["ignore"], spacing_mm=spacing_of(audit))
 
 
 def open_proposals(audit: Audit, given: Given) -> Proposed:
@@ -192,7 +193,7 @@ def _case(
 ) -> AuditedCase:
     image = None
     if row["image"] is not None:
-        image = Path(facts["images"] or "") / _below(str(row["image"]), "an image")
+        image = folder / (facts["images"] or "") / _below(str(row["image"]), "an image")
     return AuditedCase(
         case=str(row["case"]),
         rank=int(row["rank"]),

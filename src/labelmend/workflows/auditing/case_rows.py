@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labelmend.types import Grid
+from labelmend.types import Grid, LabelMap
 from labelmend.workflows.auditing.findings import CaseStatistics, Finding, Layout, step_mm
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """Labels that mend what was found in a case; without both fields they are the given ones.
+
+    Args:
+        files: that hold them, as the result names them.
+        labels: themselves, where nothing is written.
+    """
+
+    files: tuple[str, ...] = ()
+    labels: LabelMap | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +29,7 @@ class StatisticsRow:
         numbers: of the case.
         layout: where its classes lie.
         own: findings that it shows by itself.
-        proposal: files of labels that mend these; None where they were not to be written.
+        proposal: labels that mend these; None where none were asked for yet.
         grid: of its pixels, without the affine.
         misplaced: what places image and labels apart, in words; empty where they agree.
         checksum: of the given labels.
@@ -25,7 +38,7 @@ class StatisticsRow:
     numbers: CaseStatistics
     layout: Layout
     own: tuple[Finding, ...]
-    proposal: tuple[str, ...] | None
+    proposal: Proposal | None
     grid: Grid
     misplaced: str
     checksum: str
@@ -46,4 +59,4 @@ class FindingsRow:
     score: float
     reason: str
     findings: tuple[Finding, ...]
-    proposal: tuple[str, ...]
+    proposal: Proposal

@@ -7,19 +7,24 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from labelmend import __version__
+from labelmend.errors import DataError
+from labelmend.html.result import Result
 from labelmend.io import checksum, write_csv, write_json, write_text
-from labelmend.io.cases import Source
+from labelmend.io.cases import AnySource
 from labelmend.io.files.tables import write_parquet
 from labelmend.io.reversed_axes import reversed_axes
 from labelmend.workflows.auditing import text as words
 from labelmend.workflows.auditing.audit_folder import AUDIT, CASES, FINDINGS
 from labelmend.workflows.auditing.case_rows import FindingsRow, StatisticsRow
 from labelmend.workflows.auditing.findings import CaseStatistics, Finding, SystematicBias, Typical
+from labelmend.workflows.auditing.thumbnails import case_thumbnail
 
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
 PARQUET = "findings.parquet"
@@ -27,21 +32,51 @@ FILES = (AUDIT, CASES, FINDINGS, TABLE, PARQUET, SUMMARY, PAGE)
 """What an audit and its page leave in a folder, beside the proposals."""
 
 
-@dataclass(frozen=True, eq=False)
-class AuditResult:
-    """What `audit_labels` found.
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditResult(Result):
+    """What `audit` found.
 
     Args:
-        folder: where it was written.
+        folder: where it was written, None where nothing was.
         facts: the content of audit.json.
         cases: rows of cases.jsonl, worst first.
         findings: per case its findings.
+        proposals: where nothing was written, the labels that mend what was found, of the cases that have any.
+        source: what was audited.
     """
 
-    folder: Path
+    folder: Path | None
     facts: Mapping[str, Any]
     cases: tuple[Mapping[str, Any], ...]
-    findings: Mapping[str, tuple[Finding, ...]] = field(repr=False)
+    findings: Mapping[str, tuple[Finding, ...]]
+    proposals: Mapping[str, NDArray[Any]]
+    source: AnySource
+
+    def headline(self) -> str:
+        """How many cases, how many to look at first, and where the page is."""
+        n_flagged = sum(row["score"] >= words.FLAGGED for row in self.cases)
+        where = "" if self.folder is None else f", written to {self.folder}"
+        return f"Audit of {len(self.cases)} cases: {n_flagged} to look at first{where}"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """The cases, worst first."""
+        names = ("rank", "case", "score", "n_findings", "reason")
+        return [{name: row[name] for name in names} for row in self.cases]
+
+    def remarks(self) -> Sequence[str]:
+        """Why the findings may be wrong, and what is drawn too far out or in throughout."""
+        return [*self.facts["warnings"], *(row["reason"] for row in self.facts["bias"] if row["systematic"])]
+
+    def pictures(self, count: int) -> Sequence[str]:
+        """Given and predicted outlines on the image; empty where a case cannot be read any more."""
+        found = []
+        for row in self.cases[:count]:
+            try:
+                given, probs, image, _ = self.source.read(row["case"])
+                found.append(case_thumbnail(given, probs, image))
+            except DataError:
+                found.append("")
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +93,7 @@ class AuditFindings:
         calibrated: whether the user asked for calibrated probabilities.
     """
 
-    source: Source
+    source: AnySource
     who: Mapping[str, str]
     counted: Sequence[StatisticsRow]
     told: Sequence[FindingsRow]
@@ -67,24 +102,41 @@ class AuditFindings:
     calibrated: bool
 
 
-def write_result(out: Path, found: AuditFindings, *, parquet: bool = False) -> AuditResult:
-    """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
+def make_result(out: Path | None, found: AuditFindings) -> AuditResult:
+    """The result of an audit, from what its passes found.
 
     Args:
-        out: folder to write to.
+        out: folder that holds the proposals, None where nothing is written.
         found: what the passes found.
-        parquet: write findings.parquet too.
     """
     cases, told = found.source.cases, found.told
     order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
     rows = [_row(out, found, i, rank) for rank, i in enumerate(order, start=1)]
-    findings = {cases[i]: told[i].findings for i in order}
+    held = {case: row.proposal.labels for case, row in zip(cases, told, strict=True)}
+    return AuditResult(
+        out,
+        _facts(found, rows),
+        tuple(rows),
+        {cases[i]: told[i].findings for i in order},
+        {case: labels.array for case, labels in held.items() if labels is not None},
+        found.source,
+    )
+
+
+def write_result(out: Path, result: AuditResult, *, parquet: bool = False) -> None:
+    """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
+
+    Args:
+        out: folder to write to.
+        result: of the audit.
+        parquet: write findings.parquet too.
+    """
+    rows, findings, facts = result.cases, result.findings, result.facts
     flat = [
         {"case": case, "number": number, **dataclasses.asdict(finding)}
         for case, own in findings.items()
         for number, finding in enumerate(own, start=1)
     ]
-    facts = _facts(found, rows)
     write_text(out / CASES, _lines(rows))
     write_text(out / FINDINGS, _lines(flat))
     columns = ["case", "number", *(f.name for f in dataclasses.fields(Finding))]
@@ -94,12 +146,12 @@ def write_result(out: Path, found: AuditFindings, *, parquet: bool = False) -> A
         write_parquet(out / PARQUET, {name: [row[name] for row in whole] for name in columns})
     write_text(out / SUMMARY, words.summary(facts, rows, findings))
     write_json(out / AUDIT, facts)
-    return AuditResult(out, facts, tuple(rows), findings)
 
 
-def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
+def _row(out: Path | None, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
     """A line of cases.jsonl."""
     source, told, case = found.source, found.told[i], found.source.cases[i]
+    files = told.proposal.files
     return {
         "case": case,
         "rank": rank,
@@ -108,9 +160,9 @@ def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
         "annotator": found.who.get(case, ""),
         "files": [str(path) for path in source.label_files(case)],
         "image": source.image_name(case),
-        "proposal": list(told.proposal),
+        "proposal": list(files),
         "checksum": found.counted[i].checksum,
-        "proposal_checksum": checksum(*(out / file for file in told.proposal)) if told.proposal else "",
+        "proposal_checksum": checksum(*(out / file for file in files)) if out and files else "",
         "n_findings": len(told.findings),
         "classes": _class_numbers(source.classes, found.counted[i].numbers),
     }
@@ -119,10 +171,10 @@ def _row(out: Path, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
 def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The content of audit.json."""
     source, usual, calibrated = found.source, found.usual, found.calibrated
-    calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.images is not None}
+    calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.with_images}
     digest = hashlib.sha256(json.dumps([__version__, settings, source.description()]).encode())
     for row, case in zip(found.counted, found.told, strict=True):
-        digest.update(f"{row.checksum} {case.score:.6f} {case.proposal}".encode())
+        digest.update(f"{row.checksum} {case.score:.6f} {case.proposal.files}".encode())
     for row_written in rows:
         digest.update(row_written["proposal_checksum"].encode())
     return {
@@ -148,7 +200,7 @@ def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str,
             *words.audit_doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
         ],
         "notes": [*source.notes],
-        "assumptions": words.assumptions(with_images=source.images is not None),
+        "assumptions": words.assumptions(with_images=source.with_images),
     }
 
 

@@ -13,6 +13,9 @@ from labelmend.workflows.auditing.findings import Finding, Typical
 
 FEW_CASES = 10
 
+FLAGGED = 0.5
+"""Score from which on a case is to be looked at first."""
+
 CALIBRATED = 1.25
 """Temperatures within this factor of one are as good as one."""
 
@@ -70,7 +73,7 @@ def summary(
 ) -> str:
     """A few lines of Markdown for the card of a data set."""
     counts: Counter[str] = Counter(finding.kind for own in findings.values() for finding in own)
-    flagged = sum(1 for case in cases if case["score"] >= 0.5)
+    flagged = sum(1 for case in cases if case["score"] >= FLAGGED)
     lines = [
         f"**Label audit** (labelmend {facts['version']}): {facts['n_cases']} cases, "
         f"{flagged} to look at first.",

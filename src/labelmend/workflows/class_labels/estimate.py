@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from labelmend import __version__
 from labelmend.errors import ConfigError
+from labelmend.html.result import Result
 from labelmend.io import write_csv, write_json
 from labelmend.metrics.intervals import percentiles
 from labelmend.runtime.output_folder import check_output, whole_folder
@@ -73,8 +74,8 @@ class Suspect:
     given_right: float
 
 
-@dataclass(frozen=True, eq=False)
-class TransitionEstimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class TransitionEstimate(Result):
     """What `estimate_transition` found.
 
     Args:
@@ -118,6 +119,19 @@ class TransitionEstimate:
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def headline(self) -> str:
+        """How many labels are wrong."""
+        rate = self.rate
+        return f"{rate.value:.1%} of {self.n_rows} labels are wrong ({rate.low:.1%} to {rate.high:.1%})"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """The suspects, least likely to be right first."""
+        return [dataclasses.asdict(suspect) for suspect in self.suspects]
+
+    def remarks(self) -> Sequence[str]:
+        """Why these numbers may be wrong."""
+        return self.warnings
 
     @property
     def level(self) -> float:

@@ -12,7 +12,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from labelmend import __version__
 from labelmend.errors import ConfigError
 from labelmend.geometry import frontier, joint_box
 from labelmend.io import ManifestRow, checksum, write_json, write_manifest
-from labelmend.io.cases import Source, open_source
+from labelmend.io.arrays import Arrays, ByCase, CaseSpacing, ClassNames, kept_like
+from labelmend.io.cases import AnySource, Source, open_source
+from labelmend.io.held_cases import HeldSource
 from labelmend.io.probabilities.axes import OrderSetting
 from labelmend.io.reversed_axes import reversed_axes
 from labelmend.methods.base import Facts, Known, Method, check_revision, hyper_parameters, tasks, without
@@ -38,7 +40,8 @@ from labelmend.workflows.correction.methods import (
     self_confidence,
     with_left_out,
 )
-from labelmend.workflows.correction.trusted_cases import Trusted, open_trusted
+from labelmend.workflows.correction.result import CorrectResult
+from labelmend.workflows.correction.trusted_cases import Trusted, hold_trusted, open_trusted
 from labelmend.workflows.correction.write import files_of, home_of, ignore_value, parent_of, write_labels
 
 MANIFEST, SUMMARY, TRUSTED = "manifest.jsonl", "summary.json", "trusted"
@@ -51,40 +54,17 @@ NOTHING_SAID = (
 IN_SAMPLE = calibration.IN_SAMPLE_WARNING.format("mending")
 
 
-@dataclass(frozen=True)
-class CorrectResult:
-    """What `correct` wrote.
-
-    Args:
-        folder: the folder asked for.
-        labels: the corrected labels in it: a label folder, a raw data set of nnU-Net, or a COCO file.
-        summary: the content of summary.json.
-        warnings: sentences on why the result may be wrong.
-        n_cases: number of given cases.
-        n_corrected: how many the method changed.
-        n_trusted: how many given cases are trusted, and hold the trusted masks now.
-    """
-
-    folder: Path
-    labels: Path
-    summary: Mapping[str, Any] = field(repr=False)
-    warnings: tuple[str, ...]
-    n_cases: int
-    n_corrected: int
-    n_trusted: int
-
-
 def correct(
-    labels: str | Path,
+    labels: str | Path | Arrays,
+    probabilities: str | Path | Arrays,
     *,
-    probabilities: str | Path,
-    out: str | Path,
     method: Method,
-    clean: str | Path | None = None,
-    clean_probabilities: str | Path | None = None,
-    classes: Mapping[str, int] | None = None,
+    out: str | Path | None = None,
+    clean: str | Path | Mapping[str, Any] | Sequence[str] | None = None,
+    clean_probabilities: str | Path | Mapping[str, Any] | None = None,
+    classes: ClassNames | None = None,
     ignore: int | None = None,
-    spacing_mm: Sequence[float] | float | None = None,
+    spacing_mm: CaseSpacing | None = None,
     order: OrderSetting = "auto",
     cases: str | Path | Sequence[str] | None = None,
     dataset: str | None = None,
@@ -92,24 +72,28 @@ def correct(
     min_learned: float = 0.05,
     on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
 ) -> CorrectResult:
-    """Write revised labels of a data set from out-of-sample probabilities of its cases.
+    """Correct the labels of a data set with out-of-sample probabilities of its cases.
 
+    Arrays come back as arrays, kept like those that came in; see `labelmend.io.arrays`. Of files,
     OUT holds `labels/` with a `dataset.json` beside it (or `labels.json` for a COCO file, or a raw data set
     `DatasetXXX_Name/`, ready for nnUNetv2_plan_and_preprocess), `manifest.jsonl` and `summary.json`. It
     appears whole or not at all. Trusted cases are not corrected: they get the trusted masks.
 
     Args:
-        labels: label folder, raw data set of nnU-Net, or COCO file.
-        probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`.
-        out: a new or empty folder.
+        labels: label folder, raw data set of nnU-Net, or COCO file; or arrays: integers `(*space)`, or
+            booleans `(k *space)` of classes that may overlap.
+        probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`; or
+            arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`.
         method: one with the verb `revise_from_probs`: `spatial_correction` (needs trusted cases), `adele` or
             `confident`.
-        clean: trusted cases: masks for some of the cases, kept like the given ones; or a text file of the ids
-            of cases whose given labels are right.
+        out: a new or empty folder; None where arrays come in.
+        clean: trusted cases: masks for some of the cases, kept like the given ones (arrays by case id); or
+            the ids of cases whose given labels are right, of files in a text file.
         clean_probabilities: of the trusted cases, if they lie elsewhere.
-        classes: names and values of the classes, for integer maps without names.
+        classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value of pixels nobody annotated, in integer maps; `confident` marks what it leaves out by it.
-        spacing_mm: per array axis, or one number, for formats that store none or instead of what they store.
+        spacing_mm: per array axis, or one number, for arrays and formats that store none or instead of what
+            they store; of arrays also one a case.
         order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
         cases: only these: ids, or a text file of them. Of a label folder no other is written; of
@@ -139,30 +123,25 @@ def correct(
         order=order,
         cases=cases,
     )
+    if isinstance(source, HeldSource):
+        if (out, dataset, copy_images) != (None, None, False):
+            raise ConfigError("arrays come back as arrays, nothing is written: leave out out and dataset")
+        work = _Work(source, method, hold_trusted(source, clean, clean_probabilities), on_case)
+        revised = dict(work.revised(min_learned))
+        arrays = {case: revised.get(case, source.given.read(case)).array for case in source.cases}
+        return work.result(None, kept_like(labels, arrays), work.summary(None))
+    if out is None:
+        raise ConfigError("corrected files need a folder to lie in: name it (out)")
     out, home = Path(out), home_of(source, dataset)
-    read = [
-        source.given.path,
-        source.labels,
-        source.probabilities,
-        *(Path(p) for p in (clean, clean_probabilities) if p),
-    ]
-    check_output(out, (), folders=[path for path in read if path.is_dir()])
-    trusted = open_trusted(source, clean, clean_probabilities)
-    work = _Work(source, method, trusted, on_case)
+    paths = [Path(path) for path in (clean, clean_probabilities) if isinstance(path, str | Path)]
+    check_output(out, (), folders=[path for path in (*source.paths, *paths) if path.is_dir()])
+    work = _Work(source, method, open_trusted(source, clean, clean_probabilities), on_case)
     with whole_folder(out) as folder:
-        counts = work.counted()
-        work.hold_back(min_learned)
-        rows, revisions = method.revise_from_probs(work.known(counts), work.cases)
-        write_labels(source, folder / home, work.changed(revisions), copy_images=copy_images)
-        manifest = [work.row(folder, home, case) for case in source.cases]
-        write_manifest(folder / MANIFEST, manifest)
-        summary = work.summary(home, counts, rows)
+        write_labels(source, folder / home, work.revised(min_learned), copy_images=copy_images)
+        write_manifest(folder / MANIFEST, [work.row(source, folder, home, case) for case in source.cases])
+        summary = work.summary(home)
         write_json(folder / SUMMARY, summary)
-    corrected = sum(row.version > 0 and row.method != TRUSTED for row in manifest)
-    n_trusted = sum(row.method == TRUSTED for row in manifest)
-    return CorrectResult(
-        out, out / home, summary, tuple(summary["warnings"]), len(source.cases), corrected, n_trusted
-    )
+    return work.result(out, out / home, summary)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +207,7 @@ class _Work:
 
     def __init__(
         self,
-        source: Source,
+        source: AnySource,
         method: Method,
         trusted: Trusted | None,
         on_case: Callable[[str, str, int], None],
@@ -240,6 +219,22 @@ class _Work:
         self.not_left_out = 0
         self.seen: list[Seen] = []
         self.held: dict[str, str] = {}
+        self.counts: Counts
+        self.findings: Sequence[Mapping[str, Any]] = ()
+
+    def revised(self, min_learned: float) -> Iterator[tuple[str, LabelMap]]:
+        """Both passes: cases whose labels change, with the new ones."""
+        self.counts = self.counted()
+        self.hold_back(min_learned)
+        self.findings, revisions = self.method.revise_from_probs(self.known(self.counts), self.cases)
+        yield from self.changed(revisions)
+
+    def result(self, folder: Path | None, labels: Path | ByCase, summary: Mapping[str, Any]) -> CorrectResult:
+        """What is told of it all."""
+        n_corrected = len(self.notes.keys() - self.held_out)
+        warnings = tuple(summary["warnings"])
+        n_cases, n_trusted = len(self.source.cases), len(self.held_out)
+        return CorrectResult(folder, labels, summary, warnings, n_cases, n_corrected, n_trusted)
 
     def counted(self) -> Counts:
         """The first pass."""
@@ -312,16 +307,16 @@ class _Work:
                 self.notes[revision.case] = _note(revision, n_left_out, ignore)
                 yield revision.case, labels
 
-    def row(self, folder: Path, home: str, case: str) -> ManifestRow:
+    def row(self, source: Source, folder: Path, home: str, case: str) -> ManifestRow:
         """What the manifest says of a case that was written."""
         note, is_trusted = self.notes.get(case), case in self.held_out
-        parent, parent_checksum = parent_of(self.source, case)
-        files = files_of(self.source, folder / home, case)
+        parent, parent_checksum = parent_of(source, case)
+        files = files_of(source, folder / home, case)
         extra: dict[str, Any] = {} if note is None else {k: v for k, v in note.items() if k != "reason"}
         if is_trusted and self.trusted is not None:
             extra["trusted"] = str(self.trusted.path)
         elif note is not None:
-            extra["probabilities"] = checksum(*self.source.probs.checksum_files(case))
+            extra["probabilities"] = checksum(*source.probs.checksum_files(case))
         return ManifestRow(
             case=case,
             files=tuple(path.relative_to(folder).as_posix() for path in files),
@@ -336,10 +331,10 @@ class _Work:
             extra=extra,
         )
 
-    def summary(self, home: str, counts: Counts, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def summary(self, home: str | None) -> dict[str, Any]:
         """What summary.json says."""
         doc = (type(self.method).__doc__ or "").partition("Paper:")[2].partition("Differs:")[0]
-        calibration = counts.calibration
+        calibration = self.counts.calibration
         return {
             "kind": "correct",
             "labelmend_version": __version__,
@@ -347,15 +342,15 @@ class _Work:
             "parameters": hyper_parameters(self.method),
             "paper": " ".join(doc.split()),
             **self.source.description(),
-            "unit": counts.unit,
+            "unit": self.counts.unit,
             "corrected": home,
-            "clean": None if self.trusted is None else str(self.trusted.path.resolve()),
+            "clean": None if self.trusted is None else self.trusted.origin,
             "clean_cases": [] if self.trusted is None else list(self.trusted.cases),
             "findings": [
                 {"class": row["class"], "why": f"kept, see the warning; else: {row['why']}"}
                 if row["class"] in self.held
                 else row
-                for row in rows
+                for row in self.findings
             ],
             "calibration": {"temperature": calibration.temperature, "error": calibration.error},
             "cases": [

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from labelmend.errors import CleanCasesError, GeometryError, MissingDataError
+from labelmend.errors import CleanCasesError, ConfigError, GeometryError, MissingDataError
 from labelmend.geometry.orientation import labels_onto
 from labelmend.io import LabelFolder, RegionFolder, grid_difference, is_nnunet, open_labels, open_nnunet
+from labelmend.io.arrays import as_path, hold_like
 from labelmend.io.cases import Source
+from labelmend.io.held_cases import HeldLabels, HeldProbabilities, HeldSource
 from labelmend.io.labels.coco import CocoLabels, open_coco
 from labelmend.io.labels.open_labels import read_case_list
 from labelmend.io.probabilities.open_probabilities import open_probabilities
 from labelmend.io.probabilities.probability_folder import ProbabilityFolder
+from labelmend.runtime.text import listed
 from labelmend.types import FloatArray, LabelMap, Predicted
 
-Labels = LabelFolder | CocoLabels
+Files = LabelFolder | CocoLabels
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +31,23 @@ class Trusted:
     """Trusted cases, found but not read yet.
 
     Args:
-        path: folder, COCO file, or text file of case ids, as named.
+        path: folder, COCO file, or text file of case ids, as named; None of arrays.
         labels: the truth.
         probs: its probabilities.
         given: the labels to correct, of which some cases may be trusted.
         cases: ids of the trusted cases, sorted.
     """
 
-    path: Path
-    labels: Labels
-    probs: ProbabilityFolder
-    given: Labels
+    path: Path | None
+    labels: Files | HeldLabels
+    probs: ProbabilityFolder | HeldProbabilities
+    given: Files | HeldLabels
     cases: tuple[str, ...]
+
+    @property
+    def origin(self) -> str:
+        """Where they come from."""
+        return "arrays" if self.path is None else str(self.path.resolve())
 
     @property
     def held_out(self) -> frozenset[str]:
@@ -90,9 +99,7 @@ class Trusted:
         return not np.array_equal(self.truth(case).array, self.given.read(case).array)
 
 
-def open_trusted(
-    source: Source, clean: str | Path | None, probabilities: str | Path | None = None
-) -> Trusted | None:
+def open_trusted(source: Source, clean: Any, probabilities: Any = None) -> Trusted | None:
     """Find the trusted cases and check that they are of the same kind as the given ones.
 
     Args:
@@ -114,26 +121,63 @@ def open_trusted(
                 "--clean, or leave out --clean-probabilities"
             )
         return None
-    path = Path(clean)
+    path = as_path(clean, "clean")
     if not path.exists():
         raise MissingDataError(
             f"--clean {path} does not exist: expected a label folder, or a text file of case ids"
         )
-    listed = path.is_file() and path.suffix != ".json"
-    labels = source.given if listed else _opened(path, source.given)
-    cases = _listed(path, source) if listed else labels.cases
+    by_id = path.is_file() and path.suffix != ".json"
+    labels = source.given if by_id else _opened(path, source.given)
+    cases = _listed(path, source) if by_id else labels.cases
     _check_kind(path, labels, source.given)
     probs = open_probabilities(
-        source.probs.path if probabilities is None else probabilities,
+        source.probs.path if probabilities is None else as_path(probabilities, "clean_probabilities"),
         labels,
         cases=cases,
         order=source.probs.order,
     )
-    trusted = Trusted(path, labels, probs, source.given, tuple(sorted(cases)))
-    if len(trusted.held_out) == len(source.cases):
-        raise CleanCasesError(
-            f"all {len(source.cases)} cases of {source.labels} are trusted ({path}): none is left to correct"
+    return _checked(Trusted(path, labels, probs, source.given, tuple(sorted(cases))))
+
+
+def hold_trusted(source: HeldSource, clean: Any, probabilities: Any = None) -> Trusted | None:
+    """The same of arrays.
+
+    Args:
+        source: labels to correct and their probabilities.
+        clean: trusted labels by case id, or ids of cases whose given labels are right; None: there are none.
+        probabilities: of trusted cases by case id; else those of the given cases.
+
+    Raises:
+        ConfigError: neither of these. MissingDataError: a case without labels or probabilities.
+    """
+    if clean is None:
+        return None
+    given = source.given
+    if isinstance(clean, Mapping):
+        labels = hold_like(clean, given)
+    elif isinstance(clean, list | tuple | set) and all(isinstance(case, str) for case in clean):
+        labels = given
+    else:
+        raise ConfigError(
+            "labels are arrays, so clean is trusted labels by case id ({'a': array}), or a list of ids of "
+            f"cases whose labels are right, got {type(clean).__name__}"
         )
+    cases = tuple(sorted(set(clean)))
+    if not isinstance(probabilities, Mapping | None):
+        raise ConfigError("clean_probabilities are kept by case id, as {'a': array}")
+    arrays = source.probs.arrays if probabilities is None else probabilities
+    for what, there in (("labels", labels.cases), ("probabilities", arrays)):
+        missing = [case for case in cases if case not in there]
+        if missing:
+            raise MissingDataError(f"trusted case {listed(missing)} has no {what}: check the case id")
+    return _checked(Trusted(None, labels, dataclasses.replace(source.probs, arrays=arrays), given, cases))
+
+
+def _checked(trusted: Trusted) -> Trusted:
+    """Trusted cases that leave some to correct and lie on the grids of the given ones."""
+    if len(trusted.held_out) == len(trusted.given.cases):
+        where = f"{trusted.given.path} are trusted" + (f" ({trusted.path})" if trusted.path else "")
+        raise CleanCasesError(f"all {len(trusted.given.cases)} cases of {where}: none is left to correct")
     for case in trusted.cases:
         trusted.truth(case)
     return trusted
@@ -149,7 +193,7 @@ def _listed(path: Path, source: Source) -> tuple[str, ...]:
     return cases
 
 
-def _opened(path: Path, given: Labels) -> Labels:
+def _opened(path: Path, given: Files) -> Files:
     """Trusted masks, named as the given ones are."""
     if isinstance(given, CocoLabels):
         if path.is_dir():
@@ -169,7 +213,7 @@ def _opened(path: Path, given: Labels) -> Labels:
     return open_labels(path, classes=given.class_map(), ignore=given.ignore, spacing_mm=given.spacing_mm)
 
 
-def _check_kind(path: Path, labels: Labels, given: Labels) -> None:
+def _check_kind(path: Path, labels: Files, given: Files) -> None:
     """The same classes, kept the same way, with the same values."""
     if labels.classes != given.classes:
         raise CleanCasesError(

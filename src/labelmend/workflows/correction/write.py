@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labelmend.errors import ConfigError, MissingDataError
 from labelmend.io import LabelFolder, checksum, write_bytes, write_coco, write_json, write_nnunet
-from labelmend.io.cases import Source
+from labelmend.io.cases import AnySource, Source
 from labelmend.io.images.formats import read_bytes
 from labelmend.io.labels.coco import CocoLabels
 from labelmend.io.labels.nnunet import LABELS
@@ -94,7 +94,7 @@ def parent_of(source: Source, case: str) -> tuple[str, str]:
     return str(source.given.path if overlapping else files[0]), checksum(*files)
 
 
-def ignore_value(source: Source) -> int | None:
+def ignore_value(source: AnySource) -> int | None:
     """The integer that can mark pixels to leave out in what is written, None if there is none."""
     given = source.given
     return None if isinstance(given, CocoLabels) or given.overlapping else given.ignore

@@ -22,6 +22,7 @@ from torch import nn
 
 from labelmend import __version__
 from labelmend.errors import ConfigError
+from labelmend.html.result import Result
 from labelmend.io import write_json
 from labelmend.io.files.atomic import plain
 from labelmend.runtime.output_folder import whole_folder
@@ -43,8 +44,8 @@ TINY_LAYERS = ("stage2", "stage3", "stage4")
 """Layers of the small network that is used where no backbone is given; the first sees edges only."""
 
 
-@dataclass(frozen=True)
-class PseudoMasks:
+@dataclass(frozen=True, eq=False, repr=False)
+class PseudoMasks(Result):
     """Where the masks lie, and what was measured.
 
     Args:
@@ -56,6 +57,21 @@ class PseudoMasks:
     folder: Path
     labels: Path
     summary: dict[str, Any]
+
+    def headline(self) -> str:
+        """How many masks, and where."""
+        return f"Pseudo-masks of {self.summary['n_cases']} images in {self.labels}"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """What was measured of each class."""
+        return [
+            {name: value for name, value in row.items() if not isinstance(value, dict | list)}
+            for row in self.summary["classes"]
+        ]
+
+    def remarks(self) -> Sequence[str]:
+        """Why the masks may be wrong."""
+        return list(self.summary["warnings"])
 
 
 def pseudo_masks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from labelmend import __version__
 from labelmend.errors import OutputError
+from labelmend.html.result import Result, changed_cases
 from labelmend.io import (
     ManifestRow,
     append_row,
@@ -26,8 +28,8 @@ from labelmend.workflows.training.run import Run
 from labelmend.workflows.training.run_folder import MANIFEST, missing_labels
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class RunResult(Result):
     """Where a finished run lies.
 
     Args:
@@ -41,6 +43,20 @@ class RunResult:
     labels: Path
     summary: dict[str, Any]
     is_main: bool = True
+
+    def headline(self) -> str:
+        """How many cases were corrected, and where the run lies."""
+        cases = self.summary["cases"]
+        n_corrected = sum(case["version"] > 0 for case in cases)
+        return f"{n_corrected} of {len(cases)} cases corrected, run in {self.folder}"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """The cases, those with most changed pixels first."""
+        return changed_cases(self.summary["cases"])
+
+    def remarks(self) -> Sequence[str]:
+        """What was noted on the way."""
+        return list(self.summary["notes"])
 
 
 def write_outputs(run: Run) -> RunResult:

@@ -27,7 +27,7 @@ from labelmend.workflows.auditing.audit_folder import (
     read_audit,
     spacing_of,
 )
-from labelmend.workflows.reviewing.page_pictures import Limits, Shown, case_block
+from labelmend.workflows.auditing.page_pictures import Limits, Shown, case_block
 
 PAGE = "report.html"
 
@@ -77,7 +77,7 @@ def render_review(audit: Audit, blocks: Iterable[dict[str, Any]]) -> Iterator[st
         audit: facts and cases.
         blocks: per case, in the order of `audit.cases`, what `case_block` gives, or `{"error": why not}`.
     """
-    environment = templates("labelmend.workflows.reviewing")
+    environment = templates("labelmend.workflows.auditing")
     picture, main, style = (
         _source(environment, name) for name in ("review_picture.js", "review.js", "review.css")
     )

@@ -23,9 +23,9 @@ from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.io import Image
 from labelmend.types import Grid, LabelMap
 from labelmend.workflows.auditing.audit_folder import read_audit
+from labelmend.workflows.auditing.page import render_review, write_review
+from labelmend.workflows.auditing.page_pictures import Limits, Shown, case_block
 from labelmend.workflows.reviewing.apply import apply_review
-from labelmend.workflows.reviewing.page import render_review, write_review
-from labelmend.workflows.reviewing.page_pictures import Limits, Shown, case_block
 from labelmend.workflows.reviewing.verdicts import read_verdicts
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from drawn_audit import AFFINE, box
 from labelmend.io import Image
 from labelmend.types import Grid, LabelMap
-from labelmend.workflows.reviewing.page_pictures import Limits, Shown, case_block, chosen_slices
+from labelmend.workflows.auditing.page_pictures import Limits, Shown, case_block, chosen_slices
 
 FLAT = Grid((12, 16), (2.0, 1.0))
 
