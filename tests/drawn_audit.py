@@ -14,6 +14,7 @@ AFFINE = np.diag([-1.0, -1.0, 4.0, 1.0])
 """Voxel axes run to the patient's left, back and head; slices 4 mm apart."""
 
 ID = "3f9a0c1d2e4b5a69"
+DECIDED = "2026-10-01T08:00:00.000Z"
 
 
 def box(shape: tuple[int, ...], *ranges: tuple[int, int]) -> np.ndarray:
@@ -85,6 +86,15 @@ def write_audit(
     for name, rows in (("cases.jsonl", cases), ("findings.jsonl", findings)):
         (out / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return out
+
+
+def decide(folder: Path, *verdicts: tuple[str, str], **more: Any) -> Path:
+    """verdicts.json as the page downloads it, of pairs (case, verdict); every entry can be replaced."""
+    rows = [{"case": c, "verdict": v, "at": DECIDED, "note": f"note {c}"} for c, v in verdicts]
+    content = {"kind": "labelmend verdicts", "version": 1, "audit": ID, "reviewer": "RF", "saved": DECIDED}
+    path = folder / "verdicts.json"
+    path.write_text(json.dumps(content | {"verdicts": rows} | more), encoding="utf-8")
+    return path
 
 
 def flat(root: Path, names: tuple[str, ...] = ("a", "b", "c", "d")) -> Path:
