@@ -12,7 +12,8 @@ import numpy as np
 import drawn_audit
 import drawn_coco
 import drawn_data
-from drawn_findings import CLASSES, disc_set, discs, picture
+from drawing import picture
+from drawn_findings import CLASSES, disc_set, discs
 
 TRUSTED = ("c00", "c02", "c03")
 TRAIN_RUN = ["train", "DATA", "--labels", "given", "--clean", "DATA/clean", "--out", "RUN"]

@@ -128,3 +128,14 @@ def test_what_an_error_quotes_does_nothing_to_the_terminal(capsys, tmp_path):
     told = capsys.readouterr().err
     assert "\\x1b[31mred" in told
     assert "\x1b" not in told
+
+
+def test_a_verb_that_is_stopped_while_it_loads_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(verb: str) -> types.ModuleType:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "cli_module", stop)
+    assert cli.main(["train"]) == 130
+    assert capsys.readouterr().err == "labelmend train: stopped; the same command begins anew\n"

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
 from rich.console import Console
 
+from drawing import picture
 from labelmend.cli import main
 from labelmend.cli.evaluate import class_values, show
 from labelmend.errors import ConfigError
@@ -17,8 +17,7 @@ from labelmend.workflows.evaluation import Evaluation, evaluate
 
 
 def save(path, text) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.array([[int(c) for c in text]], np.uint8)).save(path)
+    picture(path, np.array([[int(c) for c in text]], np.uint8))
 
 
 @pytest.fixture

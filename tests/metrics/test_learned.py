@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from drawing import disc
 from labelmend.methods.base import revision, without
 from labelmend.metrics.learned import LEAST_CASES, Seen, above_chance, phi, saying_nothing, seen
 from labelmend.types import Grid, LabelMap, Predicted
@@ -13,9 +14,8 @@ LEAST = 0.05
 
 def discs(radius: float = 6.0, seed: int = 0) -> np.ndarray:
     """`(n 1 h w)`: a disc in each case, here and there."""
-    rng, (y, x) = np.random.default_rng(seed), np.mgrid[:SIZE, :SIZE]
-    centres = rng.uniform(14, 34, (N, 2))
-    return np.stack([[np.hypot(y - a, x - b) < radius] for a, b in centres])
+    centres = np.random.default_rng(seed).uniform(14, 34, (N, 2))
+    return np.stack([[disc((SIZE, SIZE), centre, radius)] for centre in centres])
 
 
 def labels_of(masks: np.ndarray, ignored: np.ndarray | None = None) -> LabelMap:

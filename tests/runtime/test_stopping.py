@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture
 from labelmend.runtime.stopping import SIGNALS, StoppedError, stoppable
 
 
@@ -68,7 +68,7 @@ def test_stopped_with_two_workers_it_leaves_neither_processes_nor_shared_memory(
 ) -> None:
     (tmp_path / "clean").mkdir()
     for case in range(400):
-        Image.fromarray(np.pad(np.ones((80, 80), np.uint8), 40)).save(tmp_path / "clean" / f"{case}.png")
+        picture(tmp_path / "clean" / f"{case}.png", np.pad(np.ones((80, 80), np.uint8), 40))
     line = [sys.executable, "-m", "labelmend", "simulate", str(tmp_path / "clean"), str(tmp_path / "OUT")]
     line += ["--noise", "markov", "--noise.steps", "3000", "--classes", "{box: 1}", "--jobs", "2"]
     shared = Path("/dev/shm")

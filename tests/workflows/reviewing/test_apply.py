@@ -28,11 +28,6 @@ from labelmend.io import checksum, open_coco, open_labels, read_manifest
 from labelmend.workflows.reviewing.apply import apply_review
 
 
-def edit(out: Path, **more: Any) -> None:
-    path = out / "audit.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | more))
-
-
 def test_taken_cases_hold_the_proposal_and_all_others_the_given_file(tmp_path: Path) -> None:
     out = flat(tmp_path)
     done = apply_review(
@@ -83,12 +78,6 @@ def test_classes_in_folders_stay_in_folders(tmp_path: Path) -> None:
 def test_volumes_are_copied_byte_for_byte(tmp_path: Path) -> None:
     apply_review(volumetric(tmp_path), decide(tmp_path, ("v", "keep")), tmp_path / "final")
     assert contents(tmp_path / "final" / "labels") == contents(tmp_path / "data" / "labels")
-
-
-@pytest.fixture
-def no_nnunet(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.mark.usefixtures("no_nnunet")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_audit import AFFINE, box, decide, flat, overlapping, picture, regions, volumetric
+from drawing import AFFINE, box, picture, volume
+from drawn_audit import decide, flat, overlapping, regions, volumetric
 from drawn_coco import coco_audit
 from drawn_data import contents
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
@@ -101,7 +101,7 @@ def test_regions_keep_their_kind(tmp_path: Path) -> None:
     assert isinstance(given, RegionFolder)
     array = np.full((8, 10, 5), 7, np.uint8)
     new.mkdir()
-    nibabel.save(nibabel.Nifti1Image(array, AFFINE), new / "v.nii.gz")
+    volume(new / "v.nii.gz", array, AFFINE)
     with pytest.raises(LabelValueError, match=r"case v: .*v\.nii\.gz holds"):
         open_redrawn(new, given, ["v"])
 
@@ -127,7 +127,7 @@ def test_another_grid_is_an_error_that_names_case_and_files(
     out, new = volumetric(tmp_path), tmp_path / "new"
     array, affine = change(np.ones((8, 10, 5), np.uint8), AFFINE)
     new.mkdir()
-    nibabel.save(nibabel.Nifti1Image(array, affine), new / "v.nii.gz")
+    volume(new / "v.nii.gz", array, affine)
     with pytest.raises(GeometryError, match=rf"case v: .*new/v\.nii.* .*labels/v\.nii.* differ in {word}"):
         apply_review(out, decide(tmp_path, ("v", "redraw")), tmp_path / "final", redrawn=new)
     assert not (tmp_path / "final").exists()
