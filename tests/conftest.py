@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import drawn_data
-from drawn_audit import box, picture, volume
+from drawing import box, picture, volume
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +29,13 @@ def jsrt() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20230501)
+
+
+@pytest.fixture
+def no_nnunet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of nnU-Net are not set."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -6,32 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
-from PIL import Image
 
-AFFINE = np.diag([-1.0, -1.0, 4.0, 1.0])
-"""Voxel axes run to the patient's left, back and head; slices 4 mm apart."""
+from drawing import box, picture, volume
 
 ID = "3f9a0c1d2e4b5a69"
-
-
-def box(shape: tuple[int, ...], *ranges: tuple[int, int]) -> np.ndarray:
-    """A boolean box: half-open ranges along each axis."""
-    mask = np.zeros(shape, bool)
-    mask[tuple(slice(a, b) for a, b in ranges)] = True
-    return mask
-
-
-def picture(path: Path, array: np.ndarray) -> None:
-    """Save `(h w)` or `(h w 3)`: booleans as 0/255, the rest as bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array.astype(np.uint8) * (255 if array.dtype == bool else 1)).save(path)
-
-
-def volume(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(array, AFFINE), path)
+DECIDED = "2026-10-01T08:00:00.000Z"
 
 
 def finding(case: str, number: int, kind: str, class_name: str, reason: str, **more: Any) -> dict[str, Any]:
@@ -85,6 +65,15 @@ def write_audit(
     for name, rows in (("cases.jsonl", cases), ("findings.jsonl", findings)):
         (out / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return out
+
+
+def decide(folder: Path, *verdicts: tuple[str, str], **more: Any) -> Path:
+    """verdicts.json as the page downloads it, of pairs (case, verdict); every entry can be replaced."""
+    rows = [{"case": c, "verdict": v, "at": DECIDED, "note": f"note {c}"} for c, v in verdicts]
+    content = {"kind": "labelmend verdicts", "version": 1, "audit": ID, "reviewer": "RF", "saved": DECIDED}
+    path = folder / "verdicts.json"
+    path.write_text(json.dumps(content | {"verdicts": rows} | more), encoding="utf-8")
+    return path
 
 
 def flat(root: Path, names: tuple[str, ...] = ("a", "b", "c", "d")) -> Path:

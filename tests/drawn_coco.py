@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from drawing import disc, picture
 from drawn_audit import case_row, finding, write_audit
-from drawn_findings import arrays, disc, picture
+from drawn_findings import arrays
 from labelmend.geometry import signed_distance
 from labelmend.io import open_coco
 from labelmend.io.labels.coco_proposals import write_proposal

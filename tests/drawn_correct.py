@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from drawing import picture
 from labelmend.geometry import signed_distance
 
 SHAPE = (48, 48)
@@ -33,11 +33,6 @@ def softmax(*foreground: np.ndarray) -> np.ndarray:
     return np.stack([1 - sum(shared), *shared]).astype(np.float32)
 
 
-def picture(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array.astype(np.uint8)).save(path)
-
-
 def saved(folder: Path, case: str, probs: np.ndarray) -> None:
     """Probabilities as nnU-Net saves those of a picture."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,11 +43,11 @@ def generous(root: Path, *, by: int = 3, predicted_by: int = 0, file_ending: str
     """labels/ drawn `by` px too generous, probs/ of a network that is `predicted_by` px too generous, and
     clean/ with the true discs of the two trusted cases, true/ with all."""
     for case, radius in RADII.items():
-        picture(root / "labels" / f"{case}{file_ending}", disc(radius + by))
-        picture(root / "true" / f"{case}{file_ending}", disc(radius))
+        picture(root / "labels" / f"{case}{file_ending}", disc(radius + by) * 1)
+        picture(root / "true" / f"{case}{file_ending}", disc(radius) * 1)
         saved(root / "probs", case, softmax(likely(disc(radius + predicted_by))))
         if case in TRUSTED:
-            picture(root / "clean" / f"{case}{file_ending}", disc(radius))
+            picture(root / "clean" / f"{case}{file_ending}", disc(radius) * 1)
     return root
 
 

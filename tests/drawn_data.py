@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import nibabel
 import numpy as np
-from PIL import Image
 from scipy.ndimage import binary_dilation
 
+from drawing import picture
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.model.config import NetworkConfig
 from labelmend.phantom import draw_phantom, draw_phantom_3d
@@ -33,16 +34,6 @@ AFFINE = np.diag([-0.8, -0.8, 2.5, 1.0])
 """Volumes are 0.8 x 0.8 x 2.5 mm, their first two axes running to the left and to the front."""
 
 
-def picture(array: np.ndarray, path: Path) -> None:
-    """Save `(h w)` booleans as 0/255, integers as they are, floats as [0, 1]."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if array.dtype == bool:
-        array = array * np.uint8(255)
-    elif array.dtype.kind == "f":
-        array = np.clip(array * 255, 0, 255)
-    Image.fromarray(array.astype(np.uint8)).save(path)
-
-
 def overlapping(root: Path, size: int = 32) -> Path:
     """images/, given/<class>/ (a pixel too large all round), clean/<class>/; classes heart and lung overlap.
 
@@ -50,10 +41,10 @@ def overlapping(root: Path, size: int = 32) -> Path:
     """
     for index, case in enumerate(CASES):
         image, masks = draw_phantom(np.random.default_rng(index), size)
-        picture(image[0], root / "images" / f"{case}.png")
+        picture(root / "images" / f"{case}.png", image[0])
         for name, mask in zip(("heart", "lung"), masks[1:]):
-            picture(mask, root / "clean" / name / f"{case}.png")
-            picture(binary_dilation(mask), root / "given" / name / f"{case}.png")
+            picture(root / "clean" / name / f"{case}.png", mask)
+            picture(root / "given" / name / f"{case}.png", binary_dilation(mask))
     (root / "trusted.txt").write_text("c0\n")
     return root
 
@@ -62,13 +53,13 @@ def exclusive(root: Path, size: int = 32) -> Path:
     """images/, given/, clean/ with heart = 1 over lung = 2; three rows of given are 9, not annotated."""
     for index, case in enumerate(CASES):
         image, masks = draw_phantom(np.random.default_rng(index), size)
-        picture(image[0], root / "images" / f"{case}.png")
+        picture(root / "images" / f"{case}.png", image[0])
         for folder, grown in (("clean", False), ("given", True)):
             heart, lung = (binary_dilation(mask) if grown else mask for mask in masks[1:])
             labels = np.where(heart, 1, np.where(lung, 2, 0)).astype(np.uint8)
             if grown:
                 labels[:3] = 9
-            picture(labels, root / folder / f"{case}.png")
+            picture(root / folder / f"{case}.png", labels)
     (root / "trusted.txt").write_text("c0\n")
     return root
 
@@ -108,3 +99,8 @@ def contents(folder: Path) -> dict[str, str]:
 def half_files(folder: Path) -> list[str]:
     """What a writer that was stopped would have left."""
     return [str(path) for path in folder.rglob(".part-*")]
+
+
+def edit_json(path: Path, **more: object) -> None:
+    """Replace entries of a file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | more), encoding="utf-8")

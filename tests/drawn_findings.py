@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from drawing import disc, picture
 from labelmend.geometry import signed_distance
 from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
 from labelmend.workflows.auditing.findings import (
@@ -25,19 +24,6 @@ from labelmend.workflows.auditing.findings import (
     statistics_of,
     typical,
 )
-
-
-def disc(shape: Sequence[int], centre: Sequence[float], radius: float) -> BoolArray:
-    """Pixels nearer to a centre than a radius, both in pixels."""
-    gaps = [index - at for index, at in zip(np.indices(shape), centre, strict=True)]
-    return np.sqrt(sum(gap**2 for gap in gaps)) < radius
-
-
-def box(shape: Sequence[int], *ranges: tuple[int, int]) -> BoolArray:
-    """Half-open ranges along each axis."""
-    mask = np.zeros(shape, bool)
-    mask[tuple(slice(*ends) for ends in ranges)] = True
-    return mask
 
 
 def sure(predicted: np.ndarray, k: int, prob: float = 0.9) -> FloatArray:
@@ -63,21 +49,9 @@ def overlapping(masks: Sequence[BoolArray], **more: Any) -> LabelMap:
     return LabelMap(array, grid, tuple("abcdefgh"[: len(array)]), **more)
 
 
-def picture(path: Path, array: np.ndarray) -> None:
-    """Save `(h w)`: booleans as 0/255, the rest as bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array.astype(np.uint8) * (255 if array.dtype == bool else 1)).save(path)
-
-
 def arrays(path: Path, **named: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **named)
-
-
-def checksums(root: Path) -> Mapping[str, str]:
-    """SHA-256 of all files below a folder, by their place in it."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 CLASSES = {"liver": 1, "lesion": 2}

@@ -16,7 +16,8 @@ import tifffile
 from PIL import Image
 
 import drawn_data
-from drawn_data import ALWAYS_FLAGS, CASES, contents, half_files, picture
+from drawing import picture
+from drawn_data import ALWAYS_FLAGS, CASES, contents, half_files
 from labelmend.cli import main
 from labelmend.workflows.training import loop as engine
 
@@ -135,13 +136,13 @@ def test_a_case_that_lies_there_twice(refused, pictures):
 
 
 def test_shapes_that_differ(refused, maps):
-    picture(np.ones((16, 18), np.uint8), maps / "given" / "c2.png")
+    picture(maps / "given" / "c2.png", np.ones((16, 18), np.uint8))
     more = ["--classes", "{heart: 1, lung: 2}", "--ignore", "9"]
     refused(arguments(maps, *more), "case c2", str(maps / "given" / "c2.png"), "(16, 16)", "(16, 18)")
 
 
 def test_classes_of_one_case_on_different_grids(refused, pictures):
-    picture(np.ones((8, 8), bool), pictures / "given" / "lung" / "c2.png")
+    picture(pictures / "given" / "lung" / "c2.png", np.ones((8, 8), bool))
     refused(arguments(pictures), "case c2", str(pictures / "given" / "lung" / "c2.png"), "shape")
 
 
@@ -171,14 +172,14 @@ def test_a_spacing_that_no_picture_can_have(refused, pictures, spacing):
 
 
 def test_images_of_differing_sizes_without_a_common_grid(refused, pictures):
-    picture(np.zeros((24, 16), np.uint8), pictures / "images" / "c2.png")
+    picture(pictures / "images" / "c2.png", np.zeros((24, 16), np.uint8))
     for name in ("heart", "lung"):
-        picture(np.ones((24, 16), bool), pictures / "given" / name / "c2.png")
+        picture(pictures / "given" / name / "c2.png", np.ones((24, 16), bool))
     refused(arguments(pictures), "(16, 16)", "(24, 16)", "--resize", "--patch")
 
 
 def test_an_image_in_colour_among_grey_ones(refused, pictures):
-    picture(np.zeros((16, 16, 3), np.uint8), pictures / "images" / "c2.png")
+    picture(pictures / "images" / "c2.png", np.zeros((16, 16, 3), np.uint8))
     refused(arguments(pictures), "case c2", str(pictures / "images" / "c2.png"), "3 channels")
 
 
@@ -212,13 +213,13 @@ def test_labels_that_are_no_whole_numbers(refused, scans):
 
 
 def test_a_label_in_colour(refused, maps):
-    picture(np.zeros((16, 16, 3), np.uint8), maps / "given" / "c1.png")
+    picture(maps / "given" / "c1.png", np.zeros((16, 16, 3), np.uint8))
     refused(arguments(maps), str(maps / "given" / "c1.png"), "colour")
 
 
 def test_a_class_that_is_empty_in_every_case(refused, pictures):
     for case in CASES:
-        picture(np.zeros((16, 16), bool), pictures / "given" / "lung" / f"{case}.png")
+        picture(pictures / "given" / "lung" / f"{case}.png", np.zeros((16, 16), bool))
     refused(arguments(pictures), "class lung is empty in all 6 cases", str(pictures / "given"))
 
 
@@ -229,7 +230,7 @@ def test_a_named_class_that_no_integer_map_holds(refused, maps):
 
 def test_labels_that_are_all_empty(refused, maps):
     for case in CASES:
-        picture(np.zeros((16, 16), np.uint8), maps / "given" / f"{case}.png")
+        picture(maps / "given" / f"{case}.png", np.zeros((16, 16), np.uint8))
     refused(arguments(maps), str(maps / "given"), "empty")
 
 
@@ -609,7 +610,7 @@ def test_predicting_an_image_that_cannot_be_read(refused, pictures, finished, tm
 
 
 def test_predicting_an_image_in_colour_with_a_network_for_grey_ones(refused, pictures, finished, tmp_path):
-    picture(np.zeros((16, 16, 3), np.uint8), pictures / "images" / "c4.png")
+    picture(pictures / "images" / "c4.png", np.zeros((16, 16, 3), np.uint8))
     argv = [
         "predict",
         str(finished),

@@ -5,28 +5,28 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+from types import ModuleType
 
 import pytest
 
 import labelmend
 
-MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(labelmend.__path__, "labelmend.")
-    if not module.name.endswith("__main__")  # importing it runs the command
-]
+
+def modules_with_examples() -> list[ModuleType]:
+    names = [module.name for module in pkgutil.walk_packages(labelmend.__path__, "labelmend.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    return [
+        module for module in modules if any(test.examples for test in doctest.DocTestFinder().find(module))
+    ]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_module_are_right(name, capsys):
-    result = doctest.testmod(importlib.import_module(name))
-    assert result.failed == 0, capsys.readouterr().out
+@pytest.mark.parametrize("module", modules_with_examples(), ids=lambda module: module.__name__)
+def test_the_examples_of_a_module_are_right(module, capsys):
+    assert doctest.testmod(module).failed == 0, capsys.readouterr().out
 
 
 def test_there_are_examples():
-    finder = doctest.DocTestFinder()
-    found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
-    assert len(found) > 15
+    assert len(modules_with_examples()) > 15
 
 
 def test_a_wrong_example_is_seen():

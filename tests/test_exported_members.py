@@ -9,7 +9,7 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,19 @@ def _wrong_in_root(root: Path) -> Iterator[str]:
         yield "labelmend tells type checkers other names or modules than it loads"
 
 
-def public_members() -> list[tuple[str, str]]:
-    """(module, name) of everything that a package lists."""
-    rows = [("labelmend", name) for name in labelmend.__all__ if name != "__version__"]
-    for package in PACKAGES:
-        module = f"labelmend.{package}"
-        rows += [(module, name) for name in importlib.import_module(module).__all__]
-    return rows
+def public(fits: Callable[[Any], bool]) -> list[pytest.param]:
+    """Every listed object that fits, once, by the name under which it is listed first."""
+    members = {}
+    for package in ("labelmend", *(f"labelmend.{package}" for package in PACKAGES)):
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            if fits(member := getattr(module, name)):
+                members.setdefault(member, f"{package}.{name}")
+    return [pytest.param(member, id=name) for member, name in members.items()]
+
+
+def is_dataclass(member: object) -> bool:
+    return inspect.isclass(member) and dataclasses.is_dataclass(member)
 
 
 def undocumented(function: Any) -> str:
@@ -169,25 +175,27 @@ def test_there_are_public_names_at_all():
     assert {"train", "evaluate", "simulate", "spatial_correction"} <= set(labelmend.__all__)
 
 
-@pytest.mark.parametrize(("module", "name"), public_members())
-def test_a_public_member_is_there_and_documented(module, name):
-    member = getattr(importlib.import_module(module), name)
-    if inspect.isfunction(member):
-        assert undocumented(member) == ""
-    elif inspect.isclass(member):
-        assert member.__doc__
-        assert not member.__doc__.startswith(f"{name}(")  # dataclass would write that itself
-    if inspect.isfunction(member) or inspect.isclass(member):
-        assert member.__module__.startswith("labelmend.")
-        assert not any(part.startswith("_") for part in member.__module__.split("."))
+def assert_public_home(member: Any) -> None:
+    assert member.__module__.startswith("labelmend.")
+    assert not any(part.startswith("_") for part in member.__module__.split("."))
 
 
-@pytest.mark.parametrize(("module", "name"), public_members())
-def test_a_public_dataclass_says_what_its_fields_are(module, name):
-    member = getattr(importlib.import_module(module), name)
-    if inspect.isclass(member) and dataclasses.is_dataclass(member):
-        unnamed = [f.name for f in dataclasses.fields(member) if f.name not in (member.__doc__ or "")]
-        assert unnamed == []
+@pytest.mark.parametrize("function", public(inspect.isfunction))
+def test_a_public_function_is_documented(function):
+    assert undocumented(function) == ""
+    assert_public_home(function)
+
+
+@pytest.mark.parametrize("kind", public(inspect.isclass))
+def test_a_public_class_is_documented(kind):
+    assert kind.__doc__
+    assert not kind.__doc__.startswith(f"{kind.__name__}(")  # dataclass would write that itself
+    assert_public_home(kind)
+
+
+@pytest.mark.parametrize("kind", public(is_dataclass))
+def test_a_public_dataclass_says_what_its_fields_are(kind):
+    assert [f.name for f in dataclasses.fields(kind) if f.name not in kind.__doc__] == []
 
 
 def test_a_public_name_that_is_not_there_is_an_attribute_error():

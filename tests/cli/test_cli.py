@@ -159,21 +159,12 @@ def test_what_an_error_quotes_does_nothing_to_the_terminal(capsys, tmp_path):
     assert "\x1b" not in told
 
 
-def test_a_dry_run_checks_the_input_and_writes_nothing(tmp_path, capsys):
-    import drawn_data
+def test_a_verb_that_is_stopped_while_it_loads_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(verb: str) -> types.ModuleType:
+        raise KeyboardInterrupt
 
-    data = drawn_data.overlapping(tmp_path / "data")
-    before = drawn_data.contents(tmp_path)
-    train = ["train", str(data), "--labels", "given", "--method", "plain", "--out", str(tmp_path / "run")]
-    assert cli.main([*train, "--dry-run"]) == 0
-    assert capsys.readouterr().out == (
-        f"Inputs and settings are fine. Without --dry-run, this would write to {tmp_path / 'run'}.\n"
-    )
-    assert cli.main([*train, "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"would_write": str(tmp_path / "run")}
-    assert cli.main([*train, "--dry-run", "--cases", "nobody"]) == 2
-    assert "nobody" in capsys.readouterr().err
-    assert (
-        cli.main(["evaluate", str(data / "given"), str(data / "clean"), "--out", str(data), "--dry-run"]) == 2
-    )
-    assert drawn_data.contents(tmp_path) == before
+    monkeypatch.setattr(cli, "cli_module", stop)
+    assert cli.main(["train"]) == 130
+    assert capsys.readouterr().err == "labelmend train: stopped; run the same command again to start over\n"

@@ -4,28 +4,21 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import disc, picture
 from labelmend.cli import main
 
 
 @pytest.fixture
 def data(tmp_path):
     """Twelve cases with a disc each; in the first it is annotated in the wrong place."""
-    rows, columns = np.mgrid[:48, :48]
-    for folder in ("labels", "probs", "images"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "probs").mkdir()
     for number in range(12):
-        disc = np.hypot(rows - 16 - number % 3, columns - 16) < 8
-        wrong = np.hypot(rows - 36, columns - 36) < 8
-        Image.fromarray((wrong if number == 0 else disc).astype(np.uint8)).save(
-            tmp_path / "labels" / f"case_{number:02d}.png"
-        )
-        Image.fromarray((disc * 120 + 60).astype(np.uint8)).save(
-            tmp_path / "images" / f"case_{number:02d}.png"
-        )
-        inside = np.where(disc, 0.9, 0.05).astype(np.float16)
-        np.save(tmp_path / "probs" / f"case_{number:02d}.npy", np.stack([1 - inside, inside]))
+        case, true = f"case_{number:02d}", disc((48, 48), (16 + number % 3, 16), 8)
+        picture(tmp_path / f"labels/{case}.png", (true if number else disc((48, 48), (36, 36), 8)) * 1)
+        picture(tmp_path / f"images/{case}.png", true * 120 + 60)
+        inside = np.where(true, 0.9, 0.05).astype(np.float16)
+        np.save(tmp_path / f"probs/{case}.npy", np.stack([1 - inside, inside]))
     return tmp_path
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 
+from drawing import volume
 from drawn_correct import NAMES, generous, raw, swapped
 from labelmend.cli import main
 from labelmend.io import read_manifest
@@ -83,7 +83,7 @@ def test_the_order_of_axes_that_messages_name_is_a_flag(
     mask = np.zeros((6, 6, 6), np.uint8)
     mask[1:3, 2:4, 3:6] = 1
     for case in "ab":
-        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / "labels" / f"{case}.nii")
+        volume(tmp_path / "labels" / f"{case}.nii", mask, np.eye(4))
         inside = np.where(mask, 0.9, 0.1).astype(np.float32).T
         np.save(tmp_path / "probs" / f"{case}.npy", np.stack([1 - inside, inside]))
     flags = ["--method", "adele", "--classes", "{organ: 1}"]

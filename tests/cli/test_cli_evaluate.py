@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture
 from labelmend.cli import main
 from labelmend.cli.console import Console
 from labelmend.cli.evaluate import show
@@ -16,8 +16,7 @@ from labelmend.workflows.evaluation import Evaluation, evaluate
 
 
 def save(path, text) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.array([[int(c) for c in text]], np.uint8)).save(path)
+    picture(path, np.array([[int(c) for c in text]], np.uint8))
 
 
 @pytest.fixture

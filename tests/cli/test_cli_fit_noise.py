@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import disc, picture
 from drawn_data import contents
 from labelmend.cli import main
 from labelmend.noise import markov_noise
@@ -15,22 +15,16 @@ from labelmend.noise import markov_noise
 QUICK = ["--flip", "0.1", "--flips", "[0.2]", "--n-boot", "30"]
 
 
-def save(path: Path, mask: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
-
-
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("COLUMNS", "80")
     rng = np.random.default_rng(0)
     for index in range(4):
-        y, x = np.mgrid[:40, :40] - 20
-        clean = y**2 + x**2 < (9 + index) ** 2
-        save(tmp_path / "clean" / "disc" / f"c{index}.png", clean)
+        clean = disc((40, 40), (20, 20), 9 + index)
+        picture(tmp_path / "clean" / "disc" / f"c{index}.png", clean)
         for name in ("given", "other"):
             noisy = markov_noise(clean, rng, steps=15, expand=0.8, flip=0.1)
-            save(tmp_path / name / "disc" / f"c{index}.png", noisy)
+            picture(tmp_path / name / "disc" / f"c{index}.png", noisy)
     return [str(tmp_path / name) for name in ("given", "clean", "other")]
 
 

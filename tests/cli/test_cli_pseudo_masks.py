@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drawn_data import picture
+from drawing import picture
 from labelmend.cli import main
 from labelmend.cli.console import Console
 from labelmend.cli.pseudo_masks import parser, show
@@ -28,7 +28,7 @@ def data(tmp_path, monkeypatch) -> Path:
     for i in range(12):
         image = rng.random((16, 16)) / 2
         image[:6, :6] += 0.5 * (i % 2)
-        picture(image, tmp_path / f"images/c{i}.png")
+        picture(tmp_path / f"images/c{i}.png", image)
         lines.append(f"c{i}.png,{i % 2},{40 + i}")
     (tmp_path / "tags.csv").write_text("\n".join(lines) + "\n")
     return tmp_path

@@ -10,28 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drawn_audit import ID, flat, regions
+from drawn_audit import ID, decide, flat, regions
 from drawn_coco import CAT, DOG, coco_set, true_masks
 from labelmend.cli import main
 from labelmend.io import open_coco
-
-
-def decide(folder: Path, *, audit: str = ID, **verdicts: str) -> str:
-    rows = [{"case": c, "verdict": v, "at": "", "note": ""} for c, v in verdicts.items()]
-    path = folder / "verdicts.json"
-    path.write_text(
-        json.dumps({"kind": "labelmend verdicts", "version": 1, "audit": audit, "verdicts": rows})
-    )
-    return str(path)
 
 
 def test_apply_counts_the_verdicts_and_says_where_the_labels_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, final = flat(tmp_path), tmp_path / "final"
-    assert (
-        main(["review", "apply", str(out), decide(tmp_path, a="take", b="redraw"), "--out", str(final)]) == 0
-    )
+    path = str(decide(tmp_path, ("a", "take"), ("b", "redraw")))
+    assert main(["review", "apply", str(out), path, "--out", str(final)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "     1  proposal taken",
         "     1  to be redrawn, left as given",
@@ -46,7 +36,7 @@ def test_apply_tells_what_was_drawn_again_and_the_next_command_for_nnunet(
 ) -> None:
     out, final, new = regions(tmp_path), tmp_path / "final", tmp_path / "new"
     shutil.copytree(out / "proposals", new)
-    line = ["review", "apply", str(out), decide(tmp_path, v="redraw"), "--out", str(final)]
+    line = ["review", "apply", str(out), str(decide(tmp_path, ("v", "redraw"))), "--out", str(final)]
     line += ["--redrawn", str(new), "--dataset", "Dataset055_Good", "--copy-images"]
     assert main(line) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -78,7 +68,7 @@ def test_a_coco_file_is_audited_reviewed_and_read_by_pycocotools(
     assert sorted(path.name for path in (out / "proposals").iterdir()) == ["a.json", "c.json"]
 
     audit = json.loads((out / "audit.json").read_text())["id"]
-    path = decide(tmp_path, audit=audit, a="take", b="keep", c="redraw")
+    path = str(decide(tmp_path, ("a", "take"), ("b", "keep"), ("c", "redraw"), audit=audit))
     assert main(["review", "apply", str(out), path, "--out", str(final)]) == 0
     assert f"final labels  {final / 'instances.json'}" in capsys.readouterr().out
     assert (final / "worklist" / "cvat.xml").is_file()
@@ -102,7 +92,7 @@ def test_a_coco_file_is_audited_reviewed_and_read_by_pycocotools(
 def test_verdicts_of_another_audit_are_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, path = flat(tmp_path), decide(tmp_path)
+    out, path = flat(tmp_path), str(decide(tmp_path))
     (out / "audit.json").write_text((out / "audit.json").read_text().replace(ID, "changed"))
     assert main(["review", "apply", str(out), path, "--out", str(tmp_path / "final")]) == 2
     assert "labelmend review: " in (error := capsys.readouterr().err)

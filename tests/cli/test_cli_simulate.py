@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
+from drawing import disc, picture, volume
 from labelmend.cli import main
 from labelmend.io import read_manifest
 
 
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
-    y, x = np.mgrid[:40, :48]
     for k, name in enumerate(("heart", "lung")):
-        (tmp_path / "clean" / name).mkdir(parents=True)
         for case in ("p1", "p2"):
-            mask = (y - 20) ** 2 + (x - 20 - 4 * k) ** 2 < 100
-            Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "clean" / name / f"{case}.png")
+            picture(tmp_path / "clean" / name / f"{case}.png", disc((40, 48), (20, 20 + 4 * k), 10))
     return tmp_path / "clean"
 
 
@@ -144,7 +141,7 @@ def test_a_pixdim_beside_its_affine_is_told(tmp_path, capsys):
     array = np.zeros((12, 12, 3), np.uint8)
     array[3:9, 3:9] = 1
     (tmp_path / "clean").mkdir()
-    nibabel.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / "clean" / "a.nii")
+    volume(tmp_path / "clean" / "a.nii", array, np.eye(4))
     data = bytearray((tmp_path / "clean" / "a.nii").read_bytes())
     data[80:84] = np.float32(3).tobytes()
     (tmp_path / "clean" / "a.nii").write_bytes(data)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture
 from labelmend.cli.patient_stream import PatientStream
 
 
@@ -41,7 +41,7 @@ def test_the_first_error_is_kept_and_nothing_is_written_after_it() -> None:
 def masks(tmp_path: Path) -> Path:
     for case in "abc":
         (tmp_path / "clean").mkdir(exist_ok=True)
-        Image.fromarray(np.pad(np.ones((6, 6), np.uint8), 5)).save(tmp_path / "clean" / f"{case}.png")
+        picture(tmp_path / "clean" / f"{case}.png", np.pad(np.ones((6, 6), np.uint8), 5))
     return tmp_path
 
 

@@ -129,3 +129,10 @@ def test_the_gap_between_corners_is_told_in_voxels():
     # half a degree about the origin moves the corner at (1.5, 1.4) mm by 2.052 mm * 2 sin(0.25 deg)
     apart = np.linalg.norm((rotation(0.5) - np.eye(4))[:3, :3] @ [1.5, 1.4, 3.0] / SPACING)
     assert corner_gap_vox(grid(), grid(rotation(0.5))) == pytest.approx(apart, rel=1e-3)
+
+
+def test_grids_that_lie_at_one_place_have_no_gap():
+    moved = np.eye(4)
+    moved[:3, 3] = 10, -20, 30
+    assert corner_gap_vox(grid(moved), grid(moved)) == 0
+    assert corner_gap_vox(grid(moved), grid(AS_IS)) == pytest.approx(np.linalg.norm([20, -20 / 0.7, 10]))

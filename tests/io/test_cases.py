@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_findings import CLASSES, arrays, discs, picture, soft
+from drawing import picture
+from drawn_findings import CLASSES, arrays, discs, soft
 from labelmend.errors import ConfigError, GeometryError, MissingDataError
 from labelmend.io import open_coco
 from labelmend.io.cases import Source, open_source

@@ -1,9 +1,9 @@
 """Reversed axes of probabilities are suspected where only the agreement with the labels can tell them."""
 
-import nibabel
 import numpy as np
 import pytest
 
+from drawing import volume
 from labelmend.io.cases import open_source
 from labelmend.io.reversed_axes import reversed_axes
 
@@ -14,7 +14,7 @@ def data(root, shape, *, turned, affine=True):
     for folder in ("labels", "probs"):
         (root / folder).mkdir(parents=True)
     for case in "ab":
-        nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), root / "labels" / f"{case}.nii")
+        volume(root / "labels" / f"{case}.nii", labels, np.eye(4))
         inside = np.where(labels, 0.9, 0.1).astype(np.float32)
         probs = np.stack([1 - inside, inside])
         np.save(root / "probs" / f"{case}.npy", probs.transpose(0, 3, 2, 1) if turned else probs)

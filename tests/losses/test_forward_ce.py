@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from drawn_tensors import logits_and_target
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.losses import ForwardCELoss, cross_entropy_loss, dice_ce_loss, forward_ce_loss
 from labelmend.losses.forward_ce import corrected_loss
@@ -11,17 +12,10 @@ from labelmend.losses.forward_ce import corrected_loss
 NOISY = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.9, 0.0], [0.3, 0.3, 0.4]], dtype=torch.double)
 
 
-def drawn(overlapping, seed=0):
-    torch.manual_seed(seed)
-    logits = torch.randn(2, 3, 4, 4, dtype=torch.double) * 3
-    target = torch.rand(2, 3, 4, 4).double() if overlapping else torch.randint(0, 3, (2, 4, 4))
-    return logits, target
-
-
 @pytest.mark.parametrize("overlapping", [True, False])
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_with_the_identity_it_is_cross_entropy(overlapping, scale):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     logits = (logits * scale).requires_grad_()
     identity = torch.eye(2).expand(3, 2, 2) if overlapping else torch.eye(3)
     ours = forward_ce_loss(logits, target, transition=identity)
@@ -31,14 +25,14 @@ def test_with_the_identity_it_is_cross_entropy(overlapping, scale):
 
 
 def test_the_label_is_compared_with_what_the_prediction_would_be_annotated_as():
-    logits, target = drawn(False)
+    logits, target = logits_and_target(False)
     annotated = torch.einsum("bc...,cd->bd...", logits.softmax(1), NOISY)
     expected = -annotated.gather(1, target.unsqueeze(1)).log().mean()
     torch.testing.assert_close(forward_ce_loss(logits, target, transition=NOISY), expected)
 
 
 def test_overlapping_classes_have_a_matrix_each():
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     matrices = torch.tensor([[[0.9, 0.1], [0.2, 0.8]], [[1, 0], [0.5, 0.5]], [[0.6, 0.4], [0, 1]]]).double()
     p, costs = logits.sigmoid(), []
     for c, t in enumerate(matrices):
@@ -81,7 +75,7 @@ def test_a_label_that_no_class_leads_to_has_a_finite_cost_and_no_gradient():
 
 
 def test_the_module_is_the_function_and_saves_its_matrix():
-    logits, target = drawn(False)
+    logits, target = logits_and_target(False)
     module = ForwardCELoss(NOISY.tolist(), weight=[1, 2, 3], reduction="none")
     weight = torch.tensor([1.0, 2.0, 3.0])
     expected = forward_ce_loss(logits, target, transition=module.transition, weight=weight, reduction="none")
@@ -113,7 +107,7 @@ def test_a_matrix_of_another_number_of_classes_is_refused():
 
 @pytest.mark.parametrize("overlapping", [True, False])
 def test_with_bands_each_pixel_costs_what_it_does_under_its_own_matrix(overlapping):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     torch.manual_seed(1)
     matrices = torch.rand(2, 3, 2, 2).double() if overlapping else torch.rand(2, 3, 3).double()
     matrices /= matrices.sum(-1, keepdim=True)
@@ -143,7 +137,7 @@ def test_overlapping_classes_have_bands_of_their_own():
 
 @pytest.mark.parametrize("shape", [(2, 4, 4), (2, 1, 4, 4)])
 def test_bands_of_another_shape_than_the_target_are_refused(shape):
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     transition = torch.eye(2).expand(5, 3, 2, 2)
     with pytest.raises(GeometryError, match="bands of shape"):
         forward_ce_loss(logits, target, transition=transition, bands=torch.zeros(shape).long())
@@ -181,7 +175,7 @@ def test_the_corrected_loss_by_hand():
 
 @pytest.mark.parametrize("overlapping", [True, False])
 def test_with_the_same_matrix_in_all_bands_the_corrected_loss_is_that_of_one_matrix(overlapping):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     valid = torch.rand(2, 4, 4) < 0.8
     matrix = np.tile([[0.9, 0.1], [0.3, 0.7]], (3, 1, 1)) if overlapping else NOISY.numpy()[None]
     bands = torch.randint(0, 4, target.shape)

@@ -3,15 +3,9 @@ import math
 import pytest
 import torch
 
+from drawn_tensors import logits_and_target
 from labelmend.errors import ConfigError
 from labelmend.losses import GCELoss, cross_entropy_loss, gce_loss
-
-
-def drawn(overlapping):
-    torch.manual_seed(0)
-    logits = torch.randn(2, 3, 4, 4, dtype=torch.double) * 3
-    target = torch.rand(2, 3, 4, 4).double() if overlapping else torch.randint(0, 3, (2, 4, 4))
-    return logits.requires_grad_(), target
 
 
 def same(one, other, logits, **tolerance):
@@ -25,7 +19,7 @@ def same(one, other, logits, **tolerance):
 @pytest.mark.parametrize("overlapping", [True, False])
 @pytest.mark.parametrize("q", [0.0, 1e-6])
 def test_for_q_to_zero_it_is_cross_entropy(overlapping, q):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     same(gce_loss(logits, target, q=q), cross_entropy_loss(logits, target), logits, rtol=1e-4, atol=1e-6)
 
 
@@ -35,14 +29,14 @@ def test_a_tiny_q_does_not_lose_its_digits_in_single_precision():
 
 
 def test_for_q_one_it_is_the_mean_absolute_error_of_exclusive_classes():
-    logits, target = drawn(False)
+    logits, target = logits_and_target(False)
     truth = torch.nn.functional.one_hot(target, 3).movedim(-1, 1)
     absolute = (logits.softmax(1) - truth).abs().sum(1).mean() / 2
     same(gce_loss(logits, target, q=1.0), absolute, logits)
 
 
 def test_for_q_one_it_is_the_mean_absolute_error_of_overlapping_classes():
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     target = target.round()
     same(gce_loss(logits, target, q=1.0), (logits.sigmoid() - target).abs().mean(), logits)
 
@@ -54,7 +48,7 @@ def test_costs_worked_out_by_hand():
 
 
 def test_a_pixel_pulls_p_to_the_q_times_as_much_as_in_cross_entropy():
-    logits, target = drawn(False)
+    logits, target = logits_and_target(False)
     p = logits.softmax(1).gather(1, target.unsqueeze(1))
     (ours,) = torch.autograd.grad(gce_loss(logits, target, q=0.7), logits)
     (theirs,) = torch.autograd.grad(cross_entropy_loss(logits, target), logits)

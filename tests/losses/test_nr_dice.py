@@ -3,20 +3,14 @@ import math
 import pytest
 import torch
 
+from drawn_tensors import logits_and_target
 from labelmend.errors import ConfigError
 from labelmend.losses import NRDiceLoss, dice_loss, nr_dice_loss
 
 
-def drawn(overlapping):
-    torch.manual_seed(0)
-    logits = torch.randn(2, 3, 4, 4, dtype=torch.double) * 3
-    target = torch.rand(2, 3, 4, 4).double() if overlapping else torch.randint(0, 3, (2, 4, 4))
-    return logits, target
-
-
 @pytest.mark.parametrize("overlapping", [True, False])
 def test_for_gamma_two_it_is_one_minus_dice_with_squares_below(overlapping):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     if overlapping:
         p, g = logits.sigmoid(), target
     else:
@@ -27,7 +21,7 @@ def test_for_gamma_two_it_is_one_minus_dice_with_squares_below(overlapping):
 
 
 def test_for_sure_predictions_every_gamma_is_dice():
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     logits, target = logits.sign() * 60, target.round()
     for gamma in (1.0, 1.5, 2.0):
         torch.testing.assert_close(nr_dice_loss(logits, target, gamma=gamma), dice_loss(logits, target))

@@ -3,33 +3,27 @@ import math
 import pytest
 import torch
 
+from drawn_tensors import logits_and_target
 from labelmend.errors import ConfigError
 from labelmend.losses import SCELoss, cross_entropy_loss, gce_loss, sce_loss
 
 
-def drawn(overlapping):
-    torch.manual_seed(0)
-    logits = torch.randn(2, 3, 4, 4, dtype=torch.double) * 3
-    target = torch.rand(2, 3, 4, 4).double() if overlapping else torch.randint(0, 3, (2, 4, 4))
-    return logits, target
-
-
 @pytest.mark.parametrize("overlapping", [True, False])
 def test_without_its_reverse_it_is_cross_entropy(overlapping):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     torch.testing.assert_close(sce_loss(logits, target, alpha=1, beta=0), cross_entropy_loss(logits, target))
 
 
 @pytest.mark.parametrize("overlapping", [True, False])
 def test_reverse_cross_entropy_alone_is_mae_times_minus_a(overlapping):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     mae = gce_loss(logits, target, q=1.0)
     torch.testing.assert_close(sce_loss(logits, target, alpha=0, beta=1), 4 * mae)
     torch.testing.assert_close(sce_loss(logits, target, alpha=0, beta=2, log_zero=-3), 6 * mae)
 
 
 def test_the_reverse_is_the_cross_entropy_of_the_label_under_the_prediction():
-    logits, target = drawn(False)
+    logits, target = logits_and_target(False)
     labels = torch.nn.functional.one_hot(target, 3).movedim(-1, 1).double()
     logs = torch.where(labels > 0, labels.log(), -4.0)  # log 0 := A
     reverse = -(logits.softmax(1) * logs).sum(1).mean()

@@ -6,16 +6,10 @@ import torch
 from scipy.stats import multivariate_t
 from scipy.stats import t as student_t
 
+from drawn_tensors import logits_and_target
 from labelmend.errors import ConfigError
 from labelmend.losses import TLoss, t_loss
 from labelmend.losses.t_loss import student_nll
-
-
-def drawn(overlapping):
-    torch.manual_seed(0)
-    logits = torch.randn(2, 3, 4, 4, dtype=torch.double) * 3
-    target = torch.rand(2, 3, 4, 4).double() if overlapping else torch.randint(0, 3, (2, 4, 4))
-    return logits.requires_grad_(), target
 
 
 def squared_error(logits, target):
@@ -44,7 +38,7 @@ def test_one_pixel_is_an_ordinary_student_t():
 
 @pytest.mark.parametrize("overlapping", [True, False])
 def test_for_nu_to_infinity_it_is_half_the_squared_error_and_a_constant(overlapping):
-    logits, target = drawn(overlapping)
+    logits, target = logits_and_target(overlapping)
     found, expected = t_loss(logits, target, nu=1e7), squared_error(logits, target)
     torch.testing.assert_close(found, expected + math.log(2 * math.pi) / 2, rtol=0, atol=1e-5)
     (ours,), (theirs,) = (torch.autograd.grad(x, logits) for x in (found, expected))
@@ -52,7 +46,7 @@ def test_for_nu_to_infinity_it_is_half_the_squared_error_and_a_constant(overlapp
 
 
 def test_the_gradient_is_that_of_the_squared_error_times_one_factor_a_mask():
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     nu, n = 2.0, 16
     (ours,) = torch.autograd.grad(t_loss(logits, target, nu=nu, reduction="sum"), logits)
     errors = logits.sigmoid() - target
@@ -86,7 +80,7 @@ def test_the_gradient_of_nu_is_right_for_small_and_for_large_masks(n):
 
 
 def test_a_case_without_a_valid_pixel_costs_nothing_beside_one_that_has_some():
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     valid = torch.ones(2, 4, 4, dtype=torch.bool)
     valid[1] = False
     costs = t_loss(logits, target, valid=valid, reduction="none")
@@ -95,7 +89,7 @@ def test_a_case_without_a_valid_pixel_costs_nothing_beside_one_that_has_some():
 
 
 def test_the_module_learns_the_nu_that_fits_best():
-    logits, target = drawn(True)
+    logits, target = logits_and_target(True)
     module = TLoss(nu=5.0)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.1)
     for _ in range(200):

@@ -21,8 +21,8 @@ STILL = MOVED | {"moved": False, "shift_mm": 0.0, "mean_mm": 0.1, "why": "no bia
 
 def compared(mean_mm: float = -3.0, error_mm: float = 0.1, **more: float) -> Compared:
     bias = Bias("lung", mean_mm, math.nan, math.nan, error_mm, 2)
-    scores = {"given_dice": 0.8, "predicted_dice": 0.95, "moved_dice": 0.9} | more
-    return Compared(bias, **scores, finest_mm=1.0, unit="mm")
+    numbers = {"given_dice": 0.8, "predicted_dice": 0.95, "moved_dice": 0.9, "finest_mm": 1.0} | more
+    return Compared(bias, **numbers, unit="mm")
 
 
 def line(text: str, overlapping: bool = True, **more: Any) -> LabelMap:
@@ -136,3 +136,19 @@ def test_a_volume_of_unequal_spacing_takes_the_prediction() -> None:
     revised = METHOD.revised(Predicted("x", labels, labels, probs), {"lung": row})
     np.testing.assert_array_equal(revised.labels.array, found)
     assert (revised.added_vox, revised.removed_vox) == ((0,), (64,))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "replaced"),
+    [
+        ({"mean_mm": -0.6}, True),  # half a voxel more than the prediction's 0.1
+        ({"mean_mm": -0.5, "row": 0.0}, True),  # half a voxel
+        ({"mean_mm": -0.8, "finest_mm": 2.0, "row": 0.0}, False),  # 0.4 voxels
+        ({"mean_mm": -3.0, "error_mm": 1.5}, False),  # two errors
+        ({"given_dice": 0.95}, False),  # the prediction is no better
+        ({"given_dice": 0.2, "predicted_dice": 0.5}, False),  # min_dice is not exceeded
+    ],
+)
+def test_margins_by_hand(numbers: dict[str, float], replaced: bool) -> None:
+    row = STILL | {"mean_mm": numbers.pop("row", 0.1)}
+    assert decide(METHOD, row, compared(**numbers))["moved"] == replaced

@@ -6,7 +6,7 @@ import torch
 
 from labelmend.errors import ConfigError, MissingExtraError
 from labelmend.methods import confident
-from labelmend.methods.base import Batch, Facts, flat_tasks, masks_of, tasks
+from labelmend.methods.base import Batch, Facts, Known, flat_tasks, masks_of, tasks
 from labelmend.methods.confident import (
     Confident,
     cleanlab_errors,
@@ -241,3 +241,14 @@ def test_flagged_pixels_are_errors_more_often_than_not(rng):
     wrong = given != truth
     assert wrong[flagged].mean() > 0.9
     assert flagged[wrong].mean() > 0.4
+
+
+def test_thresholds_of_saved_probabilities_are_means_over_all_cases():
+    case = overlapping_case([0, 0, 0, 1, 1, 1], [0.1, 0.55, 0.7, 0.9, 0.3, 0.5])
+    known = Known(ONE_CLASS, np.array([[[8.0, 3.0]], [[10.0, 5.0]]]))
+    rows, revisions = Confident().revise_from_probs(known, lambda: iter([case]))
+    assert rows[0]["threshold"] == 0.6
+    (revised,) = revisions  # 0.7 is over 0.6, but 1 - 0.3 not over 0.8
+    np.testing.assert_array_equal(revised.labels.array, [[[0, 0, 1, 1, 1, 1]]])
+    nowhere = Known(ONE_CLASS, np.array([[[8.0, 0.0]], [[10.0, 0.0]]]))
+    assert Confident().revise_from_probs(nowhere, lambda: iter([case]))[0][0]["threshold"] is None

@@ -12,7 +12,7 @@ from labelmend.methods.spatial_correction import (
     official_bias_vox,
     spatial_correction,
 )
-from labelmend.metrics import estimate_bias
+from labelmend.metrics import Bias, estimate_bias
 from labelmend.noise import markov_noise
 from labelmend.types import Grid, LabelMap, Predicted
 
@@ -317,3 +317,39 @@ def test_a_class_that_no_trusted_case_shows_is_left_as_given_and_said_so(officia
     (row,) = method.findings(state)
     assert row["why"] == "no trusted case shows it, so its labels are left as given"
     assert method.correction(state) == {"undo": [None]}
+
+
+def test_a_boundary_between_pixels_is_undone_from_where_it_lies():
+    """Logits -1 and 3 cross zero a quarter of a pixel behind the first: 0.75 to the second, not 0.5."""
+    levels = np.array([[[-1.0, -1, 3, 3, 3, 3, -1, -1]] * 3])
+    probs = 1 / (1 + np.exp(-levels))
+    for upsample, width in ((1, 2), (4, 4)):
+        method = SpatialCorrection(upsample=upsample)
+        undone = method.correct_prediction(
+            {"undo": [[0.0, -0.6]]}, probs, overlapping=True, spacing_mm=(9.0, 1.0)
+        )
+        assert undone[0].sum(axis=1).tolist() == [width] * 3
+
+
+@pytest.mark.parametrize(("more", "level"), [(0.0009, 0.0), (0.0012, 2.0)])
+def test_another_level_must_be_better_by_a_thousandth_of_dice(more, level):
+    reached = {-3.0: 0.9 + more, 0.0: 0.9, 2.0: 0.9 + more, 4.0: 0.9 + more}
+    assert SpatialCorrection()._best_level(reached) == level
+
+
+def test_classes_that_are_held_back_do_not_move_and_others_do_not_start_to():
+    rows = [{"class": "a", "moved": True}, {"class": "b", "moved": False}, {"class": "c", "moved": True}]
+    state = SpatialCorrection().held_back({"bias": rows}, {"a"})
+    assert [row["moved"] for row in state["bias"]] == [False, False, True]
+
+
+def test_a_bias_of_just_the_least_shift_is_undone():
+    bias = Bias("organ", 1.0, 0.9, 1.1, 0.1, 3)
+    assert SpatialCorrection(min_shift_vox=0.5)._decide(bias, 0.9, 2.0, "mm")[0]
+    assert not SpatialCorrection(min_shift_vox=0.51)._decide(bias, 0.9, 2.0, "mm")[0]
+
+
+def test_the_official_bias_is_in_mm_of_the_finest_spacing():
+    official = SpatialCorrection(move="logit", level=0, trim=0, variant="official")
+    level, clean = np.where(disc(13), 1.0, -1.0), disc(10)
+    assert official._case(level, clean, (0.5, 2.0)).bias_mm == official_bias_vox(disc(13), clean) * 0.5

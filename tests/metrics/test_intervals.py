@@ -54,3 +54,11 @@ def test_the_standard_deviation_counts_n_minus_one() -> None:
 
 def test_percentiles_cut_the_same_share_at_both_ends() -> None:
     np.testing.assert_allclose(percentiles(np.arange(101.0), 0.9), [5, 95])
+
+
+def test_two_cases_have_an_interval_and_a_spread() -> None:
+    assert draw_cases(2, 50, 0).shape == (50, 2)
+    assert percentiles(np.array([1.0, 3.0]), 0.5).tolist() == [1.5, 2.5]
+    equal, first = [0.5, 0.5], [1.0, 0.0]
+    found = weighted_sd(np.array([1.0, 3.0]), np.array([equal, first]))
+    np.testing.assert_allclose(found, [math.sqrt(2), 0])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from drawing import disc
 from labelmend.methods.base import revision, without
-from labelmend.metrics.learned import LEAST_CASES, Seen, above_chance, phi, saying_nothing, seen
+from labelmend.metrics.learned import LEAST_CASES, Seen, _surely, above_chance, phi, saying_nothing, seen
 from labelmend.types import Grid, LabelMap, Predicted
 
 N, SIZE = 8, 48
@@ -13,9 +14,8 @@ LEAST = 0.05
 
 def discs(radius: float = 6.0, seed: int = 0) -> np.ndarray:
     """`(n 1 h w)`: a disc in each case, here and there."""
-    rng, (y, x) = np.random.default_rng(seed), np.mgrid[:SIZE, :SIZE]
-    centres = rng.uniform(14, 34, (N, 2))
-    return np.stack([[np.hypot(y - a, x - b) < radius] for a, b in centres])
+    centres = np.random.default_rng(seed).uniform(14, 34, (N, 2))
+    return np.stack([[disc((SIZE, SIZE), centre, radius)] for centre in centres])
 
 
 def labels_of(masks: np.ndarray, ignored: np.ndarray | None = None) -> LabelMap:
@@ -134,3 +134,29 @@ def test_few_cases_count_by_themselves_only_where_probabilities_were_saved():
     assert saying_nothing(("a",), three, "cases", [], 0.05, alike=0.8) == {}
     assert saying_nothing(("a",), [*three, three[0]], "cases", [], 0.05, alike=0.8).keys() == {"a"}
     assert saying_nothing(("a",), [*three, three[0]], "cases", [], 0.05, alike=0.6) == {}
+
+
+@pytest.mark.parametrize(
+    ("gained", "sure"), [([-1.0, -1.0], True), ([1.0, 2.0, 3.0], True), ([0.0, 1.0, 2.0], False)]
+)
+def test_three_cases_or_more_must_gain_by_two_standard_errors(gained, sure):
+    """1 2 3: mean 2, error 1 / sqrt(3); 0 1 2: mean 1, under 1.15."""
+    assert _surely(gained) == sure
+
+
+def striped(*right: float) -> list[Seen]:
+    """Cases of 8 pixels, each with another half labelled, of which so much is predicted, and nothing else."""
+    labels = [np.roll(np.arange(8) < 4, 2 * index) for index in range(len(right))]
+    shown = [mask & (np.cumsum(mask) <= 4 * share) for mask, share in zip(labels, right, strict=True)]
+    return [Seen(mask[None], part[None], np.ones(8, bool)) for mask, part in zip(labels, shown, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "enough"), [([1.0], True), ([0.5], True), ([0.25], False), ([0.25] * 4, True)]
+)
+def test_few_trusted_cases_must_agree_very_well(trusted, enough):
+    none = [Seen(case.labels, case.predicted & False, case.counted) for case in striped(1, 1, 1, 1)]
+    found = saying_nothing(("a",), none, "training cases", striped(*trusted), 0.3)
+    assert (found == {}) == enough
+    if not enough:
+        assert "on 1 trusted case;" in found["a"]

@@ -140,6 +140,23 @@ def test_an_average_over_shifts_puts_every_pass_back_in_its_place(shape):
     np.testing.assert_allclose(nine[..., 2:-2, 2:-2], once[..., 2:-2, 2:-2], atol=1e-5)
 
 
+def test_an_average_over_shifts_repeats_the_rim_by_hand():
+    # 0 1 2 3 seen at three shifts and put back: 0 0 1, 1 1 1, 2 2 2, 2 3 3
+    rows = torch.tensor([0.0, 1.0, 2.0, 3.0]).expand(1, 3, 4)
+    found = Predictor(CARD, nn.Identity(), CPU, shift_vox=1)._averaged(rows)
+    np.testing.assert_allclose(found[0], [[1 / 3, 1, 2, 8 / 3]] * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("overlapping", "channels"), [(True, 2), (False, 3)])
+def test_exclusive_classes_have_a_channel_more_for_the_background(overlapping, channels):
+    assert dataclasses.replace(CARD, classes=("a", "b"), overlapping=overlapping).out_channels == channels
+
+
+def test_without_an_orientation_no_axis_is_turned():
+    turn = Predictor(CARD, nn.Identity(), CPU).turn(Grid((4, 3), (1.0, 1.0)))
+    assert (turn.axes, turn.back) == ((0, 1), (False, False))
+
+
 @pytest.mark.parametrize("wrong", [(3, 16, 16), (1, 4, 16, 16)])
 def test_an_image_of_another_kind_is_refused(wrong):
     image = Image(np.zeros(wrong, np.float32), Grid(wrong[1:], (1.0,) * len(wrong[1:])))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drawing import disc
 from labelmend.errors import ConfigError
 from labelmend.noise.affine import AffineNoise, affine_noise
 from labelmend.types import BoolArray, Grid, LabelMap
@@ -92,7 +93,7 @@ def test_the_scale_multiplies_lengths(factor: float) -> None:
 
 @pytest.mark.parametrize("radius", [5, 12, 25])
 def test_areas_are_unbiased_but_for_a_hundredth(radius: int, rng: np.random.Generator) -> None:
-    mask = np.hypot(*np.mgrid[-45:46, -45:46]) < radius
+    mask = disc((91, 91), (45, 45), radius)
     noise = AffineNoise(scale=0)
     areas = [
         noise.apply_mask(mask, noise.draw_mask(rng, mask, (1.0, 1.0)), (1.0, 1.0)).sum() for _ in range(60)
@@ -105,7 +106,7 @@ def test_a_flat_cylinder_of_thick_slices_keeps_its_volume_within_a_few_hundredth
 ) -> None:
     spacing = (5.0, 1.0, 1.0)
     mask = np.zeros((9, 45, 45), bool)
-    mask[3:6] = np.hypot(*np.mgrid[-22:23, -22:23]) < 14
+    mask[3:6] = disc((45, 45), (22, 22), 14)
     noise = AffineNoise(scale=0, rotation_deg=0)
     volumes = [noise.apply_mask(mask, noise.draw_mask(rng, mask, spacing), spacing).sum() for _ in range(60)]
     assert np.mean(volumes) / mask.sum() == pytest.approx(1, abs=0.025)

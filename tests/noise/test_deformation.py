@@ -9,6 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, label
 from scipy.special import ndtr
 
+from drawing import disc
 from labelmend.errors import ConfigError
 from labelmend.noise.deformation import DeformationNoise, smooth_field
 from labelmend.types import BoolArray, FloatArray, Grid, LabelMap
@@ -188,7 +189,7 @@ def test_ignored_pixels_stay() -> None:
 
 def test_a_flat_cylinder_of_thick_slices_keeps_its_volume_within_a_few_hundredths() -> None:
     mask = np.zeros((9, 45, 45), bool)
-    mask[3:6] = np.hypot(*np.mgrid[-22:23, -22:23]) < 14
+    mask[3:6] = disc((45, 45), (22, 22), 14)
     # At this length the true volume hardly varies; what is left is the bias of interpolation.
     noise = DeformationNoise(sd_mm=2, length_mm=200)
     found = frequency(noise, single(mask, (5.0, 1.0, 1.0)), 60).sum()

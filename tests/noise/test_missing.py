@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from drawing import disc
 from labelmend.errors import ConfigError
 from labelmend.noise.missing import MissingNoise, diameters
 from labelmend.types import Grid, LabelMap
@@ -60,8 +61,7 @@ def test_the_probability_halves_with_every_so_many_mm_of_diameter() -> None:
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_the_diameter_of_a_drawn_ball_is_twice_its_radius(ndim: int) -> None:
     spacing = (0.5, 1.0, 0.25)[:ndim]
-    axes = np.ogrid[tuple(slice(-30, 31) for _ in spacing)]
-    ball = sum((x * s) ** 2 for x, s in zip(axes, spacing)) < 5.1**2
+    ball = disc((61,) * ndim, (30,) * ndim, 5.1, spacing)
     assert diameters(np.array([ball.sum()]), spacing) == pytest.approx([10.2], rel=0.05)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from drawing import disc
 from labelmend.errors import ConfigError
 from labelmend.noise.morphology import MorphologyNoise
 from labelmend.types import BoolArray, Grid, LabelMap
@@ -21,8 +22,7 @@ def moved(
 
 
 def blob() -> BoolArray:
-    y, x = np.mgrid[:50, :60]
-    mask = (np.hypot(y - 25, x - 24) < 14) | (np.hypot(y - 30, x - 42) < 9)
+    mask = disc((50, 60), (25, 24), 14) | disc((50, 60), (30, 42), 9)
     mask[24:27, 22:27] = False
     return mask
 

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 from scipy.stats import chisquare
 
+from drawing import box, disc
 from labelmend.errors import ConfigError
 from labelmend.noise import PRESETS, MarkovNoise, case_generator, markov_noise
 from labelmend.types import Grid, LabelMap
@@ -96,11 +97,11 @@ def test_drawn_masks_follow_the_law(mask: np.ndarray, steps: int, rng: np.random
 
 
 def shapes() -> dict[str, np.ndarray]:
-    y, x = np.mgrid[:40, :50]
-    blobs = ((y - 12) ** 2 + (x - 10) ** 2 < 30) | ((y - 30) ** 2 + (x - 41) ** 2 < 16)
-    volume = np.zeros((9, 14, 11), bool)
-    volume[3:6, 4:9, 5:7] = True
-    return {"blobs": blobs, "border": x < 3, "hole": ~blobs, "line": np.arange(60) == 31, "volume": volume}
+    blobs = disc((40, 50), (12, 10), 30**0.5) | disc((40, 50), (30, 41), 4)
+    border = box((40, 50), (0, 40), (0, 3))
+    volume = box((9, 14, 11), (3, 6), (4, 9), (5, 7))
+    line = np.arange(60) == 31
+    return {"blobs": blobs, "border": border, "hole": ~blobs, "line": line, "volume": volume}
 
 
 @pytest.mark.parametrize("name", list(shapes()))

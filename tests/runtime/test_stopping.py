@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture
 from labelmend.runtime.stopping import SIGNALS, StoppedError, stoppable
 
 
@@ -37,6 +37,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     try:
         with stoppable():
             signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -67,7 +68,7 @@ def test_stopped_with_two_workers_it_leaves_neither_processes_nor_shared_memory(
 ) -> None:
     (tmp_path / "clean").mkdir()
     for case in range(400):
-        Image.fromarray(np.pad(np.ones((80, 80), np.uint8), 40)).save(tmp_path / "clean" / f"{case}.png")
+        picture(tmp_path / "clean" / f"{case}.png", np.pad(np.ones((80, 80), np.uint8), 40))
     line = [
         sys.executable,
         "-m",

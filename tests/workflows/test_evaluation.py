@@ -3,11 +3,10 @@
 import json
 import math
 
-import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture, volume
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError
 from labelmend.metrics import known_boundary_bias, surface_distances
 from labelmend.workflows.evaluation import evaluate
@@ -18,16 +17,10 @@ def row(text: str) -> np.ndarray:
     return np.array([[int(c) for c in text]], np.uint8)
 
 
-def save(path, array) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
 def save_nifti(path, array, spacing_mm, shift=0.0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     affine = np.diag([*spacing_mm, 1.0])
     affine[0, 3] = shift
-    nibabel.save(nibabel.Nifti1Image(array.astype(np.uint8), affine), path)
+    volume(path, array.astype(np.uint8), affine)
 
 
 @pytest.fixture
@@ -37,10 +30,10 @@ def folders(tmp_path):
     for folder in ("drawn", "truth"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "dataset.json").write_text(names)
-    save(tmp_path / "drawn" / "a.png", row("001111002200"))
-    save(tmp_path / "truth" / "a.png", row("000110002200"))
+    picture(tmp_path / "drawn" / "a.png", row("001111002200"))
+    picture(tmp_path / "truth" / "a.png", row("000110002200"))
     for folder in ("drawn", "truth"):
-        save(tmp_path / folder / "b.png", row("000110002200"))
+        picture(tmp_path / folder / "b.png", row("000110002200"))
     return tmp_path / "drawn", tmp_path / "truth"
 
 
@@ -81,15 +74,15 @@ def test_lengths_are_in_pixels_where_no_spacing_is_known(folders):
 def test_overlapping_folders_and_integer_maps_compare_by_name(folders, tmp_path):
     drawn, _ = folders
     for case, heart in (("a", "000110000000"), ("b", "000110000000")):
-        save(tmp_path / "masks" / "heart" / f"{case}.png", row(heart) * 255)
-        save(tmp_path / "masks" / "lung" / f"{case}.png", row("000000001100") * 255)
+        picture(tmp_path / "masks" / "heart" / f"{case}.png", row(heart) * 255)
+        picture(tmp_path / "masks" / "lung" / f"{case}.png", row("000000001100") * 255)
     evaluation = evaluate(drawn, tmp_path / "masks")
     assert [round(s.dice, 3) for s in evaluation.scores] == [0.667, 1, 1, 1]
 
 
 def test_reference_cases_without_labels_are_listed_and_not_scored(folders):
     drawn, truth = folders
-    save(truth / "c.png", row("000110002200"))
+    picture(truth / "c.png", row("000110002200"))
     evaluation = evaluate(drawn, truth)
     assert evaluation.not_scored == ("c",)
     assert evaluation.n_cases == 2
@@ -98,7 +91,7 @@ def test_reference_cases_without_labels_are_listed_and_not_scored(folders):
 def test_labels_without_a_reference_are_an_error_that_names_them(folders):
     drawn, truth = folders
     for index in range(7):
-        save(drawn / f"extra{index}.png", row("000110002200"))
+        picture(drawn / f"extra{index}.png", row("000110002200"))
     with pytest.raises(
         MissingDataError, match=r"7 of 9 cases in .*drawn.*extra0, .*extra6. Add them, or name"
     ):
@@ -122,7 +115,7 @@ def test_labels_without_names_take_those_of_the_reference(folders):
     (drawn / "dataset.json").unlink()
     assert evaluate(drawn, truth).classes == ("heart", "lung")
     assert evaluate(truth, drawn).classes == ("heart", "lung")
-    save(drawn / "a.png", row("003110002200"))
+    picture(drawn / "a.png", row("003110002200"))
     with pytest.raises(LabelValueError, match=r"case a: .*the value 3"):
         evaluate(drawn, truth)
 
@@ -131,8 +124,8 @@ def test_a_value_that_only_one_of_two_nameless_folders_holds_is_a_class_that_the
     drawn, truth = folders
     for folder in folders:
         (folder / "dataset.json").unlink()
-        save(folder / "a.png", row("000110000000"))
-    save(drawn / "b.png", row("000110000000"))
+        picture(folder / "a.png", row("000110000000"))
+    picture(drawn / "b.png", row("000110000000"))
     for labels, reference in ((drawn, truth), (truth, drawn)):
         evaluation = evaluate(labels, reference)
         assert evaluation.classes == ("1", "2")
@@ -143,7 +136,7 @@ def test_labels_that_are_empty_throughout_score_zero(folders):
     drawn, truth = folders
     (drawn / "dataset.json").unlink()
     for case in ("a", "b"):
-        save(drawn / f"{case}.png", row("000000000000"))
+        picture(drawn / f"{case}.png", row("000000000000"))
     summary = evaluate(drawn, truth).summary()
     assert summary.mean["dice"] == 0
     assert math.isnan(summary.mean["hd95_mm"])
@@ -158,25 +151,25 @@ def test_classes_may_be_named_by_hand(folders):
 
 def test_pixels_the_reference_ignores_are_left_out_of_both(folders):
     drawn, truth = folders
-    save(truth / "a.png", row("009119002200"))
+    picture(truth / "a.png", row("009119002200"))
     heart = evaluate(drawn, truth, ignore=9).scores[0]
     assert heart.dice == 1
     assert heart.labels_vox == 2
-    save(drawn / "a.png", row("009111002200"))  # pixels that only the labels ignore count as background
-    save(truth / "a.png", row("001111002200"))
+    picture(drawn / "a.png", row("009111002200"))  # pixels that only the labels ignore count as background
+    picture(truth / "a.png", row("001111002200"))
     assert evaluate(drawn, truth, ignore=9).scores[0].dice == pytest.approx(2 * 3 / 7)
 
 
 def test_an_ignore_folder_beside_the_class_folders_is_heeded(tmp_path):
-    save(tmp_path / "drawn" / "heart" / "a.png", row("0011110000") * 255)
-    save(tmp_path / "truth" / "heart" / "a.png", row("0001100000") * 255)
-    save(tmp_path / "truth" / "ignore" / "a.png", row("0010010000") * 255)
+    picture(tmp_path / "drawn" / "heart" / "a.png", row("0011110000") * 255)
+    picture(tmp_path / "truth" / "heart" / "a.png", row("0001100000") * 255)
+    picture(tmp_path / "truth" / "ignore" / "a.png", row("0010010000") * 255)
     assert evaluate(tmp_path / "drawn", tmp_path / "truth").scores[0].dice == 1
 
 
 def test_shapes_that_differ_are_an_error_with_case_and_files(folders):
     drawn, truth = folders
-    save(drawn / "b.png", row("0001100022"))
+    picture(drawn / "b.png", row("0001100022"))
     with pytest.raises(GeometryError, match=r"case b: .*drawn/b.png and .*truth/b.png.*\(1, 10\).*\(1, 12\)"):
         evaluate(drawn, truth)
 
@@ -206,11 +199,10 @@ def test_volumes_that_lie_elsewhere_are_an_error(tmp_path, spacing_mm, shift, wh
         evaluate(tmp_path / "drawn", tmp_path / "truth")
 
 
-@pytest.mark.parametrize("volume", ["drawn", "truth"])
-def test_the_file_that_stores_its_spacing_gives_it_to_the_pair(tmp_path, volume):
-    picture = "truth" if volume == "drawn" else "drawn"
-    save_nifti(tmp_path / volume / "a.nii.gz", row("000110000000")[..., None], (1, 2.5, 1))
-    save(tmp_path / picture / "a.png", row("000011000000"))
+@pytest.mark.parametrize(("stores", "lacks"), [("drawn", "truth"), ("truth", "drawn")])
+def test_the_file_that_stores_its_spacing_gives_it_to_the_pair(tmp_path, stores, lacks):
+    save_nifti(tmp_path / stores / "a.nii.gz", row("000110000000")[..., None], (1, 2.5, 1))
+    picture(tmp_path / lacks / "a.png", row("000011000000"))
     evaluation = evaluate(tmp_path / "drawn", tmp_path / "truth")
     assert evaluation.unit == "mm"
     assert evaluation.scores[0].hd95_mm == pytest.approx(0.95 * 2.5)  # distances 0 and 2.5
@@ -221,7 +213,7 @@ def test_cases_with_and_without_spacing_are_not_put_into_one_table(tmp_path):
     flat[2:4, 1:4] = 1
     for folder in ("drawn", "truth"):
         save_nifti(tmp_path / folder / "a.nii.gz", flat[..., None], (2, 2, 2))
-        save(tmp_path / folder / "b.png", flat)
+        picture(tmp_path / folder / "b.png", flat)
     with pytest.raises(GeometryError, match="case b has no spacing"):
         evaluate(tmp_path / "drawn", tmp_path / "truth")
 
@@ -241,7 +233,7 @@ def test_each_case_is_reported_once_with_the_total(folders):
 def test_the_worst_come_first_and_those_without_score_not_at_all(folders):
     drawn, truth = folders
     for folder in folders:
-        save(folder / "b.png", row("000110000000"))
+        picture(folder / "b.png", row("000110000000"))
     evaluation = evaluate(drawn, truth)
     assert [(s.case, s.class_name) for s in evaluation.worst(9)] == [
         ("a", "heart"),
@@ -253,9 +245,9 @@ def test_the_worst_come_first_and_those_without_score_not_at_all(folders):
 
 def test_the_dictionary_is_valid_json_and_keeps_the_infinite_apart(folders):
     drawn, truth = folders
-    save(drawn / "a.png", row("000000002200"))
+    picture(drawn / "a.png", row("000000002200"))
     for folder in folders:
-        save(folder / "b.png", row("000110000000"))
+        picture(folder / "b.png", row("000110000000"))
     text = json.dumps(evaluate(drawn, truth).as_dict(), allow_nan=False)
     found = json.loads(text)
     by_name = {(s["case"], s["class"]): s for s in found["scores"]}
@@ -279,8 +271,8 @@ def test_the_published_noisy_radiographs_have_the_known_dice_and_are_too_large(j
 
 def streets(root, name="road"):
     """Two folders in which one pixel of sidewalk is drawn as road; value 255 is not annotated."""
-    save(root / "drawn" / "a.png", np.array([[0, 0, 0, 0, 1, 1, 2, 2, 255, 0]], np.uint8))
-    save(root / "truth" / "a.png", np.array([[0, 0, 0, 1, 1, 1, 2, 2, 255, 255]], np.uint8))
+    picture(root / "drawn" / "a.png", np.array([[0, 0, 0, 0, 1, 1, 2, 2, 255, 0]], np.uint8))
+    picture(root / "truth" / "a.png", np.array([[0, 0, 0, 1, 1, 1, 2, 2, 255, 255]], np.uint8))
     names = {"labels": {name: 0, "sidewalk": 1, "building": 2, "ignore": 255}}
     (root / "dataset.json").write_text(json.dumps(names))
     return root / "drawn", root / "truth"
@@ -307,7 +299,7 @@ def test_names_given_by_hand_make_0_a_class_and_background_none(tmp_path):
 
 def test_a_class_0_is_matched_by_its_name_whatever_its_value_on_the_other_side(tmp_path):
     drawn, truth = streets(tmp_path)
-    save(drawn / "a.png", np.array([[3, 3, 3, 3, 0, 0, 2, 2, 255, 3]], np.uint8))
+    picture(drawn / "a.png", np.array([[3, 3, 3, 3, 0, 0, 2, 2, 255, 3]], np.uint8))
     names = {"labels": {"road": 3, "sidewalk": 0, "building": 2, "ignore": 255}}
     (drawn / "dataset.json").write_text(json.dumps(names))
     found = evaluate(drawn, truth)
@@ -317,7 +309,7 @@ def test_a_class_0_is_matched_by_its_name_whatever_its_value_on_the_other_side(t
 def test_labels_without_names_take_those_of_the_other_folder_with_class_0(tmp_path):
     drawn, truth = streets(tmp_path)
     (tmp_path / "dataset.json").rename(truth / "dataset.json")
-    save(drawn / "a.png", np.zeros((1, 10), np.uint8))  # all road
+    picture(drawn / "a.png", np.zeros((1, 10), np.uint8))  # all road
     assert [s.labels_vox for s in evaluate(drawn, truth).scores] == [8, 0, 0]
 
 

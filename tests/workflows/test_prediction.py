@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from drawn_data import AFFINE, contents, half_files, picture
+from drawing import picture
+from drawn_data import AFFINE, contents, half_files
 from labelmend.errors import ConfigError, GeometryError, MissingDataError, OutputError, UnreadableFileError
 from labelmend.io import read_label_array
 from labelmend.model.files import save_model
@@ -57,8 +58,8 @@ def halves(shape: tuple[int, ...]) -> np.ndarray:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    picture(halves((4, 6)), tmp_path / "images" / "a.png")
-    picture(halves((6, 8)), tmp_path / "images" / "b.png")
+    picture(tmp_path / "images" / "a.png", halves((4, 6)))
+    picture(tmp_path / "images" / "b.png", halves((6, 8)))
     return tmp_path / "images"
 
 
@@ -118,7 +119,7 @@ def test_a_spacing_an_axis_belongs_to_the_axes_of_training(tmp_path):
 
 
 def test_a_photograph_gets_a_label_file_that_keeps_its_values(tmp_path):
-    picture(halves((8, 8)), tmp_path / "images" / "a.jpg")
+    picture(tmp_path / "images" / "a.jpg", halves((8, 8)))
     run = run_of(tmp_path / "run", EXCLUSIVE)
     assert segment(run, tmp_path / "images", tmp_path / "out", network=Bright(True)) == [
         tmp_path / "out" / "a.png"
@@ -148,7 +149,7 @@ def test_an_image_that_cannot_be_read_is_told_before_anything_is_written(tmp_pat
 
 
 def test_an_image_of_another_kind_is_named_before_anything_is_written(tmp_path, images):
-    picture(np.zeros((4, 4, 3), np.uint8), images / "b.png")
+    picture(images / "b.png", np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(GeometryError, match=r"b\.png: the network was trained on 2-D images of 1 channel"):
         segment(run_of(tmp_path / "run", CARD), images, tmp_path / "out", network=Bright())
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawing import disc, picture
+from drawn_data import contents
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import open_labels, read_manifest
 from labelmend.noise import MarkovNoise
@@ -22,6 +23,7 @@ from labelmend.workflows import simulation
 from labelmend.workflows.simulation import mean_dice
 
 NOISE = MarkovNoise(steps=10, expand=0.8, flip=0.4)
+SHAPE = (40, 48)
 CASES = ("p1", "p2", "p3", "p4")
 
 
@@ -32,19 +34,12 @@ def simulate(labels: Path, out: Path, **settings: Any) -> Path:
     return folder
 
 
-def disc(radius: float, shift: int = 0) -> np.ndarray:
-    y, x = np.mgrid[:40, :48]
-    return (y - 20) ** 2 + (x - 20 - shift) ** 2 < radius**2
-
-
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     """Two overlapping classes as folders of 0/255 pictures."""
     for k, name in enumerate(("heart", "lung")):
-        (tmp_path / "clean" / name).mkdir(parents=True)
         for i, case in enumerate(CASES):
-            mask = disc(8 + i, shift=6 * k)
-            Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "clean" / name / f"{case}.png")
+            picture(tmp_path / f"clean/{name}/{case}.png", disc(SHAPE, (20, 20 + 6 * k), 8 + i))
     return tmp_path / "clean"
 
 
@@ -60,14 +55,6 @@ def maps(tmp_path: Path) -> Path:
     return tmp_path / "maps"
 
 
-def content(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def read(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
@@ -75,15 +62,15 @@ def read(path: Path) -> np.ndarray:
 def test_the_copy_has_the_same_structure_and_format(folders: Path, tmp_path: Path) -> None:
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
     assert out == tmp_path / "noisy"
-    assert set(content(out)) == {*content(folders), "manifest.jsonl"}
+    assert set(contents(out)) == {*contents(folders), "manifest.jsonl"}
     assert set(np.unique(read(out / "lung" / "p1.png"))) == {0, 255}
     assert read(out / "lung" / "p1.png").sum() > read(folders / "lung" / "p1.png").sum()
 
 
 def test_the_clean_labels_are_left_alone(folders: Path, tmp_path: Path) -> None:
-    before = content(folders)
+    before = contents(folders)
     simulate(folders, tmp_path / "noisy", noise=NOISE)
-    assert content(folders) == before
+    assert contents(folders) == before
 
 
 def test_integer_maps_keep_geometry_ignored_pixels_and_class_names(maps: Path, tmp_path: Path) -> None:
@@ -126,7 +113,7 @@ def test_mean_dice_is_that_of_the_files(folders: Path, tmp_path: Path) -> None:
 
 def test_an_absent_structure_counts_in_no_mean(folders: Path, tmp_path: Path) -> None:
     for case in CASES:
-        Image.fromarray(np.zeros((40, 48), np.uint8)).save(folders / "heart" / f"{case}.png")
+        picture(folders / "heart" / f"{case}.png", np.zeros(SHAPE, np.uint8))
     assert np.isnan(mean_dice(simulate(folders, tmp_path / "noisy", noise=NOISE))["heart"])
 
 
@@ -162,7 +149,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(folders: Path, tmp_p
         simulate(folders, tmp_path / "halves", noise=NOISE, on_case=stop_after(2))  # type: ignore[arg-type]
     assert len(read_manifest(tmp_path / "halves" / "manifest.jsonl")) == 2
     halves = simulate(folders, tmp_path / "halves", noise=NOISE)
-    assert content(halves) == content(whole)
+    assert contents(halves) == contents(whole)
 
 
 def test_a_run_killed_between_a_file_and_its_row_goes_on(folders: Path, tmp_path: Path) -> None:
@@ -171,11 +158,11 @@ def test_a_run_killed_between_a_file_and_its_row_goes_on(folders: Path, tmp_path
     shutil.copytree(whole, killed)
     rows = (whole / "manifest.jsonl").read_text().splitlines(keepends=True)
     (killed / "manifest.jsonl").write_text("".join(rows[:2]) + rows[2][:30])  # a torn line
-    Image.fromarray(np.zeros((40, 48), np.uint8)).save(killed / "heart" / "p3.png")
+    picture(killed / "heart" / "p3.png", np.zeros(SHAPE, np.uint8))
     (killed / "lung" / ".part-p3.png").write_bytes(b"half a file")
     (killed / "lung" / "p3.png").unlink()
     simulate(folders, killed, noise=NOISE)
-    assert content(killed) == content(whole)
+    assert contents(killed) == contents(whole)
 
 
 def test_finished_cases_are_not_written_again(folders: Path, tmp_path: Path) -> None:
@@ -189,10 +176,10 @@ def test_finished_cases_are_not_written_again(folders: Path, tmp_path: Path) -> 
 
 def test_a_lost_file_is_drawn_again_and_counted_once(folders: Path, tmp_path: Path) -> None:
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
-    before, mean = content(out), mean_dice(out)
+    before, mean = contents(out), mean_dice(out)
     (out / "lung" / "p2.png").unlink()
     simulate(folders, out, noise=NOISE)
-    assert content(out).items() >= {k: v for k, v in before.items() if k != "manifest.jsonl"}.items()
+    assert contents(out).items() >= {k: v for k, v in before.items() if k != "manifest.jsonl"}.items()
     assert mean_dice(out) == mean
 
 
@@ -201,22 +188,22 @@ def test_a_folder_drawn_with_other_settings_is_refused(
     change: dict[str, int], folders: Path, tmp_path: Path
 ) -> None:
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
-    before = content(out)
+    before = contents(out)
     with pytest.raises(OutputError, match=r"case p1 in .*noisy was written with other settings"):
         simulate(folders, out, **{"noise": NOISE, **change})  # type: ignore[arg-type]
-    assert content(out) == before
+    assert contents(out) == before
 
 
 def test_other_clean_labels_are_refused(folders: Path, tmp_path: Path) -> None:
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
-    Image.fromarray(disc(5).astype(np.uint8) * 255).save(folders / "lung" / "p3.png")
+    picture(folders / "lung" / "p3.png", disc(SHAPE, (20, 20), 5))
     with pytest.raises(OutputError, match=r"case p3 in .* was drawn from other clean labels"):
         simulate(folders, out, noise=NOISE)
 
 
 def test_masks_that_somebody_changed_are_not_overwritten(folders: Path, tmp_path: Path) -> None:
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
-    Image.fromarray(disc(5).astype(np.uint8) * 255).save(out / "lung" / "p3.png")
+    picture(out / "lung" / "p3.png", disc(SHAPE, (20, 20), 5))
     with pytest.raises(OutputError, match=r"case p3 in .* was changed after it was written"):
         simulate(folders, out, noise=NOISE)
 
@@ -226,7 +213,7 @@ def test_a_folder_with_other_content_is_refused(folders: Path, tmp_path: Path) -
     (tmp_path / "taken" / "lung" / "p1.png").write_text("mine")
     with pytest.raises(OutputError, match=r"taken already holds lung.p1.png: choose a new or empty folder"):
         simulate(folders, tmp_path / "taken", noise=NOISE)
-    assert content(tmp_path / "taken").keys() == {"lung/p1.png"}
+    assert contents(tmp_path / "taken").keys() == {"lung/p1.png"}
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
     (out / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"already holds notes.txt"):
@@ -235,10 +222,10 @@ def test_a_folder_with_other_content_is_refused(folders: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("place", [".", "noisy", "lung"])
 def test_nothing_is_written_among_the_clean_labels(place: str, folders: Path) -> None:
-    before = content(folders)
+    before = contents(folders)
     with pytest.raises(OutputError, match="which is read"):
         simulate(folders, folders / place, noise=NOISE)
-    assert content(folders) == before
+    assert contents(folders) == before
 
 
 def test_a_file_is_no_folder_to_write_to(folders: Path, tmp_path: Path) -> None:
@@ -274,8 +261,8 @@ def test_simulating_does_not_load_torch() -> None:
 def test_jobs_change_nothing_not_even_the_manifest(folders: Path, tmp_path: Path) -> None:
     one = simulate(folders, tmp_path / "one", noise=NOISE, raters=2)
     two = simulate(folders, tmp_path / "two", noise=NOISE, raters=2, jobs=2)
-    assert content(one) == content(two)
-    assert len(content(one)) == 1 + 2 * 2 * len(CASES)
+    assert contents(one) == contents(two)
+    assert len(contents(one)) == 1 + 2 * 2 * len(CASES)
 
 
 def test_shards_together_write_what_one_run_writes(folders: Path, tmp_path: Path) -> None:
@@ -285,8 +272,8 @@ def test_shards_together_write_what_one_run_writes(folders: Path, tmp_path: Path
         seen: list[str] = []
         simulate(folders, parts, noise=NOISE, shard=shard, on_case=lambda case, n: seen.append(case))  # noqa: B023
         assert len(seen) == cases
-    masks = {name: digest for name, digest in content(parts).items() if "manifest" not in name}
-    assert masks == {name: digest for name, digest in content(whole).items() if "manifest" not in name}
+    masks = {name: digest for name, digest in contents(parts).items() if "manifest" not in name}
+    assert masks == {name: digest for name, digest in contents(whole).items() if "manifest" not in name}
     assert mean_dice(parts) == pytest.approx(mean_dice(whole))
     before = {path: path.stat().st_mtime_ns for path in parts.rglob("*.png")}
     simulate(folders, parts, noise=NOISE)
@@ -335,14 +322,14 @@ def test_rows_of_workers_whose_parent_was_killed_are_kept(folders: Path, tmp_pat
     before = {path: path.stat().st_mtime_ns for path in killed.rglob("p[134].png")}
     simulate(folders, killed, noise=NOISE)
     assert {path: path.stat().st_mtime_ns for path in killed.rglob("p[134].png")} == before
-    assert content(killed) == content(whole)
+    assert contents(killed) == contents(whole)
 
 
 def test_an_empty_mask_is_written_alike_by_one_process_and_by_several(folders: Path, tmp_path: Path) -> None:
     """The value of foreground, 1 here, is that of the other files: a worker sees only the one it writes."""
     for path in folders.rglob("*.png"):
-        Image.fromarray((read(path) > 0).astype(np.uint8)).save(path)
-    Image.fromarray(np.zeros((40, 48), np.uint8)).save(folders / "heart" / "p2.png")
+        picture(path, (read(path) > 0).astype(np.uint8))
+    picture(folders / "heart" / "p2.png", np.zeros(SHAPE, np.uint8))
     labels = open_labels(folders)
     full = labels.read("p2").with_masks(np.ones((2, 40, 48), bool))
     labels.only("p2").write(tmp_path / "out", "p2", full)
@@ -364,10 +351,10 @@ def test_a_class_of_value_0_has_its_dice_and_keeps_its_name(maps: Path, tmp_path
 def test_a_folder_whose_name_is_a_pattern_is_gone_on_with(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "x[1]*?"
     simulate(folders, out, noise=NOISE)
-    before = content(out)
+    before = contents(out)
     (out / "lung" / "p2.png").unlink()
     simulate(folders, out, noise=NOISE)
-    assert content(out) == before
+    assert contents(out) == before
 
 
 @pytest.mark.parametrize("what", ["one mask", "the folder"])
@@ -382,7 +369,7 @@ def test_masks_removed_while_others_are_drawn_are_told(folders: Path, tmp_path: 
         simulate(folders, out, noise=NOISE, on_case=remove)
     simulate(folders, out, noise=NOISE)
     other = simulate(folders, tmp_path / "other", noise=NOISE)
-    assert content(out) == content(other)
+    assert contents(out) == contents(other)
 
 
 def test_two_shards_write_at_once_but_never_the_same_one_twice(folders: Path, tmp_path: Path) -> None:

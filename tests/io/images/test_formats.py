@@ -3,12 +3,12 @@
 import dataclasses
 import os
 
-import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
 
+from drawing import volume
 from labelmend.errors import LabelValueError, MissingDataError, OutputError, UnreadableFileError
 from labelmend.io import (
     FORMATS,
@@ -135,7 +135,7 @@ def test_a_label_file_that_reads_back_otherwise_never_takes_its_name(tmp_path, m
     source, target = tmp_path / name, tmp_path / "out" / name
     array = np.array([[0, 1], [2, 3]], np.uint8)
     if ".nii" in name:
-        nibabel.Nifti1Image(array, np.eye(4)).to_filename(source)
+        volume(source, array, np.eye(4))
     elif name == "a.tif":
         tifffile.imwrite(source, array)
     else:
@@ -153,7 +153,7 @@ def test_a_label_file_that_reads_back_otherwise_never_takes_its_name(tmp_path, m
 
 
 def test_a_label_file_that_lies_elsewhere_in_space_never_takes_its_name(tmp_path):
-    nibabel.Nifti1Image(np.zeros((2, 2), np.uint8), np.diag([2, 1, 1, 1])).to_filename(tmp_path / "a.nii")
+    volume(tmp_path / "a.nii", np.zeros((2, 2), np.uint8), np.diag([2, 1, 1, 1]))
     data = (tmp_path / "a.nii").read_bytes()
     grid = Grid((2, 2), (1, 1), np.eye(4))
     with pytest.raises(OutputError, match="place in space"):

@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
+from drawing import picture
 from labelmend.errors import GeometryError, LabelValueError, OutputError
 from labelmend.io import new_label_name, read_image, read_label_array, write_new_labels
 
@@ -18,7 +18,7 @@ MAP = np.array([[0, 1, 2], [3, 0, 1]], np.int64)
 
 @pytest.fixture
 def photo(tmp_path):
-    Image.fromarray(np.full((2, 3, 3), 90, np.uint8)).save(tmp_path / "photo.png")
+    picture(tmp_path / "photo.png", np.full((2, 3, 3), 90, np.uint8))
     return tmp_path / "photo.png"
 
 

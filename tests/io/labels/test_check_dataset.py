@@ -3,33 +3,23 @@
 import hashlib
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
 
+from drawing import picture, volume
 from labelmend.errors import GeometryError, LabelValueError, UnreadableFileError
 from labelmend.io import check_dataset, checksum, open_dataset
-
-
-def draw(path, values, dtype=np.uint8):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(np.array(values, dtype)).save(path)
-
-
-def volume(path, array, affine):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.Nifti1Image(array, affine).to_filename(path)
 
 
 @pytest.fixture
 def root(tmp_path):
     """Two pictures of four pixels; lung 2 of 7 annotated pixels, heart 1 of 7; one pixel is ignored."""
-    draw(tmp_path / "images" / "a.png", [[10, 20], [30, 40]])
-    draw(tmp_path / "images" / "b.png", [[10, 20, 30, 40]])
-    draw(tmp_path / "labels" / "a.png", [[0, 1], [1, 9]])
-    draw(tmp_path / "labels" / "b.png", [[0, 0, 0, 2]])
+    picture(tmp_path / "images" / "a.png", [[10, 20], [30, 40]])
+    picture(tmp_path / "images" / "b.png", [[10, 20, 30, 40]])
+    picture(tmp_path / "labels" / "a.png", [[0, 1], [1, 9]])
+    picture(tmp_path / "labels" / "b.png", [[0, 0, 0, 2]])
     return tmp_path
 
 
@@ -52,10 +42,10 @@ def test_checksums_are_those_of_the_image_files(root):
 
 
 def test_ignored_pixels_count_for_no_overlapping_class(tmp_path):
-    draw(tmp_path / "images" / "a.png", [[1, 2, 3, 4]])
-    draw(tmp_path / "labels" / "lung" / "a.png", [[255, 255, 0, 0]])
-    draw(tmp_path / "labels" / "heart" / "a.png", [[0, 255, 255, 255]])
-    draw(tmp_path / "labels" / "ignore" / "a.png", [[0, 255, 0, 0]])
+    picture(tmp_path / "images" / "a.png", [[1, 2, 3, 4]])
+    picture(tmp_path / "labels" / "lung" / "a.png", [[255, 255, 0, 0]])
+    picture(tmp_path / "labels" / "heart" / "a.png", [[0, 255, 255, 255]])
+    picture(tmp_path / "labels" / "ignore" / "a.png", [[0, 255, 0, 0]])
     facts = check_dataset(open_dataset(tmp_path))
     assert facts.class_frequency == pytest.approx((2 / 3, 1 / 3))
 
@@ -84,7 +74,7 @@ def test_a_truncated_file_is_found(root, kind):
 
 
 def test_an_image_and_labels_of_different_shape_are_named(root):
-    draw(root / "images" / "b.png", [[10, 20, 30]])
+    picture(root / "images" / "b.png", [[10, 20, 30]])
     with pytest.raises(
         GeometryError, match=r"case b: image .*images/b\.png and labels .*labels/b\.png differ in shape"
     ):
@@ -92,7 +82,7 @@ def test_an_image_and_labels_of_different_shape_are_named(root):
 
 
 def test_a_value_outside_the_names_is_found(root):
-    draw(root / "labels" / "b.png", [[0, 3, 0, 2]])
+    picture(root / "labels" / "b.png", [[0, 3, 0, 2]])
     with pytest.raises(LabelValueError, match=r"case b: .*holds the value 3"):
         check(root)
 
@@ -106,7 +96,7 @@ def test_nan_and_infinite_pixels_are_found(root, bad):
 
 
 def test_a_class_that_is_empty_in_every_case_is_named(root):
-    draw(root / "labels" / "b.png", [[0, 0, 0, 0]])
+    picture(root / "labels" / "b.png", [[0, 0, 0, 0]])
     with pytest.raises(LabelValueError, match="class heart is empty in all 2 cases"):
         check(root)
 
@@ -182,7 +172,7 @@ def turned(path, values, tag):
 def test_labels_belong_to_the_image_as_it_is_shown(root):
     turned(root / "images" / "b.png", [[10], [20], [30], [40]], 6)
     assert check(root).shapes == {(2, 2), (1, 4)}
-    draw(root / "labels" / "b.png", [[0], [0], [0], [2]])
+    picture(root / "labels" / "b.png", [[0], [0], [0], [2]])
     with pytest.raises(GeometryError, match=r"case b, .*tag 6 and is shown as \(1, 4\), .*\(4, 1\)"):
         check(root)
 

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
+from drawing import picture
 from labelmend.errors import ConfigError, LabelValueError, MissingDataError, UnreadableFileError
 from labelmend.io.labels import class_names as names_module
 from labelmend.io.labels.class_names import Names, names_found, names_given, names_in_json, with_255_as_1
@@ -17,7 +17,7 @@ def draw(tmp_path):
 
     def write(*rows, dtype=np.uint8):
         for i, row in enumerate(rows):
-            Pillow.fromarray(np.array([row], dtype)).save(tmp_path / f"{i}.png")
+            picture(tmp_path / f"{i}.png", np.array([row], dtype))
         return sorted(tmp_path.glob("*.png"))
 
     return write

@@ -5,15 +5,14 @@ import dataclasses
 import nibabel
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
+from drawing import picture, volume
 from labelmend.errors import MissingDataError
 from labelmend.io import open_dataset
 
 
 def draw(path, values=((0, 1), (2, 0))):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(np.array(values, np.uint8)).save(path)
+    picture(path, values)
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_a_subset_shares_everything_but_its_cases(root):
 
 def stored(path, array, affine):
     path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    volume(path, array, affine)
 
 
 @pytest.fixture

@@ -10,14 +10,10 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
+from drawing import picture
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
 from labelmend.io import grid_difference, open_labels, read_label_array
 from labelmend.types import Grid, LabelMap
-
-
-def draw(path, values, dtype=np.uint8):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(np.array(values, dtype)).save(path)
 
 
 def stored(path):
@@ -27,8 +23,8 @@ def stored(path):
 
 @pytest.fixture
 def maps(tmp_path):
-    draw(tmp_path / "labels" / "a.png", [[0, 1], [2, 9]])
-    draw(tmp_path / "labels" / "b.png", [[0, 0], [0, 0]])
+    picture(tmp_path / "labels" / "a.png", [[0, 1], [2, 9]])
+    picture(tmp_path / "labels" / "b.png", [[0, 0], [0, 0]])
     return open_labels(tmp_path / "labels", classes={"lung": 1, "heart": 2}, ignore=9)
 
 
@@ -36,11 +32,11 @@ def maps(tmp_path):
 def masks(tmp_path):
     """Lung stored as 255, heart as 1; the heart of case b is empty, the lung of case b full."""
     root = tmp_path / "labels"
-    draw(root / "lung" / "a.png", [[0, 255, 255]])
-    draw(root / "lung" / "b.png", [[255, 255, 255]])
-    draw(root / "heart" / "a.png", [[0, 0, 1]])
-    draw(root / "heart" / "b.png", [[0, 0, 0]])
-    draw(root / "ignore" / "a.png", [[1, 0, 0]])
+    picture(root / "lung" / "a.png", [[0, 255, 255]])
+    picture(root / "lung" / "b.png", [[255, 255, 255]])
+    picture(root / "heart" / "a.png", [[0, 0, 1]])
+    picture(root / "heart" / "b.png", [[0, 0, 0]])
+    picture(root / "ignore" / "a.png", [[1, 0, 0]])
     return open_labels(root)
 
 
@@ -64,7 +60,7 @@ def test_overlapping_masks_are_stacked_in_the_order_of_the_classes(masks):
 
 
 def test_a_value_outside_the_names_is_named_with_its_case_and_file(maps):
-    draw(maps.path / "b.png", [[0, 7], [8, 0]])
+    picture(maps.path / "b.png", [[0, 7], [8, 0]])
     with pytest.raises(
         LabelValueError, match=r"case b: .*b\.png holds values 7, 8, .*lung = 1, heart = 2 .*ignore 9"
     ):
@@ -72,13 +68,13 @@ def test_a_value_outside_the_names_is_named_with_its_case_and_file(maps):
 
 
 def test_a_boolean_file_with_two_foreground_values_is_an_error(masks):
-    draw(masks.path / "lung" / "a.png", [[0, 128, 255]])
+    picture(masks.path / "lung" / "a.png", [[0, 128, 255]])
     with pytest.raises(LabelValueError, match=r"case a: .*lung/a\.png holds values 0, 128, 255"):
         masks.read("a")
 
 
 def test_masks_of_one_case_on_different_grids_are_an_error(masks):
-    draw(masks.path / "lung" / "a.png", [[0, 255]])
+    picture(masks.path / "lung" / "a.png", [[0, 255]])
     with pytest.raises(GeometryError, match=r"case a: .*heart/a\.png and .*lung/a\.png differ in shape"):
         masks.read("a")
 
@@ -119,8 +115,8 @@ def test_an_empty_source_takes_the_foreground_value_of_its_class(masks, tmp_path
 
 def test_the_own_class_decides_before_the_others(tmp_path):
     for name, value in (("heart", 1), ("lung", 255), ("rib", 3)):
-        draw(tmp_path / "in" / name / "a.png", [[0, 0]])
-        draw(tmp_path / "in" / name / "b.png", [[0, value]])
+        picture(tmp_path / "in" / name / "a.png", [[0, 0]])
+        picture(tmp_path / "in" / name / "b.png", [[0, value]])
     folder = open_labels(tmp_path / "in")
     labels = folder.read("a")
     written = folder.write(tmp_path / "out", "a", dataclasses.replace(labels, array=~labels.array))
@@ -128,8 +124,8 @@ def test_the_own_class_decides_before_the_others(tmp_path):
 
 
 def test_a_class_that_is_empty_everywhere_takes_the_value_of_another_class(tmp_path):
-    draw(tmp_path / "in" / "heart" / "a.png", [[0, 0]])
-    draw(tmp_path / "in" / "lung" / "a.png", [[0, 200]])
+    picture(tmp_path / "in" / "heart" / "a.png", [[0, 0]])
+    picture(tmp_path / "in" / "lung" / "a.png", [[0, 200]])
     folder = open_labels(tmp_path / "in")
     labels = folder.read("a")
     heart, _ = folder.write(tmp_path / "out", "a", dataclasses.replace(labels, array=~labels.array))
@@ -137,28 +133,29 @@ def test_a_class_that_is_empty_everywhere_takes_the_value_of_another_class(tmp_p
 
 
 def test_a_folder_of_empty_pictures_is_written_with_255(tmp_path):
-    draw(tmp_path / "in" / "heart" / "a.png", [[0, 0]])
+    picture(tmp_path / "in" / "heart" / "a.png", [[0, 0]])
     folder = open_labels(tmp_path / "in")
     labels = dataclasses.replace(folder.read("a"), array=np.array([[[True, False]]]))
     assert stored(folder.write(tmp_path / "out", "a", labels)[0]) == [[255, 0]]
 
 
 def test_0_and_255_over_the_whole_folder_read_as_0_and_1_and_are_written_back(tmp_path):
-    draw(tmp_path / "in" / "a.png", [[0, 255]])
-    draw(tmp_path / "in" / "b.png", [[0, 0]])
+    picture(tmp_path / "in" / "a.png", [[0, 255]])
+    picture(tmp_path / "in" / "b.png", [[0, 0]])
     folder = open_labels(tmp_path / "in", classes={"lung": 1})
     labels = folder.read("a")
     assert labels.array.tolist() == [[0, 1]]
     assert folder.class_map() == {"lung": 1}
     written = folder.write(tmp_path / "out", "b", labels)
     assert stored(written[0]) == [[0, 255]]
-    draw(tmp_path / "in" / "b.png", [[0, 1]])
+    picture(tmp_path / "in" / "b.png", [[0, 1]])
     with pytest.raises(LabelValueError, match=r"case b: .*holds the value 1, but the classes are lung = 255"):
         folder.read("b")
 
 
 def test_1_bit_masks_stay_1_bit(tmp_path):
-    draw(tmp_path / "in" / "lung" / "a.png", [[False, True]], bool)
+    (tmp_path / "in/lung").mkdir(parents=True)
+    Pillow.fromarray(np.array([[False, True]])).save(tmp_path / "in/lung/a.png")
     folder = open_labels(tmp_path / "in")
     labels = folder.read("a")
     written = folder.write(tmp_path / "out", "a", dataclasses.replace(labels, array=~labels.array))
@@ -247,7 +244,7 @@ def test_a_strange_value_is_told_with_the_name_of_value_0(tmp_path):
 def test_an_empty_class_file_of_any_kind_is_written_with_the_foreground_of_its_siblings(tmp_path, kind):
     root = tmp_path / "labels" / "lung"
     suffix = ".tif" if kind.startswith("tiff") else ".png"
-    draw(root / "a.png", [[0, 255, 255]])
+    picture(root / "a.png", [[0, 255, 255]])
     empty = Pillow.new("P" if kind == "palette" else "1" if kind == "1 bit" else "L", (3, 1))
     if kind == "palette":
         empty.putpalette([0, 0, 0])
@@ -265,22 +262,22 @@ def test_an_empty_class_file_of_any_kind_is_written_with_the_foreground_of_its_s
 def test_faded_edges_are_said_to_be_no_classes(tmp_path):
     square = Pillow.fromarray(np.pad(np.full((12, 14), 255, np.uint8), 6))
     faded = np.array(square.resize((40, 37), Pillow.Resampling.BILINEAR))
-    draw(tmp_path / "maps" / "a.png", faded)
+    picture(tmp_path / "maps" / "a.png", faded)
     with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges fade.*threshold it"):
         open_labels(tmp_path / "maps")
     with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges fade.*threshold it"):
         open_labels(tmp_path / "maps", classes={"lung": 255}).read("a")
-    draw(tmp_path / "masks" / "lung" / "a.png", faded)
+    picture(tmp_path / "masks" / "lung" / "a.png", faded)
     with pytest.raises(LabelValueError, match=r"a\.png holds .*: its edges fade.*threshold it"):
         open_labels(tmp_path / "masks").read("a")
-    draw(tmp_path / "dim" / "a.png", faded // 2)
+    picture(tmp_path / "dim" / "a.png", faded // 2)
     with pytest.raises(LabelValueError, match=r"dim/a\.png holds .*: its edges fade"):
         open_labels(tmp_path / "dim")
 
 
 def test_foreground_written_in_two_ways_is_not_advised_to_be_ignored(tmp_path):
-    draw(tmp_path / "maps" / "a.png", [[0, 1]])
-    draw(tmp_path / "maps" / "b.png", [[0, 255]])
+    picture(tmp_path / "maps" / "a.png", [[0, 1]])
+    picture(tmp_path / "maps" / "b.png", [[0, 255]])
     with pytest.raises(
         LabelValueError, match=r"a\.png holds 1 and .*b\.png holds 255: write foreground alike"
     ):
@@ -293,7 +290,7 @@ def test_foreground_written_in_two_ways_is_not_advised_to_be_ignored(tmp_path):
 def test_files_of_one_case_must_have_the_same_orientation_tag(tmp_path):
     exif = Pillow.Exif()
     exif[274] = 3
-    draw(tmp_path / "heart" / "a.png", [[0, 1]])
+    picture(tmp_path / "heart" / "a.png", [[0, 1]])
     (tmp_path / "lung").mkdir()
     Pillow.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / "lung" / "a.png", exif=exif)
     with pytest.raises(GeometryError, match="orientation tag, 1 and 3"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture
 from labelmend.errors import ConfigError, GeometryError, MissingDataError
 from labelmend.io.labels.label_pair import common_grid, common_unit, open_pair
 from labelmend.types import Grid
@@ -10,7 +10,7 @@ from labelmend.types import Grid
 def draw(folder, values, *cases):
     folder.mkdir()
     for case in cases:
-        Image.fromarray(np.array([values], np.uint8)).save(folder / f"{case}.png")
+        picture(folder / f"{case}.png", np.array([values], np.uint8))
     return folder
 
 

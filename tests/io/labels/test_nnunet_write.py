@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from drawing import volume
 from labelmend.errors import ConfigError, DataError, LabelmendError, MissingDataError, OutputError
 from labelmend.io import open_nnunet, write_nnunet
 
@@ -28,8 +29,8 @@ def data_set(root, labels, cases="ab", **more):
     for i, case in enumerate(cases):
         array = np.zeros(SHAPE, np.int16)
         array[1:3], array[2] = 1, 1 + i
-        nibabel.save(nibabel.Nifti1Image(array, affine), root / "labelsTr" / f"{case}.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(array * 2.5, affine), root / "imagesTr" / f"{case}_0000.nii.gz")
+        volume(root / "labelsTr" / f"{case}.nii.gz", array, affine)
+        volume(root / "imagesTr" / f"{case}_0000.nii.gz", array * 2.5, affine)
     content = {"channel_names": {"0": "T2"}, "labels": labels, "numTraining": 9, "file_ending": ".nii.gz"}
     (root / "dataset.json").write_text(json.dumps({**content, "name": "Prostate", "licence": "CC", **more}))
     return root
@@ -60,7 +61,7 @@ def test_the_new_set_holds_revised_labels_and_all_others_byte_for_byte(source, t
 
 def test_a_label_file_is_copied_byte_for_byte(source, tmp_path):
     file = tmp_path / "drawn.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(np.full(SHAPE, 2, np.uint16), np.eye(4)), file)
+    volume(file, np.full(SHAPE, 2, np.uint16), np.eye(4))
     out = write_nnunet(source, tmp_path / "raw" / "Dataset501_Mended", iter([("a", file)]))
     assert (out / "labelsTr" / "a.nii.gz").read_bytes() == file.read_bytes()
     assert files(out)["labelsTr/b.nii.gz"] == files(source)["labelsTr/b.nii.gz"]

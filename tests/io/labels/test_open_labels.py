@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from drawing import picture
 from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError, UnreadableFileError
 from labelmend.io import open_images, open_labels, read_case_list
 
 
 def draw(path, values=((0, 1), (0, 2))):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(np.array(values, np.uint8)).save(path)
+    picture(path, values)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image as Pillow
 
+from drawing import volume
 from labelmend.errors import DataError, GeometryError, LabelValueError, UnreadableFileError
 from labelmend.io.probabilities.one_file_per_class import (
     integer_step,
@@ -48,7 +49,7 @@ def test_floats_stay_as_they_are(tmp_path, dtype):
 def test_nifti_is_read_with_its_scaling_or_by_full_scale(tmp_path):
     affine = np.diag([1.0, 2.0, 3.0, 1.0])
     grid = Grid((2, 3), (1.0, 2.0), affine)
-    nibabel.save(nibabel.Nifti1Image(np.array(VALUES, np.uint8), affine), tmp_path / "a.nii.gz")
+    volume(tmp_path / "a.nii.gz", np.array(VALUES, np.uint8), affine)
     assert probabilities(tmp_path / "a.nii.gz", grid) == [[0, np.float32(0.2), 1], [1, 0, 0]]
     scaled = nibabel.Nifti1Image(np.array(VALUES) / 255, affine)
     scaled.header.set_data_dtype(np.int16)  # stored with a slope in the header
@@ -63,7 +64,7 @@ def test_nifti_stored_in_another_orientation_is_brought_to_the_labels(tmp_path):
     values = np.array([[0, 0.5, 1], [0.25, 0, 0]], np.float32)
     flipped = np.diag([-1.0, 2.0, 3.0, 1.0])
     flipped[0, 3] = 1
-    nibabel.save(nibabel.Nifti1Image(values[::-1], flipped), tmp_path / "a.nii")
+    volume(tmp_path / "a.nii", values[::-1], flipped)
     grid = Grid((2, 3), (1.0, 2.0), np.diag([1.0, 2.0, 3.0, 1.0]))
     assert read_picture(tmp_path / "a.nii", grid)[0].tolist() == values.tolist()
 
@@ -93,7 +94,7 @@ def test_colours_bits_and_lossy_formats_are_errors(tmp_path):
     Pillow.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / "c.jpg")
     with pytest.raises(LabelValueError, match="cannot hold probabilities"):
         read_picture(tmp_path / "c.jpg", GRID)
-    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3), np.int16), np.eye(4)), tmp_path / "d.nii")
+    volume(tmp_path / "d.nii", np.zeros((2, 3), np.int16), np.eye(4))
     with pytest.raises(LabelValueError, match=r"d.nii: it holds int16 numbers: expected"):
         read_picture(tmp_path / "d.nii", GRID)
 

@@ -4,17 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
+from drawing import picture
 from labelmend.errors import DataError, LabelValueError, MissingDataError, UnreadableFileError
 from labelmend.io import open_labels, open_probabilities
 
 PROBS = np.array([[[0.75, 0.25]], [[0.25, 0.75]]], np.float32)
-
-
-def picture(path, values):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.fromarray(np.asarray(values, np.uint8)).save(path)
 
 
 @pytest.fixture

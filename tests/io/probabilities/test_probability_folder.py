@@ -2,11 +2,11 @@
 
 import pickle
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from drawing import volume
 from labelmend.errors import DataError, GeometryError, LabelValueError, MissingDataError
 from labelmend.io.probabilities.probability_folder import ProbabilityFolder, copy_floats
 from labelmend.types import Grid, LabelMap
@@ -197,7 +197,7 @@ def test_pictures_in_nifti_lie_on_the_axes_of_the_labels(tmp_path):
     probs = softmax_on(VOLUME.shape, k=2)
     for name, channel in zip("ab", probs[1:], strict=True):
         (tmp_path / name).mkdir()
-        nibabel.save(nibabel.Nifti1Image(channel, AFFINE), tmp_path / name / "x.nii.gz")
+        volume(tmp_path / name / "x.nii.gz", channel, AFFINE)
     files = {"x": tuple(tmp_path / name / "x.nii.gz" for name in "ab")}
     folder = ProbabilityFolder(tmp_path, "pictures", ("a", "b"), False, files, ("a", "b"))
     np.testing.assert_allclose(folder.read("x", labels_on(VOLUME)), probs, atol=1e-6)

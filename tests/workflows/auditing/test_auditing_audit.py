@@ -17,21 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_findings import (
-    CLASSES,
-    EXTRA,
-    GENEROUS,
-    MISSED,
-    arrays,
-    box,
-    checksums,
-    disc,
-    disc_set,
-    discs,
-    picture,
-    soft,
-    sure,
-)
+from drawing import box, disc, picture, volume
+from drawn_data import contents
+from drawn_findings import CLASSES, EXTRA, GENEROUS, MISSED, arrays, disc_set, discs, soft, sure
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError, OutputError
 from labelmend.geometry import signed_distance
 from labelmend.io import checksum
@@ -147,19 +135,19 @@ def test_a_summary_for_the_card_of_the_data_set(result):
 
 
 def test_originals_stay_and_a_second_audit_gives_the_same_id_and_files(data, result, tmp_path):
-    before = checksums(data)
+    before = contents(data)
     again = run(data, tmp_path / "again")
     assert again.facts["id"] == result.facts["id"]
-    assert checksums(again.folder) == checksums(result.folder)
-    assert checksums(data) == before
+    assert contents(again.folder) == contents(result.folder)
+    assert contents(data) == before
     run(data, tmp_path / "again", overwrite=True)
-    assert checksums(again.folder) == checksums(result.folder)
+    assert contents(again.folder) == contents(result.folder)
 
 
 def test_two_processes_write_what_one_does(data, result, tmp_path):
     seen: list[tuple[str, str]] = []
     two = run(data, tmp_path / "two", jobs=2, on_case=lambda stage, case, n: seen.append((stage, case)))
-    assert checksums(two.folder) == checksums(result.folder)
+    assert contents(two.folder) == contents(result.folder)
     names = [f"c{i:02d}" for i in range(12)]
     assert seen == [(stage, case) for stage in ("counting", "examining") for case in names]
 
@@ -295,7 +283,7 @@ def test_one_volume_of_thick_slices(tmp_path):
     true = box(shape, (1, 9), (1, 9), (2, 6)) * 1 + box(shape, (10, 19), (12, 21), (2, 5)) * 2
     (tmp_path / "labels").mkdir()
     given = np.where(true == 2, 0, true).astype(np.uint8)
-    nibabel.save(nibabel.Nifti1Image(given, affine), tmp_path / "labels" / "v.nii.gz")
+    volume(tmp_path / "labels" / "v.nii.gz", given, affine)
     arrays(tmp_path / "probabilities" / "v.npz", probs=sure(true, 2))
     result = run(tmp_path, tmp_path / "out", images=None)
     (row,) = result.cases
@@ -389,11 +377,11 @@ def test_no_jobs_are_no_way_to_work(data, tmp_path):
 
 @pytest.mark.parametrize("name", ["labels", "probabilities", "images"])
 def test_nothing_is_written_into_what_is_read(spoiled, name):
-    before = checksums(spoiled)
+    before = contents(spoiled)
     for out in (spoiled / name, spoiled / name / "audit"):
         with pytest.raises(OutputError, match="choose another folder"):
             run(spoiled, out)
-    assert checksums(spoiled) == before
+    assert contents(spoiled) == before
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(data, tmp_path):
@@ -405,10 +393,10 @@ def test_a_folder_with_something_else_in_it_is_left_alone(data, tmp_path):
 
 def test_proposals_of_an_audit_are_not_cleared_while_they_are_audited(data, tmp_path):
     out = run(data, tmp_path / "out").folder
-    before = checksums(out)
+    before = contents(out)
     with pytest.raises(OutputError, match="is read and would be replaced"):
         audit(out / "proposals", probabilities=data / "probabilities", classes=CLASSES, out=out)
-    assert checksums(out) == before
+    assert contents(out) == before
 
 
 def test_a_file_that_is_read_is_not_replaced_by_one_of_the_same_name(data, tmp_path):
@@ -420,10 +408,10 @@ def test_a_file_that_is_read_is_not_replaced_by_one_of_the_same_name(data, tmp_p
 
 def test_an_audit_is_not_replaced_unless_that_is_asked_for(data, tmp_path):
     out = run(data, tmp_path / "out").folder
-    before = checksums(out)
+    before = contents(out)
     with pytest.raises(OutputError, match=r"already holds results \(audit\.json\): .* --overwrite true"):
         run(data, out)
-    assert checksums(out) == before
+    assert contents(out) == before
 
 
 def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path, monkeypatch):
@@ -459,18 +447,16 @@ def test_each_proposal_has_a_checksum(result):
 
 
 def test_labels_that_lie_elsewhere_than_their_image_are_a_fault(tmp_path):
-    nibabel = pytest.importorskip("nibabel")
-    disc = np.hypot(*(np.indices((32, 32)) - 16)) < 8
-    for folder in ("labels", "images", "probabilities"):
-        (tmp_path / folder).mkdir()
+    true = disc((32, 32), (16, 16), 8)
+    (tmp_path / "probabilities").mkdir()
     for number in range(3):
         place = np.diag([1.0, 1.0, 1.0, 1.0])
         name = f"case_{number}.nii.gz"
-        image = (disc * 100.0).astype(np.float32)[..., None]
-        nibabel.save(nibabel.Nifti1Image(image, place), tmp_path / "images" / name)
+        image = (true * 100.0).astype(np.float32)[..., None]
+        volume(tmp_path / "images" / name, image, place)
         place[0, 3] = 5.0 * (number == 1)
-        nibabel.save(nibabel.Nifti1Image(disc.astype(np.uint8)[..., None], place), tmp_path / "labels" / name)
-        inside = np.where(disc, 0.9, 0.1)[..., None]
+        volume(tmp_path / "labels" / name, true.astype(np.uint8)[..., None], place)
+        inside = np.where(true, 0.9, 0.1)[..., None]
         np.save(tmp_path / "probabilities" / f"case_{number}.npy", np.stack([1 - inside, inside]))
     found = run(tmp_path, tmp_path / "OUT", classes={"disc": 1})
     told = {case: [f.reason for f in own if f.kind == "fault"] for case, own in found.findings.items()}

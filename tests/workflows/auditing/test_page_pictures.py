@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from drawn_audit import AFFINE, box
+from drawing import AFFINE, box
 from labelmend.io import Image
 from labelmend.types import Grid, LabelMap
 from labelmend.workflows.auditing.page_pictures import Limits, Shown, case_block, chosen_slices

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drawn_correct import CASES, SHAPE, disc, likely, picture, saved, softmax
+from drawing import picture
+from drawn_correct import CASES, SHAPE, disc, likely, saved, softmax
 from drawn_data import contents
 from labelmend.methods.adele import Adele
 from labelmend.methods.confident import Confident
@@ -28,7 +29,7 @@ def spread(root: Path, says: str) -> Path:
         "mean shape": [likely(disc(18, (23, 23)), 0.4)] * 6,
     }
     for case, mask, (row, _), probs in zip(CASES, true, at, known[says], strict=True):
-        picture(root / "labels" / f"{case}.png", mask & (np.indices(SHAPE)[0] < row + 4))
+        picture(root / "labels" / f"{case}.png", (mask & (np.indices(SHAPE)[0] < row + 4)) * 1)
         saved(root / "probs", case, softmax(probs))
     return root
 

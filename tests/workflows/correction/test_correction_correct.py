@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from drawing import picture
 from drawn_correct import (
     BOLT,
     CASES,
@@ -22,7 +23,6 @@ from drawn_correct import (
     disc,
     generous,
     likely,
-    picture,
     raw,
     saved,
     softmax,
@@ -101,7 +101,7 @@ def test_cases_on_a_list_are_kept_and_measured(tmp_path: Path) -> None:
 def test_given_labels_that_are_better_than_predictions_stay(tmp_path: Path) -> None:
     """Outlines are right but for one trusted case; predictions are squares, of another size and shape."""
     root = generous(tmp_path, by=0)
-    picture(tmp_path / "clean" / "b.png", np.roll(disc(RADII["b"]), 1, axis=0))
+    picture(tmp_path / "clean" / "b.png", np.roll(disc(RADII["b"]), 1, axis=0) * 1)
     for case in CASES:
         square = np.zeros(SHAPE, bool)
         square[8:40, 8:40] = True
@@ -218,7 +218,7 @@ def test_a_raw_data_set_becomes_another_that_nnunet_can_plan(tmp_path: Path) -> 
 
 def test_of_a_raw_data_set_unchanged_labels_are_the_same_files(tmp_path: Path) -> None:
     home = raw(tmp_path)
-    picture(home / "labelsTr" / "e.png", disc(RADII["e"]))
+    picture(home / "labelsTr" / "e.png", disc(RADII["e"]) * 1)
     settings: dict[str, Any] = {"probabilities": tmp_path / "probs", "clean": tmp_path / "clean"}
     done = correct(home, method=SpatialCorrection(), out=tmp_path / "out", **settings)
     given, new = contents(home), contents(done.labels)
@@ -362,7 +362,7 @@ def test_methods_that_need_training_write_nothing(tmp_path: Path) -> None:
 
 def test_bad_trusted_cases_write_nothing(tmp_path: Path) -> None:
     root = generous(tmp_path)
-    picture(root / "clean" / "b.png", disc(9)[:, :40])
+    picture(root / "clean" / "b.png", disc(9)[:, :40] * 1)
     with pytest.raises(GeometryError, match="case b"):
         discs(root)
     picture(root / "clean" / "b.png", disc(9) * 5)
@@ -386,7 +386,7 @@ def test_a_case_that_cannot_be_read_leaves_nothing_half_written(tmp_path: Path) 
 @pytest.mark.parametrize("place", ["labels", "labels/out", "probs/out", "clean/out", "taken"])
 def test_a_place_that_is_taken_or_read_from_is_refused(tmp_path: Path, place: str) -> None:
     root = generous(tmp_path)
-    picture(root / "taken" / "x.png", disc(3))
+    picture(root / "taken" / "x.png", disc(3) * 1)
     before = contents(root)
     with pytest.raises(OutputError):
         discs(root, out=root / place)

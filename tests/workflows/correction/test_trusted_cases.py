@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drawn_correct import CASES, RADII, TRUSTED, disc, generous, likely, picture, raw, saved, softmax
+from drawing import picture
+from drawn_correct import CASES, RADII, TRUSTED, disc, generous, likely, raw, saved, softmax
 from labelmend.errors import CleanCasesError, GeometryError, LabelmendError, MissingDataError
 from labelmend.io.cases import Source, open_source
 from labelmend.workflows.correction.trusted_cases import open_trusted
@@ -60,14 +61,14 @@ def test_good_masks_that_were_chosen_say_nothing_of_the_others(tmp_path: Path) -
     trusted = open_trusted(source, tmp_path / "clean")
     assert trusted is not None
     assert list(trusted.beside_given()) == []
-    picture(tmp_path / "clean" / "b.png", disc(4))
+    picture(tmp_path / "clean" / "b.png", disc(4) * 1)
     assert len(list(trusted.beside_given())) == 2
 
 
 def test_probabilities_of_trusted_cases_may_lie_elsewhere(tmp_path: Path) -> None:
     """z has no given labels: it is measured on, and nothing is held out for it."""
     source = opened(generous(tmp_path))
-    picture(tmp_path / "more" / "z.png", disc(8))
+    picture(tmp_path / "more" / "z.png", disc(8) * 1)
     saved(tmp_path / "more_probs", "z", softmax(likely(disc(8))))
     trusted = open_trusted(source, tmp_path / "more", tmp_path / "more_probs")
     assert trusted is not None
@@ -111,7 +112,7 @@ def test_other_classes_other_kinds_and_nothing_left_are_told(tmp_path: Path) -> 
     source = opened(generous(tmp_path))
     named = tmp_path / "other" / "Dataset001_X"
     (named / "labelsTr").mkdir(parents=True)
-    picture(named / "labelsTr" / "a.png", disc(5))
+    picture(named / "labelsTr" / "a.png", disc(5) * 1)
     content = {"labels": {"background": 0, "lung": 1}, "file_ending": ".png", "channel_names": {}}
     (named / "dataset.json").write_text(json.dumps(content))
     (tmp_path / "coco.json").write_text("{}")
@@ -133,7 +134,7 @@ def test_other_classes_other_kinds_and_nothing_left_are_told(tmp_path: Path) -> 
 
 def test_a_trusted_mask_on_another_grid_is_told_with_its_case(tmp_path: Path) -> None:
     source = opened(generous(tmp_path))
-    picture(tmp_path / "clean" / "b.png", disc(9)[:40])
+    picture(tmp_path / "clean" / "b.png", disc(9)[:40] * 1)
     with pytest.raises(GeometryError, match=r"case b: trusted labels .* differ in shape, \(40, 48\)"):
         open_trusted(source, tmp_path / "clean")
 

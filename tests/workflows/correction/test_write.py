@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drawn_correct import disc, generous, picture, raw, saved
+from drawing import picture
+from drawn_correct import disc, generous, raw, saved
 from drawn_data import contents
 from labelmend.errors import ConfigError, MissingDataError
 from labelmend.io import checksum, open_labels
@@ -16,11 +17,7 @@ from labelmend.io.cases import Source, open_source
 from labelmend.types import LabelMap
 from labelmend.workflows.correction.write import files_of, home_of, ignore_value, parent_of, write_labels
 
-
-@pytest.fixture(autouse=True)
-def no_nnunet(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_nnunet")
 
 
 def opened(labels: Path, **more: object) -> Source:

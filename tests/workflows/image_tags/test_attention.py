@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from drawn_tensors import normal
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.workflows.image_tags.attention import (
     SelfAttention2d,
@@ -15,10 +16,6 @@ from labelmend.workflows.image_tags.attention import (
 from largest_tensor import Largest
 
 KINDS = [(s, sigma) for s in ("softmax", "relu_cosine") for sigma in (None, 2.0)]
-
-
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def block(channels=4, g=0.7, **options):
@@ -87,20 +84,20 @@ def test_axes_that_shrink_are_averaged_and_axes_that_grow_are_interpolated():
 @pytest.mark.parametrize("gate", ["free", "nonnegative"])
 def test_a_new_block_passes_the_map_on_unchanged(similarity, locality, max_tokens, gate):
     attention = SelfAttention2d(4, similarity=similarity, locality=locality, max_tokens=max_tokens, gate=gate)
-    x = drawn(2, 4, 5, 7)
+    x = normal(2, 4, 5, 7)
     assert (attention(x) - x).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(("similarity", "locality"), KINDS)
 def test_it_agrees_with_a_double_loop(similarity, locality):
     attention = block(similarity=similarity, locality=locality)
-    x = drawn(1, 4, 5, 7)
+    x = normal(1, 4, 5, 7)
     torch.testing.assert_close(attention(x), by_loops(attention, x), rtol=0, atol=1e-5)
 
 
 def test_it_agrees_with_torch_where_values_are_wider_than_queries_and_where_not():
     for channels in (4, 100):
-        attention, x = block(channels), drawn(2, channels, 5, 7)
+        attention, x = block(channels), normal(2, channels, 5, 7)
         q, k, v = (layer(x).flatten(2).mT for layer in (attention.query, attention.key, attention.value))
         expected = F.scaled_dot_product_attention(q, k, v).mT.unflatten(2, (5, 7))
         torch.testing.assert_close(attention(x), x + 0.7 * expected, rtol=0, atol=1e-5)
@@ -108,7 +105,7 @@ def test_it_agrees_with_torch_where_values_are_wider_than_queries_and_where_not(
 
 @pytest.mark.parametrize(("similarity", "locality"), KINDS)
 def test_each_row_of_weights_sums_to_one(similarity, locality):
-    weights = block(similarity=similarity, locality=locality).weights(drawn(2, 4, 5, 7))
+    weights = block(similarity=similarity, locality=locality).weights(normal(2, 4, 5, 7))
     assert weights.shape == (2, 35, 35)
     assert (weights >= 0).all()
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 35))
@@ -116,7 +113,7 @@ def test_each_row_of_weights_sums_to_one(similarity, locality):
 
 @pytest.mark.parametrize(("similarity", "locality"), KINDS)
 def test_what_is_added_is_the_weights_times_the_values_of_the_pooled_map(similarity, locality):
-    attention, x = block(similarity=similarity, locality=locality, max_tokens=20), drawn(2, 4, 8, 10)
+    attention, x = block(similarity=similarity, locality=locality, max_tokens=20), normal(2, 4, 8, 10)
     small = F.avg_pool2d(x, 2)  # 4 x 5
     assert bounded_grid(8, 10, 20) == (4, 5)
     values = attention.value(small).flatten(2)
@@ -127,7 +124,7 @@ def test_what_is_added_is_the_weights_times_the_values_of_the_pooled_map(similar
 
 @pytest.mark.parametrize("similarity", ["softmax", "relu_cosine"])
 def test_permuting_cells_permutes_what_comes_out(similarity):
-    attention, x = block(similarity=similarity), drawn(2, 4, 5, 7)
+    attention, x = block(similarity=similarity), normal(2, 4, 5, 7)
     order = torch.randperm(35, generator=torch.Generator().manual_seed(2))
     mixed = x.flatten(2)[..., order].unflatten(2, (5, 7))
     expected = attention(x).flatten(2)[..., order].unflatten(2, (5, 7))
@@ -142,17 +139,17 @@ def test_locality_is_a_gaussian_in_cells_of_the_map_also_where_it_is_pooled(simi
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.ones_(layer.bias)
     near = [math.exp(-((cells * i) ** 2) / 8) for i in range(3)]
-    weights = attention.weights(drawn(1, 4, 1, w))[0, 0]
+    weights = attention.weights(normal(1, 4, 1, w))[0, 0]
     torch.testing.assert_close(weights, torch.tensor(near) / sum(near))
 
 
 @pytest.mark.parametrize(("similarity", "locality"), KINDS)
 def test_gradients_are_those_of_the_matrix_formula(similarity, locality):
-    attention, x = block(similarity=similarity, locality=locality), drawn(2, 4, 5, 7).requires_grad_()
+    attention, x = block(similarity=similarity, locality=locality), normal(2, 4, 5, 7).requires_grad_()
     values = attention.value(x).flatten(2)
     formula = x + attention.strength() * (values @ attention.weights(x).mT).unflatten(2, (5, 7))
     wanted = [x, *attention.parameters()]
-    aim = drawn(2, 4, 5, 7, seed=3)
+    aim = normal(2, 4, 5, 7, seed=3)
     ours = torch.autograd.grad((attention(x) * aim).sum(), wanted)
     theirs = torch.autograd.grad((formula * aim).sum(), wanted)
     for one, other in zip(ours, theirs):
@@ -164,12 +161,12 @@ def test_where_no_cell_is_alike_nothing_is_added():
     for layer, bias in ((attention.query, 1.0), (attention.key, -1.0)):
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.constant_(layer.bias, bias)
-    x = drawn(1, 4, 5, 7)
+    x = normal(1, 4, 5, 7)
     assert torch.equal(attention(x), x)
 
 
 def test_a_gate_kept_from_being_negative_can_come_back():
-    x = drawn(1, 4, 5, 7)
+    x = normal(1, 4, 5, 7)
     free, kept = block(g=-0.5), block(g=-0.5, gate="nonnegative")
     assert not torch.equal(free(x), x)
     assert torch.equal(kept(x), x)
@@ -184,7 +181,7 @@ def test_a_gate_kept_from_being_negative_can_come_back():
 @pytest.mark.parametrize(("similarity", "locality"), KINDS)
 def test_a_map_of_any_size_keeps_its_size(shape, similarity, locality):
     attention = block(similarity=similarity, locality=locality, max_tokens=50)
-    y = attention(drawn(2, 4, *shape))
+    y = attention(normal(2, 4, *shape))
     assert y.shape == (2, 4, *shape)
     assert y.isfinite().all()
 
@@ -199,7 +196,7 @@ def test_no_more_tokens_attend_than_allowed_and_softmax_never_makes_their_matrix
         return plain(q, k, v, **options)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
-    attention, x = block(), drawn(1, 4, side, side).requires_grad_()
+    attention, x = block(), normal(1, 4, side, side).requires_grad_()
     with Largest() as largest:
         attention(x).sum().backward()
     assert lengths == [64 * 64] * 3  # 4096 is the default
@@ -208,7 +205,7 @@ def test_no_more_tokens_attend_than_allowed_and_softmax_never_makes_their_matrix
 
 @pytest.mark.parametrize("side", [32, 128, 256])
 def test_cosines_make_no_matrix_larger_than_that_of_one_image(side):
-    attention, x = block(similarity="relu_cosine", max_tokens=1024), drawn(3, 4, side, side).requires_grad_()
+    attention, x = block(similarity="relu_cosine", max_tokens=1024), normal(3, 4, side, side).requires_grad_()
     with Largest() as largest:
         attention(x).sum().backward()
     assert largest.numbers == max(1024**2, 3 * 4 * side**2)
@@ -242,7 +239,7 @@ def test_a_map_with_other_channels_or_axes_is_refused():
 
 def test_columns_of_an_affinity_sum_to_one():
     for shape in ((2, 3, 5, 7), (1, 8, 40, 31)):
-        found = affinity(drawn(*shape), max_tokens=100)
+        found = affinity(normal(*shape), max_tokens=100)
         assert found.shape[1] <= 100
         assert (found >= 0).all()
         torch.testing.assert_close(found.sum(1), torch.ones(found.shape[0], found.shape[2]))
@@ -258,7 +255,7 @@ def test_an_affinity_worked_out_by_hand():
 
 
 def test_an_affinity_agrees_with_a_double_loop():
-    features = drawn(1, 3, 5, 7)
+    features = normal(1, 3, 5, 7)
     cells = [torch.tensor(c) for c in (features[0].flatten(1).T - features.mean((2, 3))).tolist()]
     alike = [[max(0.0, float(F.cosine_similarity(a, b, dim=0))) ** 4 for b in cells] for a in cells]
     expected = torch.tensor(alike) / torch.tensor(alike).sum(0)
@@ -266,7 +263,7 @@ def test_an_affinity_agrees_with_a_double_loop():
 
 
 def test_a_scale_and_an_offset_of_the_features_change_no_affinity():
-    features = drawn(1, 3, 5, 7)
+    features = normal(1, 3, 5, 7)
     torch.testing.assert_close(affinity(features), affinity(9 * features + 2), rtol=0, atol=1e-4)
 
 
@@ -278,7 +275,7 @@ def test_cells_of_an_even_image_are_alike_to_themselves_alone(value):
 
 def test_an_even_map_stays_even():
     maps = torch.full((2, 1, 6, 9), 0.3)
-    torch.testing.assert_close(propagate(maps, [drawn(2, 3, 6, 9), drawn(2, 5, 3, 4)], steps=3), maps)
+    torch.testing.assert_close(propagate(maps, [normal(2, 3, 6, 9), normal(2, 5, 3, 4)], steps=3), maps)
 
 
 def test_evidence_spreads_to_cells_that_look_alike_and_nowhere_else():
@@ -297,22 +294,22 @@ def test_affinities_of_stages_are_averaged():
 
 
 def test_steps_are_repeats_and_no_step_only_cuts_what_is_negative():
-    maps, stages = drawn(2, 3, 6, 9), [drawn(2, 4, 6, 9), drawn(2, 4, 3, 5)]
+    maps, stages = normal(2, 3, 6, 9), [normal(2, 4, 6, 9), normal(2, 4, 3, 5)]
     once = propagate(maps, stages)
     torch.testing.assert_close(propagate(maps, stages, steps=2), propagate(once, stages), rtol=0, atol=1e-5)
     assert torch.equal(propagate(maps, stages, steps=0), maps.clamp_min(0))
 
 
 def test_no_value_leaves_the_range_of_the_maps():
-    maps = drawn(2, 3, 30, 41)
-    spread = propagate(maps, [drawn(2, 4, 30, 41), drawn(2, 4, 8, 11)], max_tokens=200, steps=2)
+    maps = normal(2, 3, 30, 41)
+    spread = propagate(maps, [normal(2, 4, 30, 41), normal(2, 4, 8, 11)], max_tokens=200, steps=2)
     assert spread.shape == maps.shape
     assert spread.min() >= 0
     assert (spread.amax((2, 3)) <= maps.amax((2, 3)) + 1e-6).all()
 
 
 def test_images_of_a_batch_do_not_see_each_other():
-    maps, stages = drawn(2, 3, 6, 9), [drawn(2, 4, 6, 9)]
+    maps, stages = normal(2, 3, 6, 9), [normal(2, 4, 6, 9)]
     alone = propagate(maps[1:], [stages[0][1:]])
     torch.testing.assert_close(propagate(maps, stages)[1:], alone)
 
@@ -326,9 +323,9 @@ def test_coarse_maps_are_spread_on_the_grid_of_the_finest_stage():
 
 @pytest.mark.parametrize("side", [64, 128, 256])
 def test_propagation_makes_no_matrix_larger_than_that_of_one_image(side):
-    stages = [drawn(2, 4, side, side), drawn(2, 8, side // 2, side // 2)]
+    stages = [normal(2, 4, side, side), normal(2, 8, side // 2, side // 2)]
     with Largest() as largest:
-        propagate(drawn(2, 1, side, side), stages, max_tokens=256)
+        propagate(normal(2, 1, side, side), stages, max_tokens=256)
     assert largest.numbers == max(256**2, 2 * side**2)  # a matrix, or the maps
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from drawn_tensors import normal
 from labelmend.errors import ConfigError, GeometryError
 from labelmend.workflows.image_tags.attention import propagate, resized
 from labelmend.workflows.image_tags.class_maps import MultiLayerCAM, TinyBackbone, class_maps
@@ -17,10 +18,6 @@ from users_network import hooks, users_own
 
 STAGES = ("stage2", "stage3", "stage4")
 MODES = ["none", "propagate", "trunk"]
-
-
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def network(mode="propagate", *, g=0.0, layers=STAGES, k=3, seed=0, **options):
@@ -114,7 +111,7 @@ def test_the_tiny_backbone_has_four_strides_and_a_tenth_of_a_million_weights():
 @pytest.mark.parametrize("locality", [None, 2.0])
 def test_a_new_trunk_gives_what_the_network_without_attention_gives(similarity, max_tokens, locality):
     settings = {"similarity": similarity, "max_tokens": max_tokens, "locality": locality}
-    images = drawn(2, 1, 30, 23)
+    images = normal(2, 1, 30, 23)
     plain, trunk = network("none")(images), network("trunk", **settings)(images)
     assert (plain.logits - trunk.logits).abs().max() < 1e-6
     assert (plain.maps - trunk.maps).abs().max() < 1e-6
@@ -126,7 +123,7 @@ def test_a_new_trunk_gives_what_the_network_without_attention_gives(similarity, 
 @pytest.mark.parametrize("pooled_share", [None, 0.2])
 def test_logits_are_means_of_maps_and_both_are_sums_of_shares(mode, grid, training, pooled_share):
     model = network(mode, g=0.5, grid=grid, pooled_share=pooled_share).train(training)
-    output = model(drawn(2, 1, 45, 30))
+    output = model(normal(2, 1, 45, 30))
     assert output.maps.shape == {"finest": (2, 3, 23, 15), "coarsest": (2, 3, 6, 4)}[grid]
     near = {"rtol": 0, "atol": 1e-5}
     weights = weights_by_rank(output.maps, pooled_share)
@@ -141,7 +138,7 @@ def test_logits_are_means_of_maps_and_both_are_sums_of_shares(mode, grid, traini
 
 
 def test_maps_are_one_convolution_of_the_stacked_and_resized_projections():
-    model, images = network("none"), drawn(2, 1, 33, 40)
+    model, images = network("none"), normal(2, 1, 33, 40)
     output = model(images)
     stack = [
         F.interpolate(project(f), size=(17, 20), mode="bilinear")
@@ -151,14 +148,14 @@ def test_maps_are_one_convolution_of_the_stacked_and_resized_projections():
 
 
 def test_the_last_layer_alone_is_a_class_activation_map():
-    model, images = network("none", layers=("stage4",)), drawn(2, 1, 33, 40)
+    model, images = network("none", layers=("stage4",)), normal(2, 1, 33, 40)
     output = model(images)
     torch.testing.assert_close(output.maps, model.head(model.projections[0](model.backbone(images))))
     assert torch.equal(output.shares["stage4"], output.logits)
 
 
 def test_layers_after_an_attended_one_see_what_it_attended():
-    images, seen = drawn(2, 1, 32, 32), []
+    images, seen = normal(2, 1, 32, 32), []
     for mode in MODES:
         model = network(mode, g=0.5)
         handle = model.backbone.stage3.register_forward_pre_hook(lambda m, x: seen.append(x[0]))
@@ -175,7 +172,7 @@ def test_layers_after_an_attended_one_see_what_it_attended():
 @pytest.mark.parametrize("mode", MODES)
 def test_a_network_of_the_user_works_with_layers_deep_inside(mode):
     model = MultiLayerCAM(users_own(), 2, layers=("layer1", "layer2.0", "layer3"), mode=mode)
-    images = drawn(2, 3, 37, 50)
+    images = normal(2, 3, 37, 50)
     model(images).logits.square().sum().backward()
     assert model.backbone.stem[0].weight.grad.abs().sum() > 0
     maps = class_maps(model, images, torch.tensor([[True, False], [True, True]]))
@@ -186,7 +183,7 @@ def test_a_network_of_the_user_works_with_layers_deep_inside(mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (17, 16), (50, 33)])
 def test_images_of_any_size_give_maps_of_their_size(mode, size):
-    maps = class_maps(network(mode, g=0.5), drawn(2, 1, *size), scales=(1.0, 0.5))
+    maps = class_maps(network(mode, g=0.5), normal(2, 1, *size), scales=(1.0, 0.5))
     for found in (maps.fused, *maps.per_layer.values()):
         assert found.shape == (2, 3, *size)
         assert found.min() >= 0
@@ -208,7 +205,7 @@ def test_the_state_holds_backbone_attention_projections_and_head():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_used_network_can_be_copied_and_stored_and_holds_no_hook(mode):
-    model, images = network(mode, g=0.5), drawn(2, 1, 20, 20)
+    model, images = network(mode, g=0.5), normal(2, 1, 20, 20)
     expected = model(images).logits
     assert hooks(model) == 0
     assert torch.equal(copy.deepcopy(model)(images).logits, expected)
@@ -223,14 +220,14 @@ def test_a_used_network_can_be_copied_and_stored_and_holds_no_hook(mode):
 
 def test_it_takes_the_precision_of_the_backbone():
     model = MultiLayerCAM(TinyBackbone(1).double(), 2, layers=STAGES, mode="trunk")
-    assert model(drawn(1, 1, 16, 16).double()).logits.dtype == torch.double
+    assert model(normal(1, 1, 16, 16).double()).logits.dtype == torch.double
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("build", [lambda: TinyBackbone(1, widths=(4, 6, 8, 10)), users_own])
 def test_checkpointing_gives_the_same_gradients_and_statistics_and_keeps_less(mode, build):
     layers = STAGES if isinstance(build(), TinyBackbone) else ("layer1.0", "layer2")
-    images, found = drawn(2, 1 if layers == STAGES else 3, 31, 22), []
+    images, found = normal(2, 1 if layers == STAGES else 3, 31, 22), []
     for checkpointing in (False, True):
         torch.manual_seed(0)
         model = MultiLayerCAM(build(), 3, layers=layers, mode=mode, checkpointing=checkpointing)
@@ -268,7 +265,7 @@ def test_attention_of_large_images_stays_within_its_tokens(side, monkeypatch):
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     with Largest() as largest:
-        class_maps(network("trunk", g=0.5), drawn(1, 1, side, side), flip=False)
+        class_maps(network("trunk", g=0.5), normal(1, 1, side, side), flip=False)
     tokens = [min(4096, (side // stride) ** 2) for stride in (2, 4, 8)]
     assert lengths == [(n, n) for n in tokens]
     assert largest.numbers <= max(4 * side**2, 10 * 4096)  # the first stage, or padded queries
@@ -277,7 +274,7 @@ def test_attention_of_large_images_stays_within_its_tokens(side, monkeypatch):
 @pytest.mark.parametrize("side", [128, 256, 512])
 def test_propagation_in_large_images_stays_within_its_tokens(side):
     with Largest() as largest:
-        class_maps(network(), drawn(1, 1, side, side), flip=False)
+        class_maps(network(), normal(1, 1, side, side), flip=False)
     assert largest.numbers == max(4 * side**2, 1024**2)  # the first stage, or a matrix
 
 
@@ -285,7 +282,7 @@ def test_propagation_in_large_images_stays_within_its_tokens(side):
 
 
 def test_one_view_is_the_plain_pass_over_its_maximum():
-    model, images = network("none"), drawn(2, 1, 24, 31)
+    model, images = network("none"), normal(2, 1, 24, 31)
     found, output = class_maps(model, images, torch.ones(2, 3, dtype=torch.bool), flip=False), model(images)
     assert torch.equal(found.logits, output.logits)
     expected = {"fused": output.maps, **output.layer_maps}
@@ -300,7 +297,7 @@ def test_one_view_is_the_plain_pass_over_its_maximum():
 
 
 def test_in_mode_propagate_the_maps_are_spread_over_the_features():
-    model, images = network("propagate"), drawn(2, 1, 24, 31)
+    model, images = network("propagate"), normal(2, 1, 24, 31)
     tags = torch.ones(2, 3, dtype=torch.bool)
     found = class_maps(model, images, tags, flip=False, steps=2, power=3, max_tokens=60)
     output = model(images)
@@ -315,7 +312,7 @@ def test_in_mode_propagate_the_maps_are_spread_over_the_features():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_mirrored_images_give_exactly_mirrored_maps(mode):
-    model, images = network(mode, g=0.5), drawn(2, 1, 21, 27)
+    model, images = network(mode, g=0.5), normal(2, 1, 21, 27)
     found, mirrored = class_maps(model, images), class_maps(model, images.flip(-1))
     assert torch.equal(mirrored.fused, found.fused.flip(-1))
     assert torch.equal(mirrored.logits, found.logits)
@@ -326,7 +323,7 @@ def test_mirrored_images_give_exactly_mirrored_maps(mode):
 
 
 def test_scales_are_averaged_before_the_maximum_is_taken():
-    model, images = network("none"), drawn(1, 1, 24, 32)
+    model, images = network("none"), normal(1, 1, 24, 32)
     found = class_maps(model, images, torch.ones(1, 3, dtype=torch.bool), flip=False, scales=(1.0, 0.5))
     small = F.avg_pool2d(images, 2)
     views = [resized(model(seen).maps, (24, 32)) for seen in (images, small)]
@@ -338,7 +335,7 @@ def test_scales_are_averaged_before_the_maximum_is_taken():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_class_without_tag_has_an_empty_map_and_a_tagged_one_reaches_one(mode):
-    model, images = network(mode, g=0.5), drawn(2, 1, 24, 31)
+    model, images = network(mode, g=0.5), normal(2, 1, 24, 31)
     tags = torch.tensor([[True, False, True], [False, False, False]])
     found = class_maps(model, images, tags)
     for maps in (found.fused, *found.per_layer.values()):
@@ -352,13 +349,13 @@ def test_a_tagged_class_without_evidence_stays_empty():
     model = network("none")
     with torch.no_grad():
         model.head.weight[1].clamp_max_(-0.1)
-    found = class_maps(model, drawn(2, 1, 24, 31), torch.ones(2, 3, dtype=torch.bool))
+    found = class_maps(model, normal(2, 1, 24, 31), torch.ones(2, 3, dtype=torch.bool))
     assert (found.fused[:, 1] == 0).all()
     assert found.fused.isfinite().all()
 
 
 def test_without_tags_a_map_is_as_high_as_the_class_is_probable():
-    model, images = network("none"), drawn(2, 1, 24, 31)
+    model, images = network("none"), normal(2, 1, 24, 31)
     with torch.no_grad():
         model.head.weight.mul_(6000)
     found = class_maps(model, images)
@@ -373,10 +370,10 @@ def test_every_part_keeps_its_mode_and_no_gradient_is_kept():
     model = network("trunk").train()
     model.backbone.stage1.eval()
     modes = [m.training for m in model.modules()]
-    found = class_maps(model, drawn(2, 1, 16, 16))
+    found = class_maps(model, normal(2, 1, 16, 16))
     assert [m.training for m in model.modules()] == modes
     assert not found.fused.requires_grad
-    assert torch.equal(found.fused, class_maps(model.eval(), drawn(2, 1, 16, 16)).fused)
+    assert torch.equal(found.fused, class_maps(model.eval(), normal(2, 1, 16, 16)).fused)
 
 
 def test_the_mode_comes_back_after_an_error():
@@ -387,7 +384,7 @@ def test_the_mode_comes_back_after_an_error():
 
 
 def test_tags_of_another_shape_and_scales_that_are_none_are_refused():
-    images = drawn(2, 1, 16, 16)
+    images = normal(2, 1, 16, 16)
     with pytest.raises(GeometryError, match=r"\(2, 3\), got \(3,\)"):
         class_maps(network(), images, torch.ones(3, dtype=torch.bool))
     for scales in ((), (0.0,), (1.0, math.inf)):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import nibabel
 import numpy as np
 import pytest
 import torch
 
-from drawn_data import picture
+from drawing import picture, volume
 from labelmend.errors import ConfigError, DataError, GeometryError, MissingDataError
 from labelmend.workflows.image_tags.data import TagData, example_rows, held_out, load_tagged_images
 
@@ -18,7 +17,7 @@ WAYS = {"classes": None, "resize": 8, "measure": "set", "share": 0.0, "seed": 0}
 def folder(tmp_path):
     """Four pictures of three sizes; a and b show a disc, a and c a square."""
     for case, shape in (("a", (8, 8)), ("b", (8, 8)), ("c", (16, 4)), ("d", (9, 7))):
-        picture(np.full(shape, 51 * ("abcd".index(case) + 1), np.uint8), tmp_path / f"images/{case}.png")
+        picture(tmp_path / f"images/{case}.png", np.full(shape, 51 * ("abcd".index(case) + 1), np.uint8))
     (tmp_path / "tags.csv").write_text("image,disc,square\na,1,1\nb,1,0\nc,0,1\nd,0,0\n")
     return tmp_path
 
@@ -43,7 +42,7 @@ def test_the_measure_of_the_set_keeps_differences_between_images(folder):
 
 
 def test_the_measure_of_the_image_removes_them(folder):
-    picture(np.array([[0, 100], [100, 200]], np.uint8), folder / "images/a.png")
+    picture(folder / "images/a.png", np.array([[0, 100], [100, 200]], np.uint8))
     batch = gathered(folder, measure="image", resize=(2, 2)).batch(np.arange(2))
     root = 2**0.5
     torch.testing.assert_close(batch[0, 0], torch.tensor([[-root, 0], [0, root]]))
@@ -59,7 +58,7 @@ def test_images_beyond_the_budget_are_read_again(folder):
 
 def test_colour_counts_as_three_channels(folder):
     for case in "abcd":
-        picture(np.full((8, 8, 3), 40, np.uint8), folder / f"images/{case}.png")
+        picture(folder / f"images/{case}.png", np.full((8, 8, 3), 40, np.uint8))
     material = gathered(folder)
     assert material.channels == 3
     assert not material.batch(np.arange(4)).any()  # a constant channel is 0, not infinite
@@ -103,9 +102,8 @@ def test_examples_are_of_every_class_and_of_none(rng):
 
 
 def test_a_volume_is_told(folder):
-    import nibabel
 
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.float32), np.eye(4)), folder / "images/e.nii")
+    volume(folder / "images/e.nii", np.zeros((4, 5, 6), np.float32), np.eye(4))
     with (folder / "tags.csv").open("a") as file:
         file.write("e,1,0\n")
     with pytest.raises(GeometryError, match=r"e\.nii is a volume of shape \(4, 5, 6\).*2-D images only"):
@@ -113,7 +111,7 @@ def test_a_volume_is_told(folder):
 
 
 def test_images_of_different_channels_are_told_with_both_files(folder):
-    picture(np.zeros((8, 8, 3), np.uint8), folder / "images/c.png")
+    picture(folder / "images/c.png", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match=r"c\.png has 3 channels, .*a\.png has 1"):
         gathered(folder)
 
@@ -139,7 +137,7 @@ def test_slices_stored_in_other_orientations_are_learned_from_in_one_and_mapped_
     ways["c"] = (values.T, np.eye(4)[:, [1, 0, 2, 3]])
     for case, (array, affine) in ways.items():
         (folder / f"images/{case}.png").unlink()
-        nibabel.save(nibabel.Nifti1Image(array, affine), folder / f"images/{case}.nii")
+        volume(folder / f"images/{case}.nii", array, affine)
     material = gathered(folder, resize=None)
     batch = material.batch(np.arange(4))
     assert all(torch.equal(one, batch[0]) for one in batch)

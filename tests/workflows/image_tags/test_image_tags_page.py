@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_data import picture
+from drawing import picture
 from labelmend.errors import UnreadableFileError
 from labelmend.workflows.image_tags.page import (
     COLOURS,
@@ -62,7 +62,7 @@ def written(folder: Path, **change: Any) -> Path:
     """A folder of `seed`: an image of 8 x 4 with a disc to the left and unsure pixels to the right."""
     labels = np.zeros((8, 4), np.uint8)
     labels[:, 0], labels[:, 3] = 1, 255
-    picture(labels, folder / "labels/a.png")
+    picture(folder / "labels/a.png", labels)
     (folder / "heat").mkdir()
     fused = np.zeros((2, 8, 8), np.uint8)
     fused[0, :, :4] = 255

@@ -2,18 +2,15 @@ import pytest
 import torch
 from torch import nn
 
+from drawn_tensors import normal
 from labelmend.errors import ConfigError
 from labelmend.workflows.image_tags.class_maps import MultiLayerCAM, TinyBackbone
 from labelmend.workflows.image_tags.layer_outputs import LayerTap
 from users_network import hooks, users_own
 
 
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def test_layers_of_any_module_are_read_and_the_hooks_go():
-    net, images = users_own(), drawn(2, 3, 32, 24)
+    net, images = users_own(), normal(2, 3, 32, 24)
     with LayerTap(net, ["layer3", "layer1.0"]) as tap:
         net(images)
     assert hooks(net) == 0
@@ -25,7 +22,7 @@ def test_layers_of_any_module_are_read_and_the_hooks_go():
 
 
 def test_what_a_change_gives_flows_on():
-    net, images = users_own().eval(), drawn(2, 3, 32, 24)
+    net, images = users_own().eval(), normal(2, 3, 32, 24)
     with LayerTap(net, ["layer1"], lambda name, output: 2 * output) as tap:
         found = net(images)
     doubled = 2 * net.layer1(net.stem(images))

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from drawn_data import QUICK, contents, half_files, picture
+from drawing import picture, volume
+from drawn_data import QUICK, contents, half_files
 from labelmend.errors import (
     ConfigError,
     DataError,
@@ -46,8 +47,8 @@ def draw(root: Path, n: int = N, size: int = 32) -> Path:
         for value, (mask, change) in enumerate(shapes, start=1):
             if i // value % 2:
                 image, truth = np.where(mask, 0.5 + change, image), np.where(mask, value, truth)
-        picture(image, root / f"images/c{i:02}.png")
-        picture(truth.astype(np.uint8), root / f"truth/c{i:02}.png")
+        picture(root / f"images/c{i:02}.png", image)
+        picture(root / f"truth/c{i:02}.png", truth.astype(np.uint8))
         lines.append(f"c{i:02}.png,{i % 2},{i // 2 % 2}")
     (root / "tags.csv").write_text("\n".join(lines) + "\n")
     return root
@@ -183,7 +184,7 @@ def test_the_same_call_again_replaces_its_files_by_the_same_ones(data, tmp_path)
 
 def test_a_mask_corrected_by_hand_is_not_replaced(data, tmp_path):
     pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
-    picture(np.zeros((32, 32), np.uint8), tmp_path / "out/labels/c01.png")
+    picture(tmp_path / "out/labels/c01.png", np.zeros((32, 32), np.uint8))
     before = contents(tmp_path / "out")
     with pytest.raises(OutputError, match=r"case c01 in .* was changed"):
         pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
@@ -194,7 +195,7 @@ def test_images_of_differing_sizes_get_masks_of_their_own_sizes(data, tmp_path):
     rng = np.random.default_rng(0)
     sizes = [(20, 32), (40, 24), (9, 7), (32, 32)]
     for i in range(8):
-        picture(rng.random(sizes[i % 4]), tmp_path / f"images/c{i}.png")
+        picture(tmp_path / f"images/c{i}.png", rng.random(sizes[i % 4]))
     tags = tmp_path / "tags.tsv"
     tags.write_text("case\ttags\n" + "".join(f"c{i}\t{'x' * (i < 4)}\n" for i in range(8)))
     result = pseudo_masks(tmp_path / "images", tags, tmp_path / "out", **FEW)
@@ -206,12 +207,11 @@ def test_images_of_differing_sizes_get_masks_of_their_own_sizes(data, tmp_path):
 
 
 def test_colour_jpeg_gets_png_masks_and_nifti_keeps_its_grid(tmp_path):
-    from PIL import Image
 
     rng = np.random.default_rng(0)
     for i in range(6):
         (tmp_path / "colour").mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (16, 20, 3), np.uint8)).save(tmp_path / f"colour/c{i}.jpg")
+        picture(tmp_path / f"colour/c{i}.jpg", rng.integers(0, 255, (16, 20, 3), np.uint8))
         (tmp_path / "mri").mkdir(exist_ok=True)
         slice_ = nibabel.Nifti1Image(
             rng.normal(size=(16, 20)).astype(np.float32), np.diag([2.0, 3.0, 1.0, 1.0])
@@ -322,23 +322,23 @@ def test_a_class_on_every_image_beside_another_is_made_with_a_warning(data, tmp_
 
 
 def test_images_of_differing_channels(refused, data, tmp_path):
-    picture(np.zeros((32, 32, 3), np.uint8), tmp_path / "images/c01.png")
-    picture(np.zeros((32, 32), np.uint8), tmp_path / "images/c00.png")
+    picture(tmp_path / "images/c01.png", np.zeros((32, 32, 3), np.uint8))
+    picture(tmp_path / "images/c00.png", np.zeros((32, 32), np.uint8))
     words = [str(tmp_path / "images/c01.png"), "3 channels", str(tmp_path / "images/c00.png"), "has 1"]
     refused(DataError, *words, images=tmp_path / "images", tags="image,x\nc00,1\nc01,0\n")
 
 
 def test_volumes(refused, tmp_path):
     (tmp_path / "images").mkdir()
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / "images/v.nii")
-    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4), np.float32), np.eye(4)), tmp_path / "images/w.nii")
+    volume(tmp_path / "images/v.nii", np.zeros((4, 4, 4), np.float32), np.eye(4))
+    volume(tmp_path / "images/w.nii", np.zeros((4, 4), np.float32), np.eye(4))
     text = "image,tags\nv,x\nw,\n"
     refused(GeometryError, "v.nii is a volume", "2-D", images=tmp_path / "images", tags=text)
 
 
 def test_images_of_differing_sizes_that_are_not_resized(refused, tmp_path):
-    picture(np.zeros((8, 8), np.uint8), tmp_path / "images/a.png")
-    picture(np.zeros((8, 9), np.uint8), tmp_path / "images/b.png")
+    picture(tmp_path / "images/a.png", np.zeros((8, 8), np.uint8))
+    picture(tmp_path / "images/b.png", np.zeros((8, 9), np.uint8))
     text = "image,x\na,1\nb,0\n"
     words = ["(8, 9)", "(8, 8)", "--resize"]
     refused(GeometryError, *words, images=tmp_path / "images", tags=text, resize=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drawn_data import picture
+from drawing import picture
 from labelmend.workflows.image_tags import write_masks as seed_masks
 from labelmend.workflows.image_tags.write_masks import seed_mask
 
@@ -17,7 +17,7 @@ def image(tmp_path):
     """Dark to the left of column 4, bright from there on."""
     array = np.zeros((6, 8), np.uint8)
     array[:, 4:] = 200
-    picture(array, tmp_path / "a.png")
+    picture(tmp_path / "a.png", array)
     return tmp_path / "a.png"
 
 
@@ -56,7 +56,7 @@ def test_a_large_image_is_refined_on_a_smaller_grid_and_its_mask_keeps_its_size(
     monkeypatch.setattr(seed_masks, "random_walk", watched)
     array = np.zeros((20, 32), np.uint8)
     array[:, 16:] = 200
-    picture(array, tmp_path / "a.png")
+    picture(tmp_path / "a.png", array)
     scores = np.full((1, 20, 32), 0.3, np.float32)
     scores[0, :, :4], scores[0, :, -4:] = 0, 1
     mask = seed_mask(scores, np.array([True]), tmp_path / "a.png", {**SETTINGS, "refine": "random_walk"})

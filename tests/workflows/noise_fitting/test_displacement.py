@@ -7,15 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from drawing import box
 from labelmend.errors import GeometryError
 from labelmend.geometry import boundary_bias
 from labelmend.workflows.noise_fitting.displacement import Pair, measure, without_specks
-
-
-def box(shape: tuple[int, ...], *ranges: tuple[int, int]) -> np.ndarray:
-    mask = np.zeros(shape, bool)
-    mask[tuple(slice(*r) for r in ranges)] = True
-    return mask
 
 
 def test_a_mask_that_is_too_large_has_a_positive_bias_and_one_too_small_a_negative_one() -> None:

@@ -7,11 +7,11 @@ import json
 import struct
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
-from PIL import Image
 
+import drawing
+from drawing import picture, volume
 from drawn_data import contents, half_files
 from labelmend.errors import ConfigError, GeometryError, MissingDataError, OutputError
 from labelmend.noise import markov_noise
@@ -20,14 +20,8 @@ from labelmend.workflows.noise_fitting.fit import fit_noise, fit_rater_noise, ra
 CASES = ("a", "b", "c", "d", "e", "f")
 
 
-def save(path: Path, mask: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask.astype(np.uint8) * (255 if mask.dtype == bool else 1)).save(path)
-
-
 def disc(radius: float, size: int = 48) -> np.ndarray:
-    y, x = np.mgrid[:size, :size] - size / 2
-    return y**2 + x**2 < radius**2
+    return drawing.disc((size, size), (size / 2, size / 2), radius)
 
 
 @pytest.fixture
@@ -37,9 +31,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     for index, case in enumerate(CASES):
         for name, radius in (("heart", 10), ("lung", 13)):
             clean = disc(radius + index / 3)
-            save(tmp_path / "clean" / name / f"{case}.png", clean)
+            picture(tmp_path / "clean" / name / f"{case}.png", clean)
             noisy = markov_noise(clean, rng, steps=20, expand=0.8, flip=0.1)
-            save(tmp_path / "given" / name / f"{case}.png", noisy)
+            picture(tmp_path / "given" / name / f"{case}.png", noisy)
     return tmp_path / "given", tmp_path / "clean"
 
 
@@ -91,21 +85,21 @@ def test_a_second_fit_may_replace_the_first_but_nothing_else(
 
 def test_a_case_without_clean_labels_is_named(folders: tuple[Path, Path]) -> None:
     for name in ("heart", "lung"):
-        save(folders[0] / name / "extra.png", disc(9))
+        picture(folders[0] / name / "extra.png", disc(9))
     with pytest.raises(MissingDataError, match=r"1 of 7 cases .*: extra"):
         fit_noise(*folders, **QUICK)
 
 
 def test_masks_of_other_shapes_are_named(folders: tuple[Path, Path]) -> None:
     for name in ("heart", "lung"):
-        save(folders[0] / name / "b.png", disc(9, size=40))
+        picture(folders[0] / name / "b.png", disc(9, size=40))
     with pytest.raises(GeometryError, match=r"case b: .*shape, \(40, 40\) and \(48, 48\)"):
         fit_noise(*folders, **QUICK)
 
 
 def test_a_class_that_is_empty_throughout_is_named(folders: tuple[Path, Path]) -> None:
     for case in CASES:
-        save(folders[0] / "heart" / f"{case}.png", np.zeros((48, 48), bool))
+        picture(folders[0] / "heart" / f"{case}.png", np.zeros((48, 48), bool))
     with pytest.raises(MissingDataError, match="class 'heart' has no boundary"):
         fit_noise(*folders, **QUICK)
 
@@ -115,8 +109,8 @@ def test_ignored_pixels_are_no_errors(tmp_path: Path) -> None:
         clean = disc(10).astype(np.uint8)
         given = clean.copy()
         given[:18] = 9
-        save(tmp_path / "clean" / f"{case}.png", clean)
-        save(tmp_path / "given" / f"{case}.png", given)
+        picture(tmp_path / "clean" / f"{case}.png", clean)
+        picture(tmp_path / "given" / f"{case}.png", given)
     found = fit_noise(
         tmp_path / "given", tmp_path / "clean", classes={"disc": 1}, ignore=9, flips=(), n_boot=10
     )
@@ -132,7 +126,7 @@ def annotators(tmp_path: Path) -> list[Path]:
             if (name, case) != ("wide", "f"):
                 mask = np.zeros((20, 40), bool)
                 mask[:, : 10 + index + 2 * shift] = True
-                save(tmp_path / name / "half" / f"{case}.png", mask)
+                picture(tmp_path / name / "half" / f"{case}.png", mask)
     return [tmp_path / name for name in ("small", "large", "wide")]
 
 
@@ -153,13 +147,13 @@ def test_annotators_who_cannot_be_compared_are_refused(annotators: list[Path], t
         fit_rater_noise(annotators[:1])
     with pytest.raises(ConfigError, match="two or more, none twice"):
         fit_rater_noise([annotators[0], annotators[0]])
-    save(tmp_path / "other" / "half" / "z.png", disc(5))
+    picture(tmp_path / "other" / "half" / "z.png", disc(5))
     with pytest.raises(MissingDataError, match="no case is in two of the folders"):
         fit_rater_noise([annotators[0], tmp_path / "other"])
-    save(tmp_path / "named" / "whole" / "a.png", disc(5))
+    picture(tmp_path / "named" / "whole" / "a.png", disc(5))
     with pytest.raises(ConfigError, match=r"has the classes whole, .*small has half"):
         fit_rater_noise([annotators[0], tmp_path / "named"])
-    save(tmp_path / "tiny" / "half" / "a.png", disc(3, size=8))
+    picture(tmp_path / "tiny" / "half" / "a.png", disc(3, size=8))
     with pytest.raises(GeometryError, match=r"case a: .*shape"):
         fit_rater_noise([annotators[0], tmp_path / "tiny"])
 
@@ -181,7 +175,7 @@ def test_a_pixdim_beside_its_affine_is_told_to_all_who_fit(tmp_path: Path) -> No
     for name, radius in (("one", 10), ("two", 12)):
         mask = disc(radius)[..., None].repeat(2, axis=2).astype(np.uint8)
         (tmp_path / name).mkdir()
-        nibabel.Nifti1Image(mask, np.eye(4)).to_filename(tmp_path / name / "a.nii.gz")
+        volume(tmp_path / name / "a.nii.gz", mask, np.eye(4))
         header = bytearray((data := gzip.decompress((tmp_path / name / "a.nii.gz").read_bytes()))[:348])
         header[80:84] = struct.pack("<f", 3.0)
         (tmp_path / name / "a.nii.gz").write_bytes(gzip.compress(bytes(header) + data[348:]))

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from drawing import disc
 from labelmend.metrics.intervals import draw_cases
 from labelmend.noise import markov_noise
 from labelmend.workflows.noise_fitting.displacement import measure, without_specks
 from labelmend.workflows.noise_fitting.speckle import estimate_speckle, looks_smooth, speckle_before_smoothing
 
-
-def disc(size: int = 90, radius: float = 25) -> np.ndarray:
-    y, x = np.mgrid[:size, :size] - size / 2
-    return y**2 + x**2 < radius**2
+DISC, LARGE = disc((90, 90), (45, 45), 25), disc((160, 160), (80, 80), 50)
 
 
 @pytest.mark.parametrize("smooth", [True, False])
@@ -22,31 +20,38 @@ def test_smoothing_shows_in_the_outline(
     steps: int, flip: float, smooth: bool, rng: np.random.Generator
 ) -> None:
     masks = [
-        markov_noise(disc(), rng, steps=steps, expand=0.6, flip=flip, speckle=0.2 * smooth, smooth=smooth)
+        markov_noise(DISC, rng, steps=steps, expand=0.6, flip=flip, speckle=0.2 * smooth, smooth=smooth)
         for _ in range(10)
     ]
-    assert looks_smooth([without_specks(mask, disc()) for mask in masks]) == smooth
+    assert looks_smooth([without_specks(mask, DISC) for mask in masks]) == smooth
 
 
 @pytest.mark.parametrize("smooth", [True, False])
 @pytest.mark.parametrize(("steps", "flip"), [(10, 0.03), (60, 0.05)])
 def test_smoothing_shows_in_3d_too(steps: int, flip: float, smooth: bool, rng: np.random.Generator) -> None:
-    z, y, x = np.mgrid[:30, :30, :30] - 15
-    ball = z**2 + y**2 + x**2 < 81
+    ball = disc((30, 30, 30), (15, 15, 15), 9)
     masks = [markov_noise(ball, rng, steps=steps, expand=0.5, flip=flip, smooth=smooth) for _ in range(6)]
     assert looks_smooth([without_specks(mask, ball) for mask in masks]) == smooth
 
 
 def test_a_drawn_disc_looks_smooth() -> None:
-    assert looks_smooth([disc()])
+    assert looks_smooth([DISC])
 
 
 @pytest.mark.parametrize(("speckle", "smooth"), [(0.02, False), (0.2, False), (0.2, True), (0.3, True)])
 def test_speckle_is_found_again(speckle: float, smooth: bool, rng: np.random.Generator) -> None:
     measured = [
         measure(
-            markov_noise(disc(160, 50), rng, steps=20, expand=0.5, flip=0.05, speckle=speckle, smooth=smooth),
-            disc(160, 50),
+            markov_noise(
+                LARGE,
+                rng,
+                steps=20,
+                expand=0.5,
+                flip=0.05,
+                speckle=speckle,
+                smooth=smooth,
+            ),
+            LARGE,
         )
         for _ in range(12)
     ]
@@ -62,5 +67,5 @@ def test_the_curve_behind_smoothing_is_that_of_the_noise_in_3d(rng: np.random.Ge
 
 
 def test_no_specks_are_no_speckle() -> None:
-    assert estimate_speckle([measure(disc(), disc())], np.empty((0, 1)), 0.95, True, 2, 0).value == 0.0
-    assert estimate_speckle([measure(disc(), disc())], np.empty((0, 1)), 0.95, False, 2, 0).value == 0.0
+    assert estimate_speckle([measure(DISC, DISC)], np.empty((0, 1)), 0.95, True, 2, 0).value == 0.0
+    assert estimate_speckle([measure(DISC, DISC)], np.empty((0, 1)), 0.95, False, 2, 0).value == 0.0

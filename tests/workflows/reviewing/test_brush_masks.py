@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from drawn_audit import box
+from drawing import box
 from labelmend.types import Grid, LabelMap
 from labelmend.workflows.reviewing.brush_masks import (
     cvat_xml,

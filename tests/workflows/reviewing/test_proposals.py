@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from drawing import picture
 from drawn_audit import overlapping
 from labelmend.errors import DataError
 from labelmend.workflows.auditing.audit_folder import open_given, read_audit
@@ -19,6 +19,6 @@ def test_a_proposal_that_fits_passes(tmp_path):
 
 def test_pixels_that_nobody_annotated_must_stay_so_in_their_own_folder_too(tmp_path):
     audit = read_audit(overlapping(tmp_path))
-    Image.fromarray(np.zeros((12, 16), np.uint8)).save(audit.folder / "proposals" / "ignore" / "a.png")
+    picture(audit.folder / "proposals" / "ignore" / "a.png", np.zeros((12, 16), np.uint8))
     with pytest.raises(DataError, match="changes pixels that nobody annotated"):
         check_proposals(audit, open_given(audit), ["a"])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 
-from drawn_audit import AFFINE, ID, box, flat, overlapping, picture, regions, volumetric
+from drawing import AFFINE, box, picture, volume
+from drawn_audit import decide, flat, overlapping, regions, volumetric
 from drawn_coco import coco_audit
 from drawn_data import contents
 from labelmend.errors import ConfigError, GeometryError, LabelValueError, MissingDataError, OutputError
@@ -22,15 +21,6 @@ from labelmend.io.labels.nnunet_regions import RegionFolder
 from labelmend.workflows.auditing.audit_folder import open_given, read_audit
 from labelmend.workflows.reviewing.apply import apply_review
 from labelmend.workflows.reviewing.redrawn import open_redrawn
-
-
-def decide(folder: Path, **verdicts: str) -> Path:
-    """A verdicts file, as the page downloads it."""
-    rows = [{"case": c, "verdict": v, "at": "2026-10-01", "note": ""} for c, v in verdicts.items()]
-    content = {"kind": "labelmend verdicts", "version": 1, "audit": ID, "reviewer": "RF", "verdicts": rows}
-    path = folder / "verdicts.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 def given_of(out: Path) -> Any:
@@ -48,7 +38,7 @@ def test_cases_to_redraw_hold_what_was_drawn_and_the_manifest_says_so(tmp_path: 
     out, new = flat(tmp_path), tmp_path / "new"
     picture(new / "b.png", LUNG)
     picture(new / "d.png", LUNG)  # nobody asked for it
-    verdicts = decide(tmp_path, a="take", b="redraw", c="redraw")
+    verdicts = decide(tmp_path, ("a", "take"), ("b", "redraw"), ("c", "redraw"))
     done = apply_review(out, verdicts, out=tmp_path / "final", redrawn=new)
     given, final = contents(tmp_path / "data" / "labels"), contents(tmp_path / "final" / "labels")
     taken = {"a.png": contents(out / "proposals")["a.png"], "b.png": contents(new)["b.png"]}
@@ -66,7 +56,7 @@ def test_cases_to_redraw_hold_what_was_drawn_and_the_manifest_says_so(tmp_path: 
 
 
 def test_what_was_drawn_over_the_first_final_labels_is_taken_in(tmp_path: Path) -> None:
-    out, verdicts = flat(tmp_path), decide(tmp_path, b="redraw", c="redraw")
+    out, verdicts = flat(tmp_path), decide(tmp_path, ("b", "redraw"), ("c", "redraw"))
     first = apply_review(out, verdicts, out=tmp_path / "first")
     with pytest.raises(MissingDataError, match=r"none of the 2 cases to draw again.*not equal.*b\.png"):
         apply_review(out, verdicts, out=tmp_path / "second", redrawn=first.labels)
@@ -84,7 +74,7 @@ def test_a_raw_data_set_takes_them_in(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     out, new = regions(tmp_path), tmp_path / "new"
     shutil.copytree(out / "proposals", new)
-    done = apply_review(out, decide(tmp_path, v="redraw"), out=tmp_path / "final", redrawn=new)
+    done = apply_review(out, decide(tmp_path, ("v", "redraw")), out=tmp_path / "final", redrawn=new)
     assert done.labels == tmp_path / "final" / "Dataset008_Drawn_mended" / "labelsTr"
     assert contents(done.labels) == contents(new)
     assert done.counts == {"redrawn": 1}
@@ -111,7 +101,7 @@ def test_regions_keep_their_kind(tmp_path: Path) -> None:
     assert isinstance(given, RegionFolder)
     array = np.full((8, 10, 5), 7, np.uint8)
     new.mkdir()
-    nibabel.save(nibabel.Nifti1Image(array, AFFINE), new / "v.nii.gz")
+    volume(new / "v.nii.gz", array, AFFINE)
     with pytest.raises(LabelValueError, match=r"case v: .*v\.nii\.gz holds"):
         open_redrawn(new, given, ["v"])
 
@@ -137,9 +127,9 @@ def test_another_grid_is_an_error_that_names_case_and_files(
     out, new = volumetric(tmp_path), tmp_path / "new"
     array, affine = change(np.ones((8, 10, 5), np.uint8), AFFINE)
     new.mkdir()
-    nibabel.save(nibabel.Nifti1Image(array, affine), new / "v.nii.gz")
+    volume(new / "v.nii.gz", array, affine)
     with pytest.raises(GeometryError, match=rf"case v: .*new/v\.nii.* .*labels/v\.nii.* differ in {word}"):
-        apply_review(out, decide(tmp_path, v="redraw"), out=tmp_path / "final", redrawn=new)
+        apply_review(out, decide(tmp_path, ("v", "redraw")), out=tmp_path / "final", redrawn=new)
     assert not (tmp_path / "final").exists()
 
 
@@ -147,19 +137,19 @@ def test_values_that_no_class_has_are_an_error(tmp_path: Path) -> None:
     out, new = flat(tmp_path), tmp_path / "new"
     picture(new / "b.png", LUNG * 2)
     with pytest.raises(LabelValueError, match=r"case b: .*new/b\.png holds the value 4"):
-        apply_review(out, decide(tmp_path, b="redraw"), out=tmp_path / "final", redrawn=new)
+        apply_review(out, decide(tmp_path, ("b", "redraw")), out=tmp_path / "final", redrawn=new)
     assert not (tmp_path / "final").exists()
 
 
 def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     out = flat(tmp_path)
-    verdicts = decide(tmp_path, b="redraw")
+    verdicts = decide(tmp_path, ("b", "redraw"))
     with pytest.raises(MissingDataError, match="is no folder"):
         apply_review(out, verdicts, out=tmp_path / "final", redrawn=tmp_path / "absent")
     with pytest.raises(OutputError, match="which is read"):
         apply_review(out, verdicts, out=tmp_path / "new" / "final", redrawn=tmp_path / "new")
     with pytest.raises(ConfigError, match="no verdict sends a case to be drawn again"):
-        apply_review(out, decide(tmp_path, b="keep"), out=tmp_path / "final", redrawn=tmp_path / "data")
+        apply_review(out, decide(tmp_path, ("b", "keep")), out=tmp_path / "final", redrawn=tmp_path / "data")
     assert not (tmp_path / "final").exists()
 
 
@@ -174,6 +164,6 @@ def test_neither_given_labels_nor_new_ones_are_touched(tmp_path: Path) -> None:
     out, new = flat(tmp_path), tmp_path / "new"
     picture(new / "b.png", LUNG)
     before = contents(tmp_path / "data"), contents(out), contents(new)
-    done = apply_review(out, decide(tmp_path, b="redraw"), out=tmp_path / "final", redrawn=new)
+    done = apply_review(out, decide(tmp_path, ("b", "redraw")), out=tmp_path / "final", redrawn=new)
     np.testing.assert_array_equal(drawn(done.labels / "b.png"), LUNG)
     assert (contents(tmp_path / "data"), contents(out), contents(new)) == before

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 import labelmend
+from drawing import picture
 from drawn_data import AFFINE, ALWAYS, CASES, QUICK, TRAINING, contents, half_files
 from labelmend.errors import ConfigError, LabelmendError, OutputError
 from labelmend.geometry.orientation import Turn
@@ -342,7 +343,7 @@ def test_a_class_stored_as_255_is_written_and_predicted_as_255(integer_maps, tmp
     (data / "given").mkdir()
     for case in CASES:
         array = np.array(Image.open(integer_maps / "clean" / f"{case}.png"))
-        Image.fromarray(np.where(array == 2, 255, 0).astype(np.uint8)).save(data / "given" / f"{case}.png")
+        picture(data / "given" / f"{case}.png", np.where(array == 2, 255, 0).astype(np.uint8))
     result = go(data, tmp_path / "run", epochs=1, network=Pixelwise())
     assert set(np.unique(Image.open(result.labels / "c1.png"))) == {0, 255}
     assert load_predictor(result.folder, network=Pixelwise()).card.values == (255,)
@@ -785,7 +786,7 @@ def test_a_class_of_value_0_is_in_all_that_a_run_reports(integer_maps, tmp_path)
 def test_a_class_that_no_trusted_case_shows_stays_as_given_and_the_report_says_so(pictures, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(pictures, data)
-    Image.fromarray(np.zeros((32, 32), np.uint8)).save(data / "clean" / "heart" / "c0.png")
+    picture(data / "clean" / "heart" / "c0.png", np.zeros((32, 32), np.uint8))
     result = go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))
     for case in TRAINING:
         name = f"heart/{case}.png"
@@ -800,6 +801,6 @@ def test_trusted_cases_that_show_no_class_at_all_are_refused(pictures, tmp_path)
     data = tmp_path / "data"
     shutil.copytree(pictures, data)
     for name in ("heart", "lung"):
-        Image.fromarray(np.zeros((32, 32), np.uint8)).save(data / "clean" / name / "c0.png")
+        picture(data / "clean" / name / "c0.png", np.zeros((32, 32), np.uint8))
     with pytest.raises(LabelmendError, match="class heart is empty in all 1 cases"):
         go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))

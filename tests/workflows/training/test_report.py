@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drawing import picture
+from drawn_data import edit_json
 from labelmend.errors import GeometryError, LabelmendError, MissingDataError
 from labelmend.workflows.training.report import write_report
 
@@ -54,11 +56,6 @@ def page_of(run: Path, **options: int) -> Page:
     return Page(write_report(run, **options).read_text(encoding="utf-8"))
 
 
-def edit(run: Path, **more: object) -> None:
-    path = run / "summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | more), encoding="utf-8")
-
-
 def test_every_class_has_its_bias_its_change_and_its_way_to_the_reference(flat_run: Path) -> None:
     text = page_of(flat_run).text
     assert (
@@ -91,7 +88,7 @@ def test_toggles_name_every_outline_and_every_class(flat_run: Path) -> None:
 
 
 def test_without_a_reference_nothing_is_said_about_clean(flat_run: Path) -> None:
-    edit(flat_run, reference=None)
+    edit_json(flat_run / "summary.json", reference=None)
     page = page_of(flat_run)
     assert "how right it is: no clean reference was named" in page.text
     assert "Dice to clean" not in page.text
@@ -109,7 +106,7 @@ def test_a_reference_for_some_cases_is_counted(flat_run: Path) -> None:
 
 def test_a_correction_that_went_wrong_is_counted_and_marked(flat_run: Path) -> None:
     folder = flat_run / "labels" / "lung"
-    Image.fromarray(np.zeros((12, 16), np.uint8)).save(folder / "a.png")
+    picture(folder / "a.png", np.zeros((12, 16), np.uint8))
     page = page_of(flat_run)
     assert "1 of 2 cases further from clean" in page.text
     assert "lung 0.615 0.444 −0.171 1 1" in page.text
@@ -174,7 +171,7 @@ def test_hostile_names_are_shown_and_never_run(flat_run: Path) -> None:
     raw["rounds"][0]["bias"] = [bias]
     raw |= {"classes": ["heart", HOSTILE_FILE], "method": HOSTILE, "paper": HOSTILE, "unit": HOSTILE}
     raw |= {"parameters": {HOSTILE: HOSTILE}, "clean_cases": [HOSTILE], "labelmend_version": HOSTILE}
-    edit(flat_run, **raw)
+    edit_json(flat_run / "summary.json", **raw)
     page = page_of(flat_run)
     assert len(page.all("script")) == 1
     assert {(a["src"] or "")[:11] for a in page.all("img")} == {"data:image/"}
@@ -187,7 +184,7 @@ def test_a_closing_tag_or_quote_in_a_name_breaks_out_of_nothing(flat_run: Path) 
     raw = json.loads((flat_run / "summary.json").read_text())
     raw["cases"][0]["reason"] = breakout
     raw["rounds"][0]["bias"][0]["why"] = breakout
-    edit(flat_run, **(raw | {"method": breakout, "unit": breakout, "paper": breakout}))
+    edit_json(flat_run / "summary.json", **(raw | {"method": breakout, "unit": breakout, "paper": breakout}))
     assert not page_of(flat_run).all("b")
 
 
@@ -201,7 +198,7 @@ def test_the_page_appears_whole_or_not_at_all(flat_run: Path) -> None:
 
 
 def test_an_image_of_another_shape_names_the_case(flat_run: Path) -> None:
-    Image.fromarray(np.zeros((5, 6), np.uint8)).save(flat_run.parent / "data" / "images" / "a.png")
+    picture(flat_run.parent / "data" / "images" / "a.png", np.zeros((5, 6), np.uint8))
     with pytest.raises(GeometryError, match=r"case 'a': image has shape \(5, 6\), its labels \(12, 16\)"):
         write_report(flat_run)
 
@@ -209,7 +206,7 @@ def test_an_image_of_another_shape_names_the_case(flat_run: Path) -> None:
 def test_a_case_without_given_labels_is_one_clear_error(flat_run: Path) -> None:
     raw = json.loads((flat_run / "summary.json").read_text())
     raw["cases"][0]["case"] = "nobody"
-    edit(flat_run, cases=raw["cases"])
+    edit_json(flat_run / "summary.json", cases=raw["cases"])
     with pytest.raises(MissingDataError, match="case 'nobody' of the summary has no labels"):
         write_report(flat_run)
 
@@ -218,7 +215,12 @@ def test_a_method_that_revises_nothing_still_has_a_report(flat_run: Path) -> Non
     shutil.rmtree(flat_run / "labels")
     raw = json.loads((flat_run / "summary.json").read_text())
     cases = [c | {"version": 0, "reason": "", "displacement_mm": [None, None]} for c in raw["cases"]]
-    edit(flat_run, cases=cases, rounds=[{"round": 1, "loss": 0.1, "bias": [], "n_revised": 0}], paper=None)
+    edit_json(
+        flat_run / "summary.json",
+        cases=cases,
+        rounds=[{"round": 1, "loss": 0.1, "bias": [], "n_revised": 0}],
+        paper=None,
+    )
     text = page_of(flat_run).text
     assert "No outline was changed." in text
     assert "0 of 2 cases changed" in text
@@ -230,7 +232,7 @@ def test_later_rounds_follow_the_first(flat_run: Path) -> None:
     raw = json.loads((flat_run / "summary.json").read_text())
     row = raw["rounds"][0]["bias"][0]
     second = {"round": 2, "loss": 0.1, "bias": [row | {"mean_mm": 0.3, "low_mm": None}], "n_revised": 0}
-    edit(flat_run, rounds=[*raw["rounds"], second])
+    edit_json(flat_run / "summary.json", rounds=[*raw["rounds"], second])
     text = page_of(flat_run).text
     assert text.index("about 2.0 mm too large") < text.index("Round 2, trained on")
     assert "Round 2, trained on the outlines of the round before: 0.3 mm too small." in text
@@ -239,14 +241,14 @@ def test_later_rounds_follow_the_first(flat_run: Path) -> None:
 def test_a_bias_that_could_not_be_measured_draws_no_bar(flat_run: Path) -> None:
     raw = json.loads((flat_run / "summary.json").read_text())
     row = raw["rounds"][0]["bias"][0] | {"mean_mm": None, "low_mm": None, "high_mm": None, "n_cases": 0}
-    edit(flat_run, rounds=[raw["rounds"][0] | {"bias": [row]}])
+    edit_json(flat_run / "summary.json", rounds=[raw["rounds"][0] | {"bias": [row]}])
     page = page_of(flat_run)
     assert "could not be measured" in page.text
     assert not page.all("rect")
 
 
 def test_one_spacing_for_all_axes_and_notes_are_shown(flat_run: Path) -> None:
-    edit(flat_run, spacing_mm=2.0, notes=["Training stopped early."])
+    edit_json(flat_run / "summary.json", spacing_mm=2.0, notes=["Training stopped early."])
     text = page_of(flat_run).text
     assert "spacing, mm 2.0" in text
     assert "Training stopped early." in text

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drawing import picture
 from labelmend.errors import GeometryError, MissingDataError
 from labelmend.types import Grid
 from labelmend.workflows.training.report_changes import (
@@ -143,10 +144,9 @@ def test_a_revised_case_without_corrected_labels_is_named(flat_run: Path) -> Non
 
 
 def test_shapes_that_differ_name_case_and_folder(flat_run: Path) -> None:
-    from PIL import Image
 
     for name in ("heart", "lung"):
-        Image.fromarray(np.zeros((5, 5), np.uint8)).save(flat_run / "labels" / name / "a.png")
+        picture(flat_run / "labels" / name / "a.png", np.zeros((5, 5), np.uint8))
     summary = read_summary(flat_run)
     with pytest.raises(GeometryError, match="case 'a': given and corrected labels differ in shape"):
         read_masks(open_folders(summary), summary, summary.cases[0])

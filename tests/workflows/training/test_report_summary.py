@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drawn_data import edit_json
 from labelmend.errors import MissingDataError, UnreadableFileError
 from labelmend.workflows.training.report_summary import read_summary
-
-
-def edit(run: Path, **more: object) -> None:
-    path = run / "summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | more), encoding="utf-8")
 
 
 def test_paths_are_resolved_against_the_run(flat_run: Path) -> None:
@@ -30,7 +26,7 @@ def test_a_missing_reference_is_none(volume_run: Path) -> None:
 def test_null_and_nan_are_both_unknown(flat_run: Path) -> None:
     row = {"class": "lung", "mean_mm": -2.0, "low_mm": float("nan"), "high_mm": None}
     row |= {"n_cases": 1, "moved": True, "why": ""}
-    edit(flat_run, rounds=[{"round": 1, "loss": None, "bias": [row], "n_revised": 2}])
+    edit_json(flat_run / "summary.json", rounds=[{"round": 1, "loss": None, "bias": [row], "n_revised": 2}])
     (round_,) = read_summary(flat_run).rounds
     assert (round_.loss, round_.bias[0].mean, round_.bias[0].low, round_.bias[0].high) == (
         None,
@@ -62,18 +58,18 @@ def test_a_missing_entry_is_named(flat_run: Path) -> None:
 
 def test_displacements_that_do_not_fit_the_classes_name_the_case(flat_run: Path) -> None:
     case = {"case": "a", "version": 1, "reason": "", "displacement_mm": [1.0], "confidence": 1}
-    edit(flat_run, cases=[case])
+    edit_json(flat_run / "summary.json", cases=[case])
     with pytest.raises(UnreadableFileError, match="case 'a' has 1 displacements for 2 classes"):
         read_summary(flat_run)
 
 
 def test_findings_without_a_mean_are_no_bias(flat_run: Path) -> None:
     finding = {"class": "lung", "why": "labels replaced by agreement of two networks"}
-    edit(flat_run, rounds=[{"round": 1, "bias": [finding], "n_revised": 2}])
+    edit_json(flat_run / "summary.json", rounds=[{"round": 1, "bias": [finding], "n_revised": 2}])
     assert read_summary(flat_run).rounds[0].bias == ()
 
 
 def test_spacing_may_be_one_number_for_all_axes_and_notes_are_kept(flat_run: Path) -> None:
-    edit(flat_run, spacing_mm=1.4, notes=["stopped early"])
+    edit_json(flat_run / "summary.json", spacing_mm=1.4, notes=["stopped early"])
     summary = read_summary(flat_run)
     assert (summary.spacing_mm, summary.notes) == (1.4, ("stopped early",))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drawn_data import CASES, TRAINING, exclusive, overlapping, picture
+from drawing import picture
+from drawn_data import CASES, TRAINING, exclusive, overlapping
 from labelmend.errors import (
     CleanCasesError,
     ConfigError,
@@ -51,9 +52,9 @@ def other_root(root: Path, *, seed: int = 50, size: int = 32, case: str = "t0") 
     from labelmend.phantom import draw_phantom
 
     image, masks = draw_phantom(np.random.default_rng(seed), size)
-    picture(image[0], root / "images" / f"{case}.png")
+    picture(root / "images" / f"{case}.png", image[0])
     for name, mask in zip(("heart", "lung"), masks[1:]):
-        picture(mask, root / "clean" / name / f"{case}.png")
+        picture(root / "clean" / name / f"{case}.png", mask)
     return root
 
 
@@ -196,15 +197,15 @@ def test_trusted_and_given_labels_have_the_same_classes(data, tmp_path):
 
 def test_trusted_and_training_images_are_of_one_kind(data, tmp_path):
     clean = other_root(tmp_path / "other")
-    picture(np.zeros((32, 32, 3), np.uint8), clean / "images" / "t0.png")
+    picture(clean / "images" / "t0.png", np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(GeometryError, match=r"2-D with 3 channel.*2-D with 1"):
         load_and_check(config(data, clean=str(clean)), SpatialCorrection())
 
 
 def test_images_of_several_sizes_need_a_common_grid(data):
-    picture(np.zeros((40, 32), np.uint8), data / "images" / "c2.png")
+    picture(data / "images" / "c2.png", np.zeros((40, 32), np.uint8))
     for name in ("heart", "lung"):
-        picture(np.ones((40, 32), bool), data / "given" / name / "c2.png")
+        picture(data / "given" / name / "c2.png", np.ones((40, 32), bool))
     with pytest.raises(ConfigError, match=r"\(32, 32\), \(40, 32\).*--resize or --patch"):
         load_and_check(config(data), Plain())
     assert load_and_check(config(data, resize=32), Plain()).facts.shapes == {(32, 32), (40, 32)}
@@ -237,7 +238,7 @@ def test_a_reference_has_the_classes_of_the_given_labels(data):
 
 def test_a_reference_lies_on_the_grid_of_the_given_labels(data):
     for name in ("heart", "lung"):
-        picture(np.ones((16, 16), bool), data / "clean" / name / "c3.png")
+        picture(data / "clean" / name / "c3.png", np.ones((16, 16), bool))
     with pytest.raises(GeometryError, match=r"case c3: .* differ in shape, \(32, 32\) and \(16, 16\)"):
         load_and_check(config(data, reference=str(data / "clean")), Plain())
 

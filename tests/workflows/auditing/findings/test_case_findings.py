@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from drawn_findings import Told, box, disc, exclusive, overlapping, sure, told
+from drawing import box, disc
+from drawn_findings import Told, exclusive, overlapping, sure, told
 from labelmend.types import FloatArray, LabelMap
 from labelmend.workflows.auditing.findings import (
     Finding,
@@ -241,7 +242,7 @@ def test_without_a_unit_lengths_are_in_pixels():
 
 def test_a_missing_ball_in_thick_slices_has_a_volume():
     shape, spacing_mm = (12, 40, 40), (4.0, 1.0, 1.0)
-    ball = np.linalg.norm((np.indices(shape).T - (6, 20, 20)) * spacing_mm, axis=-1).T < 10
+    ball = disc(shape, (6, 20, 20), 10, spacing_mm)
     given = exclusive(np.zeros(shape), spacing_mm=spacing_mm)
     found = told(given, ball * 1)
     (finding,) = found.findings

@@ -11,6 +11,7 @@ from scipy.stats import norm
 from drawn_findings import exclusive, overlapping, sure
 from labelmend.types import LabelMap
 from labelmend.workflows.auditing.findings import (
+    CaseScore,
     CaseStatistics,
     Disagreements,
     calibration_of,
@@ -31,6 +32,7 @@ from labelmend.workflows.auditing.findings.case_score import (
     MOST_EDGES,
     MOST_FAR,
     OBJECT_WEIGHT,
+    _edges,
 )
 
 NOTHING = calibration_of(np.zeros(4, int), np.full((2, 4), 0.5), np.zeros(4, bool))
@@ -231,3 +233,14 @@ def test_16_bits_and_certainty_make_scores_below_one():
     scores = pixel_scores(seen, 1.0)
     assert 1 > scores[0, 0] > 0.99
     assert 0 < scores[0, 1] < 0.01
+
+
+def test_doubt_names_no_place_and_speaks_half_as_loud():
+    assert CaseScore(0.5, far=1.0, wrong_object=0.2, edges=0.3, doubt=1.9).main == "far"
+    assert CaseScore(0.5, far=1.0, wrong_object=0.2, edges=0.3, doubt=2.1).main == "doubt"
+
+
+@pytest.mark.parametrize(("near", "middle"), [(3, 1.0), (2, 6.0)])
+def test_three_outlines_near_an_edge_make_a_rule(near, middle):
+    values = np.array([1.0] * near + [6.0] * 4)
+    assert _edges(values, 1.0)[0] == middle

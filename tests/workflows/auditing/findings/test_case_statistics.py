@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drawn_findings import box, crowded, disc, exclusive, overlapping, sure
+from drawing import box, disc
+from drawn_findings import crowded, exclusive, overlapping, sure
 from labelmend.errors import GeometryError
 from labelmend.geometry import frontier
 from labelmend.types import Grid, LabelMap

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from drawn_findings import box, sure
+from drawing import box
+from drawn_findings import sure
 from labelmend.geometry import signed_distance
 from labelmend.workflows.auditing.findings import regions
 from labelmend.workflows.auditing.findings.disagreement_regions import (
@@ -228,3 +229,10 @@ def test_distances_to_faces_of_long_pixels_against_every_pixel_outside(rng):
                  if not wide[tuple(at + a)] and not wide[tuple(at - a)]]  # fmt: skip
         means.append(min([deep[-1], *alone]))
     assert depths(inside, spacing_mm) == pytest.approx((max(deep), np.mean(means)))
+
+
+@pytest.mark.parametrize(("mm", "n"), [(1.9, 0), (2.0, 1), (2.9, 1)])
+def test_what_is_two_steps_thick_is_a_region(mm, n):
+    given = box((5, 40, 40), (2, 3), (0, 40), (0, 40)).astype(np.uint8)
+    for array, spacing_mm in ((given, (mm, 1.0, 1.0)), (strip(2), (1.0, mm))):
+        assert len(list(regions(array, sure(np.zeros_like(array), 1), spacing_mm))) == n

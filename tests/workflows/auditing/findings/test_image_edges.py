@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drawn_findings import box, disc
+from drawing import box, disc
 from labelmend.workflows.auditing.findings import edge_profile, peak_mm, step_mm
 from labelmend.workflows.auditing.findings.image_edges import REACH_VOX
 
@@ -105,3 +105,22 @@ def test_the_peak_by_hand(profile, mm):
 
 def test_no_profile_has_no_peak():
     assert np.isnan(peak_mm(np.array([np.nan]), 1.0))
+
+
+@pytest.mark.parametrize("mm", [0.25, 4.0])
+def test_edges_are_looked_for_eight_steps_out_whatever_a_step_is_in_mm(mm):
+    mask = box(SHAPE, (30, 66), (30, 66))
+    profile = edge_profile(box(SHAPE, (24, 72), (24, 72))[None] * 9.0, mask, (mm, mm))
+    assert len(profile) == 2 * REACH_VOX + 1
+    assert peak_mm(profile, mm) == pytest.approx(6 * mm, abs=0.1 * mm)
+    np.testing.assert_allclose(profile, edge_profile(box(SHAPE, (24, 72), (24, 72))[None] * 9.0, mask, MM))
+
+
+def test_without_an_outline_or_a_slope_there_is_no_profile():
+    for image, mask in (
+        (disc(SHAPE, CENTRE, 20), np.zeros(SHAPE)),
+        (np.ones(SHAPE), disc(SHAPE, CENTRE, 20)),
+    ):
+        profile = edge_profile(image[None] * 1.0, mask, MM)
+        assert profile.shape == (2 * REACH_VOX + 1,)
+        assert np.isnan(profile).all()

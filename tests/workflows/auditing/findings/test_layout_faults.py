@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from drawn_findings import box, exclusive, overlapping
+from drawing import box
+from drawn_findings import exclusive, overlapping
 from labelmend.types import Grid, LabelMap
 from labelmend.workflows.auditing.findings import Finding, faults, layout_of, usual_layout
+from labelmend.workflows.auditing.findings.layout_faults import Layout, UsualLayout
 
 SHAPE = (40, 50)
 HEART, LIVER = box(SHAPE, (10, 20), (30, 42)), box(SHAPE, (24, 36), (4, 20))
@@ -153,3 +155,11 @@ def test_places_are_those_in_the_patient_where_the_affine_tells_them():
         for stored, affine in ((array, ras), (array[::-1], las))
     )
     assert one.centres.tolist() == other.centres.tolist() == [[0.25, 0.125, 0.5]]
+
+
+@pytest.mark.parametrize(("usual", "own", "n"), [(0.2, 0.8, 1), (0.8, 0.2, 1), (0.52, 0.9, 0), (0.2, 0.5, 0)])
+def test_only_a_class_that_is_off_centre_and_lies_as_far_on_the_other_side_is_mirrored(usual, own, n):
+    one = np.ones(1)
+    layout = Layout(one.astype(bool), np.array([[own, 0.5]]), one * 0, one * 0)
+    common = UsualLayout(12, one, one, np.array([[usual, 0.5]]), np.full((1, 2), 0.01))
+    assert len(list(faults(exclusive(WHOLE), layout, common))) == n

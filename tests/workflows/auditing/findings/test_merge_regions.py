@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drawn_findings import box, disc, sure
+from drawing import box, disc
+from drawn_findings import sure
 from labelmend.types import BoolArray
-from labelmend.workflows.auditing.findings import WrongObject, regions, wrong_objects
+from labelmend.workflows.auditing.findings import Region, WrongObject, regions, wrong_objects
 from labelmend.workflows.auditing.findings.merge_regions import crossings
 
 SHAPE, MM = (60, 60), (1.0, 1.0)
@@ -117,3 +118,32 @@ def test_volumes_are_put_together_too():
     assert item.region.box == ((2, 5), (10, 20), (15, 25))
     assert item.region.inside.all()
     assert item.region.thickness_mm == pytest.approx(7.5)
+
+
+def piece(place: tuple[tuple[int, int], tuple[int, int]], share: float) -> Region:
+    """A block of the given object 1 of class 1, where nothing is predicted, so much of the object."""
+    inside = np.ones([stop - start for start, stop in place], bool)
+    return Region(1, 0, place, inside, 3.0, 3.0, 3.0, share, 0.0, 0.9, 0.9, 1, 0)
+
+
+BLOCKS = ((10, 20), (10, 20)), ((10, 20), (20, 26)), ((40, 50), (10, 18))
+"""100 pixels, 60 beside them, and 80 apart."""
+
+
+@pytest.mark.parametrize(
+    ("shares", "n"),
+    [
+        ((0.4, 0.1, 0.0), 1),  # just half
+        ((0.4, 0.09, 0.0), 0),
+        ((0.3, 0.2, 0.2), 0),  # half only with what lies apart: 160 of 240 pixels of 0.7
+        ((0.3, 0.3, 0.2), 1),
+        ((0.8, 0.0, 0.0), 0),  # alone
+        ((0.6, 0.0, 0.4), 0),  # two that do not touch
+    ],
+)
+def test_connected_pieces_are_half_of_the_object(shares, n):
+    pieces = [piece(place, share) for place, share in zip(BLOCKS, shares, strict=True) if share]
+    sides = np.ones(SHAPE, np.intp), np.zeros(SHAPE, np.intp)
+    found = list(crossings(pieces, sides, sure(sides[1], 1), MM))
+    assert [len(crossing.pieces) for crossing in found] == [2] * n
+    assert [crossing.region.of_predicted for crossing in found] == [0.0] * n

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from drawn_findings import box, crowded, disc, exclusive, sure, told
+from drawing import box, disc
+from drawn_findings import crowded, exclusive, sure, told
 from labelmend.geometry import signed_distance
 from labelmend.types import Grid, LabelMap
 from labelmend.workflows.auditing.findings import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from drawn_findings import box, disc, exclusive, overlapping, sure, told
+from drawing import box, disc
+from drawn_findings import exclusive, overlapping, sure, told
 from labelmend.workflows.auditing.findings import find_disagreements, own_findings
 from labelmend.workflows.auditing.findings.region_findings import MOST_STRETCHES
 

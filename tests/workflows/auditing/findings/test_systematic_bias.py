@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drawn_findings import disc, exclusive, sure
+from drawing import disc
+from drawn_findings import exclusive, sure
 from labelmend.workflows.auditing.findings import (
     CaseStatistics,
     SystematicBias,

@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from drawn_findings import box, disc, sure
+from drawing import box, disc
+from drawn_findings import sure
 from labelmend.workflows.auditing.findings import Region, WrongObject, regions, wrong_objects
 
 SHAPE, MM = (80, 80), (1.0, 1.0)
