@@ -190,7 +190,7 @@ def test_other_labels_of_a_coco_case_are_written_to_a_file_of_their_own(coco, tm
 
 
 def test_a_folder_of_images_that_is_not_there_is_named(coco):
-    with pytest.raises(MissingDataError, match=r"nowhere is no folder: expected one with the images of"):
+    with pytest.raises(MissingDataError, match=r"nowhere is not a folder: expected one with the images of"):
         open_source(coco / "coco.json", coco / "probs", coco / "nowhere")
 
 

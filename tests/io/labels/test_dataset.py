@@ -71,7 +71,7 @@ def test_a_case_that_is_nowhere_is_named(root):
 
 
 def test_a_folder_that_is_not_there_is_named(root):
-    with pytest.raises(MissingDataError, match="none is no folder"):
+    with pytest.raises(MissingDataError, match="none is not a folder"):
         open_dataset(root / "none")
     with pytest.raises(MissingDataError, match="given_J1 does not exist"):
         open_dataset(root, "given_J1")

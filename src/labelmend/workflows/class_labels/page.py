@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import UndefinedError
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.charts import dots
 from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.html.page import templates
@@ -136,7 +136,7 @@ def render_transition(found: Mapping[str, Any], suspects: Sequence[Mapping[str, 
         found: what transition.json holds.
         suspects: the first rows of suspects.csv.
     """
-    environment = templates("labelmend.workflows.class_labels", count=words.count, percent=percent, span=span)
+    environment = templates("labelmend.workflows.class_labels", count=text.count, percent=percent, span=span)
     classes = found["classes"]
     rates = [(name, _times_100(rate)) for name, rate in zip(classes, found["noise_rates"], strict=True)]
     return environment.get_template("transition.html.jinja").render(

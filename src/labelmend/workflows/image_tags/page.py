@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
 from labelmend.html.page import templates
 from labelmend.html.text import percent
@@ -63,7 +63,7 @@ class Example:
         seeds: classes in their colours, what is unsure hatched.
         width, height: of each picture, screen pixels.
         rows: one a tag.
-        told: what the mask holds, in words.
+        told: what the mask holds, in text.
     """
 
     case: str
@@ -124,11 +124,11 @@ def render_seeds(found: Mapping[str, Any], examples: Sequence[Example], labels: 
     """
     environment = templates(
         "labelmend.workflows.image_tags",
-        count=words.count,
+        count=text.count,
         percent=_percent,
-        number=words.number,
-        signed=words.signed,
-        listing=words.listing,
+        number=text.number,
+        signed=text.signed,
+        listing=text.listing,
     )
     images = Path(found["images"])
     data = shlex.quote(str(images.parent)) if images.name == "images" else "DATA"
@@ -166,7 +166,7 @@ def example(folder: Path, case: Mapping[str, Any], classes: Sequence[str], ignor
         if name in case["tags"]
     )
     marked = [f"{name} {_percent(case['classes'][name])}" for name in case["tags"]]
-    told = words.listing([*marked, f"unsure {_percent(case['unsure'])}"])
+    told = text.listing([*marked, f"unsure {_percent(case['unsure'])}"])
     seeds = seeds_uri(_sampled(labels, (2 * height, 2 * width)), len(classes), ignore)
     return Example(case["case"], data_uri(grey(image)), seeds, width, height, rows, told)
 
@@ -225,14 +225,14 @@ def _sampled(array: NDArray, shape: tuple[int, int]) -> NDArray:
 
 def _percent(share: float | None) -> str:
     """A share in percent; a dash where it is not known."""
-    return words.number(None) if share is None else percent(share)
+    return text.number(None) if share is None else percent(share)
 
 
 def _learned(found: Mapping[str, Any]) -> str:
     """How the training went, in a sentence."""
     loss, n = found["loss"], len(found["loss"])
     pairs = zip(found["classes"], found["training_accuracy"], strict=True)
-    right = words.listing([f"{c['name']} {_percent(share)}" for c, share in pairs])
+    right = text.listing([f"{c['name']} {_percent(share)}" for c, share in pairs])
     moved = f"went from {loss[0]:.2f} to {loss[-1]:.2f} in {n} epochs" if n > 1 else f"was {loss[0]:.2f}"
-    images = words.count(found["n_training"], "image")
+    images = text.count(found["n_training"], "image")
     return f"On the {images} it learned from, the loss {moved}; tags it had right: {right}."

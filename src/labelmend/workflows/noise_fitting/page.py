@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import UndefinedError
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.charts import HEIGHT, WIDTH, _ticks, dots, interval_text
 from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.html.page import templates
@@ -70,10 +70,10 @@ def render_noise(found: Mapping[str, Any]) -> str:
     """
     environment = templates(
         "labelmend.workflows.noise_fitting",
-        number=words.number,
-        signed=words.signed,
+        number=text.number,
+        signed=text.signed,
         interval=interval_text,
-        count=words.count,
+        count=text.count,
     )
     by_clean = found["kind"] == "clean"
     classes = [_clean_class(c, found["unit"]) if by_clean else _rater_class(c) for c in found["classes"]]
