@@ -99,9 +99,9 @@ def test_pickled_objects_are_refused(arrays, tmp_path):
 
 def test_files_that_hold_no_array_are_named(arrays, tmp_path):
     features, labels = arrays([[1.0], [2.0]], [0, 1])
-    with pytest.raises(MissingDataError, match=r"there is no file .*none\.npy"):
+    with pytest.raises(MissingDataError, match=r"x.npz does not exist .*none\.npy"):
         read_arrays(features, tmp_path / "none.npy")
-    with pytest.raises(MissingDataError, match=r"there is no file .*none\.npz"):
+    with pytest.raises(MissingDataError, match=r"x.npz does not exist .*none\.npz"):
         read_arrays(tmp_path / "none.npz", labels)
     for data in (pickle.dumps([0, 1]), labels.read_bytes()[:-3], b""):
         labels.write_bytes(data)

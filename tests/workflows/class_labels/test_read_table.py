@@ -317,7 +317,7 @@ def test_groups_that_cannot_be_used_are_named(csv, settings, error, expected):
 
 
 def test_files_that_are_no_table_are_named(tmp_path):
-    with pytest.raises(MissingDataError, match=r"there is no file .*none\.csv"):
+    with pytest.raises(MissingDataError, match=r"x.npz does not exist .*none\.csv"):
         read_table(tmp_path / "none.csv", "y")
     with pytest.raises(
         UnreadableFileError, match=r"t\.xlsx is no kind of table .* one of \.csv, .*\.parquet"

@@ -128,7 +128,7 @@ BAD = {
     "no line": (HEAD, DataError, ["no line below it"]),
     "blank lines": ("\n \n", UnreadableFileError, ["blank lines only"]),
     "an empty file": ("", UnreadableFileError, ["empty (0 bytes)"]),
-    "not UTF-8": ("image,\xe4\na,1\n".encode("latin-1"), UnreadableFileError, ["no UTF-8 text"]),
+    "not UTF-8": ("image,\xe4\na,1\n".encode("latin-1"), UnreadableFileError, ["UTF-8"]),
     "a reserved name": (
         "image,Background\na,1\nb,0\nc.07,0\n",
         ConfigError,

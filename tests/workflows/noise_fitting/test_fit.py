@@ -174,7 +174,7 @@ def test_cases_without_clean_labels_may_be_left_out_by_name(folders: tuple[Path,
     (clean / "lung" / "c.png").unlink()
     found = fit_noise(given, clean, cases=[case for case in CASES if case != "c"], **QUICK)
     assert found.classes[0].cases == ("a", "b", "d", "e", "f")
-    assert found.notes == ("Only 5 cases were compared, as asked for.",)
+    assert found.notes == ("Only 5 selected cases were compared.",)
 
 
 def test_a_pixdim_beside_its_affine_is_told_to_all_who_fit(tmp_path: Path) -> None:

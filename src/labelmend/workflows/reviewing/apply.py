@@ -76,10 +76,11 @@ def apply_review(
 ) -> Applied:
     """Write the final labels of a reviewed audit.
 
-    FINAL/labels/ mirrors the given labels: the proposal where it was taken, the redrawn labels where they were
-    requested and exist, otherwise the given file; every file is copied byte for byte. FINAL/dataset.json names
-    the classes, FINAL/manifest.jsonl records who decided what, when and why, and FINAL/worklist/ lists the
-    cases still to be redrawn, in formats that annotation tools open. The folder appears whole or not at all.
+    FINAL/labels/ mirrors the given labels: the proposal where it was taken, the redrawn labels where they
+    were requested and exist, otherwise the given file; every file is copied byte for byte. FINAL/dataset.json
+    names the classes, FINAL/manifest.jsonl records who decided what, when and why, and FINAL/worklist/ lists
+    the cases still to be redrawn, in formats that annotation tools open. The folder appears whole or not at
+    all.
 
     For an nnU-Net raw dataset, FINAL holds a new one, DatasetXXX_Name, ready for
     nnUNetv2_plan_and_preprocess. Without images, or for test labels, it is FINAL/labelsTr or labelsTs.
@@ -97,8 +98,9 @@ def apply_review(
         on_case: called after each case with its id and the number of cases.
 
     Raises:
-        DataError: the verdicts are on other labels than those audited, see `check_verdicts`; given or proposed
-            labels changed since the audit; redrawn labels do not fit the given ones, see `open_redrawn`.
+        DataError: the verdicts are on other labels than those audited, see `check_verdicts`; given or
+            proposed labels changed since the audit; redrawn labels do not fit the given ones, see
+            `open_redrawn`.
         ConfigError: a dataset name where no raw dataset is written, or one that nnU-Net would not recognise.
         OutputError: `final` is not empty, lies inside the label folder or `out`, or cannot be written.
     """

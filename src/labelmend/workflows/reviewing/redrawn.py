@@ -23,8 +23,8 @@ def open_redrawn(
         cases: the cases to redraw.
 
     Returns:
-        By case, its files in the order of `LabelFolder.sources`; the file that marks unannotated pixels may be
-        the given one.
+        By case, its files in the order of `LabelFolder.sources`; the file that marks unannotated pixels may
+        be the given one.
 
     Raises:
         ConfigError: no case was to be redrawn, or the given labels are a COCO file.
@@ -49,8 +49,8 @@ def open_redrawn(
     redrawn = {case: files for case in cases if (files := _files(folder, given, case))}
     if not redrawn:
         raise MissingDataError(
-            f"{folder} has new labels for none of the {len(cases)} cases to redraw: expected files named like "
-            f"the given ones but different from them, such as {given.target(folder, cases[0])[0]}"
+            f"{folder} has new labels for none of the {len(cases)} cases to redraw: expected files named "
+            f"like the given ones but different from them, such as {given.target(folder, cases[0])[0]}"
         )
     for case, files in redrawn.items():
         _check(folder, given, case, files)
@@ -81,6 +81,6 @@ def _check(folder: Path, given: LabelFolder, case: str, files: tuple[Path, ...])
     difference = grid_difference(new.read(case).grid, given.read(case).grid)
     if difference:
         raise GeometryError(
-            f"case {case}: the redrawn labels {files[0]} and the given ones {given.sources(case)[0]} differ in "
-            f"{difference}: save them on the grid of the image"
+            f"case {case}: the redrawn labels {files[0]} and the given ones {given.sources(case)[0]} differ "
+            f"in {difference}: save them on the grid of the image"
         )

@@ -70,7 +70,8 @@ def read_verdicts(path: str | Path) -> Verdicts:
         )
     if content.get("version") != VERSION:
         raise UnreadableFileError(
-            f"{path} holds verdicts of version {content.get('version')!r}, but this labelmend reads version {VERSION}"
+            f"{path} holds verdicts of version {content.get('version')!r}, but this labelmend reads version "
+            f"{VERSION}"
         )
     try:
         verdicts = tuple(_verdict(row, path) for row in content["verdicts"])
