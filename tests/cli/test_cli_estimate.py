@@ -169,7 +169,7 @@ def with_gap(column: np.ndarray, value: float) -> np.ndarray:
             dict.fromkeys(("marker", "height", "patient"), np.ones(200)) | {"ward": None},
             ("no features: each column holds one value only",),
         ),
-        (dict.fromkeys(("marker", "height", "patient", "ward")), ("no column beside the target",)),
+        (dict.fromkeys(("marker", "height", "patient", "ward")), ("no column besides the target",)),
         (
             {"ward": np.array([f"p{i}" for i in range(200)])},
             ("'ward'", "200 different values", "--drop ward"),
@@ -211,7 +211,7 @@ def test_too_few_groups(refused, tmp_path):
         (["t.xlsx", "--target", "y"], "no kind of table"),
         (["--features", "X.npy"], "--features need --labels"),
         (["--features", "X.npy", "--labels", "nowhere.npy"], "no file nowhere.npy"),
-        (["t.csv", "--target", "y", "--level", "2"], "level must lie between 0 and 1"),
+        (["t.csv", "--target", "y", "--level", "2"], "level must be between 0 and 1"),
         (["t.csv", "--target", "y", "--n_boot", "-1"], "n_boot must be 0"),
         (
             ["t.csv", "--target", "y", "--n_neighbors", "0", "--drop", "patient"],

@@ -86,7 +86,7 @@ def test_labels_that_somebody_else_keeps_there_are_refused(given):
 
 def test_a_mask_that_was_changed_by_hand_is_not_replaced(given):
     (given["out"] / "labels/b.png").write_text("corrected")
-    refused(given, "case b in .* was changed after it was written")
+    refused(given, "case b in .* was edited after it was written")
 
 
 def test_a_mask_that_was_removed_is_no_reason_to_refuse(given):

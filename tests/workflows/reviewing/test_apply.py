@@ -143,7 +143,7 @@ def test_a_name_for_a_raw_data_set_needs_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Dataset500_X.* is not one"):
         apply_review(flat(tmp_path), verdicts, tmp_path / "final", dataset="Dataset500_X")
     out = regions(tmp_path / "other")
-    with pytest.raises(ConfigError, match="'Mine' is no name that nnU-Net finds"):
+    with pytest.raises(ConfigError, match="nnU-Net would not recognise 'Mine'"):
         apply_review(out, verdicts, tmp_path / "final", dataset="Mine")
     with pytest.raises(OutputError, match="which is read"):
         apply_review(out, verdicts, tmp_path / "other" / "data" / "Dataset007_Drawn" / "final")

@@ -548,7 +548,7 @@ def test_a_case_that_cannot_be_read_says_why_and_can_be_decided(opened: Opener, 
     assert "a.png does not exist" in page.inner_text("#unseen")
     assert len(painted(page, "given")) == 2
     press(page, "j")
-    assert "This case cannot be shown. b.png: this is no PNG" in page.inner_text("#unseen")
+    assert "This case cannot be shown. b.png: this is not a PNG" in page.inner_text("#unseen")
     assert page.is_hidden("#stage")
     press(page, "wex+0d")
     assert (case(page), chips(page)[1]) == ("c", "D")

@@ -1,4 +1,4 @@
-"""Learn the noise from folders: given against clean masks, or several annotators of the same cases."""
+"""Learn noise from folders: given and clean masks, or several annotators of the same cases."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ OnCase = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class ClassNoise:
-    """What was learned about one class.
+    """The fit for one class.
 
     Args:
-        name: of the class.
+        name: class name.
         cases: ids of the cases measured.
-        measured: one a case; NaN where a boundary is missing.
+        measured: one per case; NaN if a boundary is missing.
         summary: bias, spread, roughness, Dice and so on, with intervals over cases.
         fit: the Markov settings.
     """
@@ -58,7 +58,7 @@ class ClassNoise:
         return sum(not math.isfinite(d.bias_mm) for d in self.measured)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in what JSON knows."""
+        """Everything as JSON types."""
         fit = dataclasses.asdict(dataclasses.replace(self.fit, simulated=()))
         del fit["simulated"]
         return {
@@ -76,15 +76,15 @@ class ClassNoise:
 
 @dataclass(frozen=True)
 class NoiseFit:
-    """What `fit_noise` found.
+    """The result of `fit_noise`.
 
     Args:
         given: folder of the given labels.
         clean: folder of the clean labels.
-        unit: of all lengths; "px" where no spacing is known.
-        level: of the intervals.
-        classes: one a class.
-        notes: sentences on what headers say.
+        unit: unit of all lengths; "px" if the spacing is unknown.
+        level: level of the intervals.
+        classes: one per class.
+        notes: sentences about headers.
     """
 
     given: Path
@@ -95,7 +95,7 @@ class NoiseFit:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in what JSON knows."""
+        """Everything as JSON types."""
         return {
             "kind": "clean",
             "given": str(self.given.resolve()),
@@ -109,15 +109,15 @@ class NoiseFit:
 
 @dataclass(frozen=True)
 class RatersFit:
-    """What `fit_rater_noise` found.
+    """The result of `fit_rater_noise`.
 
     Args:
-        folders: one an annotator.
-        unit: of all lengths; "px" where no spacing is known.
-        level: of the intervals.
-        n_cases: cases that at least two annotators have drawn.
-        classes: one a class.
-        notes: sentences on what headers say.
+        folders: one per annotator.
+        unit: unit of all lengths; "px" if the spacing is unknown.
+        level: level of the intervals.
+        n_cases: cases segmented by at least two annotators.
+        classes: one per class.
+        notes: sentences about headers.
     """
 
     folders: tuple[Path, ...]
@@ -128,7 +128,7 @@ class RatersFit:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything in what JSON knows."""
+        """Everything as JSON types."""
         return {
             "kind": "raters",
             "folders": [str(folder.resolve()) for folder in self.folders],
@@ -161,35 +161,35 @@ def fit_noise(
     on_case: OnCase = lambda case, n_cases: None,
     on_point: Callable[[str, str, int], None] = lambda name, text, total: None,
 ) -> NoiseFit:
-    """Measure how wrong given labels are and fit the Markov noise, class by class.
+    """Measure the errors of given labels and fit the Markov noise, class by class.
 
-    Noise is fitted to the mask of each class by itself; that exclusive classes push each other aside is not
+    Noise is fitted to each class mask independently; that exclusive classes displace each other is not
     modelled.
 
     Args:
         given: label folder with the errors to learn.
-        clean: label folder with the truth; it may hold more cases.
+        clean: label folder with the ground truth; it may hold more cases.
         out: folder for `fit.json`, or None to write nothing.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
-        flip: held fixed, since it and the number of steps trade off.
-        flips: other values for the profile; None takes a half and the double, () none.
-        speckle: taken as given; None estimates it.
-        smooth: taken as given; None finds out.
-        n_boot: how many times the cases are drawn for intervals.
-        level: of the intervals.
-        max_cases: simulate on at most so many cases.
+        flip: fixed, since it trades off with the number of steps.
+        flips: other values for the profile; None means half and double, () none.
+        speckle: fixed; None estimates it.
+        smooth: fixed; None detects it.
+        n_boot: bootstrap replicates for intervals.
+        level: level of the intervals.
+        max_cases: most cases to simulate on.
         cases: only these: ids, or a text file of them.
-        seed: of everything random.
-        page: called with the folder before it gets its name, to write a page into it.
+        seed: random seed.
+        page: called with the folder before it is renamed into place, to write a page into it.
         on_case: called with (case id, number of cases) after each case is measured.
         on_point: called with (class, what, number of points) after each simulated design point.
 
     Raises:
-        MissingDataError: a folder, or the clean labels of a case, are not there.
-        DataError, ConfigError: labels that cannot be used, or a class without any boundary.
-        OutputError: `out` holds something else.
+        MissingDataError: a folder, or the clean labels of a case, are missing.
+        DataError, ConfigError: unusable labels, or a class without any boundary.
+        OutputError: `out` holds other files.
     """
     given, clean = Path(given), Path(clean)
     with _result_folder(out, (given, clean), page) as write:
@@ -214,8 +214,8 @@ def fit_noise(
         for name in names:
             if not any(math.isfinite(d.bias_mm) for d in measured[name]):
                 raise MissingDataError(
-                    f"class {name!r} has no boundary in both {given} and {clean} in any case: nothing to "
-                    "fit. Leave it out with --classes"
+                    f"class {name!r} has no case with a boundary in both {given} and {clean}: leave it out "
+                    "with --classes"
                 )
             fit = fit_markov(
                 pairs[name], measured[name], flip=flip, flips=more, speckle=speckle, smooth=smooth,
@@ -242,33 +242,33 @@ def fit_rater_noise(
     page: Callable[[Path], object] | None = None,
     on_case: OnCase = lambda case, n_cases: None,
 ) -> RatersFit:
-    """Bias and roughness of each annotator, from label folders of the same cases and no truth.
+    """Bias and roughness of each annotator, from label folders of the same cases without ground truth.
 
-    A case counts for the annotators who have it; at least two must. Pixels that either of two ignores count
-    as equal.
+    A case counts for the annotators who have it; at least two must. Pixels ignored by either of two
+    annotators count as equal.
 
     Args:
-        folders: one label folder an annotator, with the same classes.
+        folders: one label folder per annotator, with the same classes.
         out: folder for `fit.json`, or None to write nothing.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
         n_boot: how many times the cases are drawn for intervals.
         level: of the intervals.
-        seed: of the draws.
+        seed: random seed.
         page: called with the folder before it gets its name, to write a page into it.
         on_case: called with (case id, number of cases) after each case.
 
     Raises:
-        ConfigError: fewer than two folders, one twice, or other classes.
-        MissingDataError: no case that two folders hold.
-        DataError: labels that cannot be used, or annotators that cannot be compared.
-        OutputError: `out` holds something else.
+        ConfigError: fewer than two folders, a duplicate, or differing classes.
+        MissingDataError: no two folders share a case.
+        DataError: unusable labels, or annotators that cannot be compared.
+        OutputError: `out` holds other files.
     """
     paths = tuple(Path(folder) for folder in folders)
     if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError(
-            f"got {len(paths)} annotator folders ({', '.join(map(str, paths))}): give two or more, none twice"
+            f"got {len(paths)} annotator folders ({', '.join(map(str, paths))}): expected two or more"
         )
     with _result_folder(out, paths, page) as write:
         opened = [_open_shared(path, paths[0], classes, ignore, spacing_mm) for path in paths]
@@ -278,8 +278,8 @@ def fit_rater_noise(
         cases = sorted(case for case, n in counts.items() if n > 1)
         if not cases:
             raise MissingDataError(
-                f"no case is in two of the folders {', '.join(map(str, paths))}: annotators are compared on "
-                "the same cases, with the same file names"
+                f"no case is in two of the folders {', '.join(map(str, paths))}: annotators must share cases "
+                "with the same file names"
             )
         names, units = opened[0].classes, {}
         found: dict[str, list[Comparisons]] = {name: [] for name in names}
@@ -304,7 +304,7 @@ def fit_rater_noise(
 
 
 def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Folder names; whole paths where names repeat.
+    """Folder names; full paths if names repeat.
 
     >>> rater_names([Path("a/first"), Path("b/second")])
     ('first', 'second')
@@ -317,7 +317,7 @@ def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
 def _result_folder(
     out: str | Path | None, sources: Sequence[Path], page: Callable[[Path], object] | None
 ) -> Iterator[Callable[[NoiseFit | RatersFit], None]]:
-    """What writes the result: into a folder that is new, empty or holds an earlier fit, or nowhere."""
+    """The function that writes the result: to a new or empty folder, over an earlier fit, or nowhere."""
     if out is None:
         yield lambda result: None
         return
@@ -339,12 +339,12 @@ def _open_shared(
     ignore: int | None,
     spacing_mm: Sequence[float] | float | None,
 ) -> LabelFolder:
-    """A folder with the classes of the first one, whichever cases it holds."""
+    """A folder with the classes of the first one, whatever its cases."""
     folder = open_labels(path, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     other = open_labels(first, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     if set(folder.classes) != set(other.classes):
         raise ConfigError(
-            f"{path} has the classes {', '.join(folder.classes)}, {first} has {', '.join(other.classes)}: "
+            f"{path} has classes {', '.join(folder.classes)}, {first} has {', '.join(other.classes)}: "
             "rename the class folders, or give the classes with their values"
         )
     return folder
@@ -366,13 +366,13 @@ def _one_grid(labels: Sequence[LabelMap | None], holders: Sequence[LabelFolder |
 
 
 def _masks_of(labels: Sequence[LabelMap | None], name: str) -> list[BoolArray | None]:
-    """The masks of a class; pixels that anybody ignores are background in all."""
+    """The masks of a class; pixels ignored by any annotator are background in all."""
     ignored = np.logical_or.reduce([m.ignored() for m in labels if m is not None])
     return [None if m is None else m.mask(name) & ~ignored for m in labels]
 
 
 def _row(measured: Displacement, case: str | None = None) -> dict[str, Any]:
-    """The numbers of one case."""
+    """The statistics of one case."""
     row = {
         f.name: getattr(measured, f.name)
         for f in dataclasses.fields(measured)
@@ -382,7 +382,7 @@ def _row(measured: Displacement, case: str | None = None) -> dict[str, Any]:
 
 
 def _histogram(given: Sequence[Displacement], simulated: Sequence[Displacement]) -> dict[str, Any]:
-    """Shares of the boundary by displacement, in common bins; what lies beyond them is in the outer ones."""
+    """Histogram of boundary displacements in common bins; the outer bins include values beyond them."""
     sides = [
         (np.concatenate([d.values_mm for d in side]), np.concatenate([d.weights for d in side]))
         for side in (given, simulated)

@@ -166,7 +166,7 @@ def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
         raise GeometryError(f"case {row.case}, {row.image}: {turned}")
     if image.grid.shape != labels.grid.shape:
         raise GeometryError(
-            f"case {row.case}: the image {row.image} has the shape {image.grid.shape}, its labels "
+            f"case {row.case}: the image {row.image} has shape {image.grid.shape}, its labels "
             f"{labels.grid.shape}"
         )
     return image
