@@ -55,7 +55,7 @@ def test_matrix_rates_features_suspects_and_assumptions_are_printed_and_written(
     assert " of the labels look wrong (95 % interval " in printed
     for words in (
         "How rows that truly are", "Wrong labels among", "4 of 4 features", "marker", "Look at first: 10 of",
-        "What was assumed:", "hardly another class", "Text was one-hot encoded", "100 different ones",
+        "What was assumed:", "(anchors)", "Text was one-hot encoded", "(100 groups)",
         f"report  {out / 'report.html'}",
     ):  # fmt: skip
         assert words in printed

@@ -227,7 +227,7 @@ def test_a_folder_with_other_content_is_refused(folders: Path, tmp_path: Path) -
 @pytest.mark.parametrize("place", [".", "noisy", "lung"])
 def test_nothing_is_written_among_the_clean_labels(place: str, folders: Path) -> None:
     before = content(folders)
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         simulate(folders, folders / place, noise=NOISE)
     assert content(folders) == before
 

@@ -1,4 +1,4 @@
-"""Progress of a job, for whoever watches."""
+"""Progress of a job."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_a_number_that_is_taken_is_an_error(source, tmp_path):
 def test_given_data_are_never_written_to(source, tmp_path):
     before = files(source)
     for out in (source, source / "Dataset501_Mended", source / "labelsTr" / "Dataset501_Mended"):
-        with pytest.raises(OutputError, match="which is read"):
+        with pytest.raises(OutputError, match="is inside the input folder"):
             write_nnunet(source, out, {})
     full = tmp_path / "raw" / "Dataset501_Mended"
     full.mkdir()

@@ -95,8 +95,8 @@ def test_a_mask_that_was_removed_is_no_reason_to_refuse(given):
 
 
 def test_a_folder_among_the_images_and_a_file_are_refused(given):
-    refused(given, "which is read", given["images"])
-    refused(given, "which is read", given["images"] / "out")
+    refused(given, "is inside the input folder", given["images"])
+    refused(given, "is inside the input folder", given["images"] / "out")
     refused(given, "is a file", given["tags"])
     refused(given, "already holds images", given["root"])
 

@@ -370,7 +370,7 @@ def test_settings_that_cannot_be_used(refused, settings, words):
 
 
 def test_an_output_folder_among_the_images_or_with_something_in_it(data, tmp_path):
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         seed(data / "images", data / "tags.csv", data / "images" / "out", **FEW)
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(OutputError, match=r"already holds mine\.txt"):

@@ -83,7 +83,7 @@ def test_a_second_fit_may_replace_the_first_but_nothing_else(
     for out, words in (
         (tmp_path / "old", "already holds notes.txt"),
         (tmp_path / "old" / "notes.txt", "is a file"),
-        (folders[0] / "fit", "which is read"),
+        (folders[0] / "fit", "is inside the input folder"),
     ):
         with pytest.raises(OutputError, match=words):
             fit_noise(*folders, out=out, **QUICK)

@@ -145,7 +145,7 @@ def test_a_name_for_a_raw_data_set_needs_one(tmp_path: Path) -> None:
     out = regions(tmp_path / "other")
     with pytest.raises(ConfigError, match="nnU-Net would not recognise 'Mine'"):
         apply_review(out, verdicts, tmp_path / "final", dataset="Mine")
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         apply_review(out, verdicts, tmp_path / "other" / "data" / "Dataset007_Drawn" / "final")
 
 

@@ -156,7 +156,7 @@ def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     verdicts = decide(tmp_path, b="redraw")
     with pytest.raises(MissingDataError, match="is not a folder"):
         apply_review(out, verdicts, tmp_path / "final", redrawn=tmp_path / "absent")
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         apply_review(out, verdicts, tmp_path / "new" / "final", redrawn=tmp_path / "new")
     with pytest.raises(ConfigError, match="no verdict sends a case to be redrawn"):
         apply_review(out, decide(tmp_path, b="keep"), tmp_path / "final", redrawn=tmp_path / "data")
