@@ -625,7 +625,7 @@ def test_predicting_an_image_in_colour_with_a_network_for_grey_ones(refused, pic
 
 def test_predicting_into_a_folder_that_holds_something(refused, pictures, finished):
     images = str(pictures / "images")
-    refused(["predict", str(finished), images, "--out", images], images, "which is read")
+    refused(["predict", str(finished), images, "--out", images], images, "is inside the input folder")
 
 
 def test_correcting_a_bias_that_was_never_measured(refused, pictures, finished, tmp_path):

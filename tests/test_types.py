@@ -66,7 +66,7 @@ def test_masks_become_the_values_of_their_classes_and_the_rest_background():
 
 
 def test_exclusive_classes_refuse_masks_that_share_a_pixel():
-    with pytest.raises(LabelValueError, match="two masks hold the same pixel"):
+    with pytest.raises(LabelValueError, match="two masks share a pixel"):
         exclusive([[0, 1, 2], [0, 0, 0]]).with_masks(np.ones((2, 2, 3), bool))
 
 

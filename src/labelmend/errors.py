@@ -1,35 +1,35 @@
 """Every error labelmend raises on purpose, and what each one means.
 
-    LabelmendError                 one clear sentence; the command line prints it and exits with 2
-    ├── DataError                  something is wrong with the files or arrays that were given
-    │   ├── MissingDataError       a folder, file or partner is not there
-    │   ├── UnreadableFileError    a file is there but cannot be read whole
+    LabelmendError                 one clear sentence; the command line prints it and exits with status 2
+    ├── DataError                  an input file or array is wrong
+    │   ├── MissingDataError       a folder, a file or its counterpart is missing
+    │   ├── UnreadableFileError    a file exists but cannot be read completely
     │   ├── GeometryError          shapes, spacings or affines disagree
-    │   └── LabelValueError        a pixel holds a value that no class has, or NaN or infinity
-    ├── CleanCasesError            trusted cases are needed and absent, or leak into training
-    ├── ConfigError                a setting cannot be used as given
-    ├── MissingExtraError          a package that this needs is not installed
-    ├── OutputError                the place to write to is taken, full or not writable
-    └── WorkerError                processes that should do the work died again and again
+    │   └── LabelValueError        a pixel value belongs to no class, or is NaN or infinite
+    ├── CleanCasesError            trusted cases are missing, or leak into training
+    ├── ConfigError                a setting is invalid
+    ├── MissingExtraError          a required package is not installed
+    ├── OutputError                the output location is occupied, full or not writable
+    └── WorkerError                worker processes died repeatedly
 
-Messages say what came, what was expected and what to do, and name the case and the file.
+Messages name the case and the file, and say what it holds, what was expected and what to do.
 """
 
 
 class LabelmendError(Exception):
-    """Base of all errors raised on purpose: catch this to catch them all."""
+    """Base class of all errors labelmend raises on purpose."""
 
 
 class DataError(LabelmendError):
-    """Something is wrong with the files or arrays that were given."""
+    """An input file or array is wrong."""
 
 
 class MissingDataError(DataError):
-    """A folder, a file or the partner of a file is not there."""
+    """A folder, a file or its counterpart is missing."""
 
 
 class UnreadableFileError(DataError):
-    """A file exists but cannot be read whole (truncated, damaged, wrong format)."""
+    """A file exists but cannot be read completely (truncated, damaged, wrong format)."""
 
 
 class GeometryError(DataError):
@@ -37,24 +37,24 @@ class GeometryError(DataError):
 
 
 class LabelValueError(DataError):
-    """A pixel holds a value that no class has, or an image holds NaN or infinity."""
+    """A pixel value belongs to no class, or an image contains NaN or infinity."""
 
 
 class CleanCasesError(LabelmendError):
-    """Trusted cases are needed and absent, or also appear among the training cases."""
+    """Trusted cases are missing, or also appear among the training cases."""
 
 
 class ConfigError(LabelmendError):
-    """A setting cannot be used as given."""
+    """A setting is invalid."""
 
 
 class MissingExtraError(LabelmendError):
-    """A package that this needs and that comes with an extra is not installed."""
+    """A required package of an optional extra is not installed."""
 
 
 class OutputError(LabelmendError):
-    """The output place is taken by something else, is full or cannot be written."""
+    """The output location is occupied, full or not writable."""
 
 
 class WorkerError(LabelmendError):
-    """The processes that should do the work died again and again."""
+    """Worker processes died repeatedly."""

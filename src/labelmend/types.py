@@ -1,17 +1,18 @@
-"""The words everything else is written in: grids, labels, cases.
+"""The basic types: grids, labels, cases.
 
 Shape alphabet, used in every annotation and docstring:
 
     b  batch        c  image channels     k  classes (foreground)
     n  cases        f  features           *space = h w  or  d h w (array order)
 
-Two ways to annotate, told apart by `LabelMap.overlapping`:
+Two kinds of annotation, distinguished by `LabelMap.overlapping`:
 
-* exclusive:    one integer per pixel, class j has the value `values[j]`; 0 is background, or the class that
-                `background` names, which then counts in all that is reported a class;
+* exclusive:    one integer per pixel, class j has the value `values[j]`; 0 is background, or the class named
+                by `background`, which is then included in all per-class results;
 * overlapping:  one boolean mask per class; a pixel may belong to several classes or to none.
 
-Algorithms need not care: `LabelMap.masks()` gives `(k *space)` booleans for both, `mask(name)` one at a time.
+Algorithms need not distinguish them: `LabelMap.masks()` returns `(k *space)` booleans for both, `mask(name)`
+one class at a time.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ FloatArray = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Grid:
-    """Where pixels lie: size, spacing in mm along each array axis, and the affine if the file had one.
+    """Pixel geometry: shape, spacing in mm along each array axis, and the affine if the file had one.
 
     Args:
         shape: pixels along each array axis, `(h, w)` or `(d, h, w)`.
         spacing_mm: distance between neighbouring pixel centres along each array axis.
         affine: `(4 4)` voxel-to-world matrix, or None for plain pictures.
-        unit: "px" where nobody said what a pixel measures; its spacing is then 1 and lengths are in pixels.
-        orientation_tag: the 1..8 of the file that pixels were turned by when they were read; 1: as stored.
+        unit: "px" if the pixel size is unknown; the spacing is then 1 and lengths are in pixels.
+        orientation_tag: the file's orientation tag, 1..8, applied to the pixels on reading; 1: as stored.
     """
 
     shape: tuple[int, ...]
@@ -68,9 +69,9 @@ class LabelMap:
         grid: grid of the pixels.
         classes: names of the k foreground classes.
         values: the integer of each class in an exclusive map; None means 1..k.
-        ignore: the integer that marks "not annotated" in an exclusive map, or None.
-        ignored_mask: `(*space)` booleans, True where an overlapping annotation is to be ignored, or None.
-        background: name of the value 0 of an exclusive map where it is a class (road); None: background.
+        ignore: the integer that marks unannotated pixels in an exclusive map, or None.
+        ignored_mask: `(*space)` booleans, True where an overlapping annotation is ignored, or None.
+        background: class name of value 0 in an exclusive map if it is a class (road); None: background.
     """
 
     array: NDArray[Any]
@@ -148,7 +149,7 @@ class LabelMap:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every class that reports count by: the k of `classes`, that of value 0 before them if it is one."""
+        """Every class that reports include: `classes`, preceded by that of value 0 if it is a class."""
         return every_class(self.background, self.classes)
 
     def masks(self) -> BoolArray:
@@ -161,30 +162,30 @@ class LabelMap:
         return masks
 
     def mask(self, name: str) -> BoolArray:
-        """`(*space)` booleans: one class of `names`, without the cost of the others."""
+        """`(*space)` booleans of one class of `names`, without computing the others."""
         if name == self.background:
             return self.array == 0
         index = class_index(self.classes, name)
         return self.array[index] if self.overlapping else self.array == self.class_values[index]
 
     def cropped(self, box: tuple[slice, ...]) -> LabelMap:
-        """The annotation in a box of one slice an axis: views, nothing is copied."""
+        """The annotation inside a box of one slice per axis; returns views."""
         array = self.array[(slice(None), *box)] if self.overlapping else self.array[box]
         grid = Grid(array.shape[-len(box) :], self.grid.spacing_mm, unit=self.grid.unit)
         ignored = None if self.ignored_mask is None else self.ignored_mask[box]
         return dataclasses.replace(self, array=array, grid=grid, ignored_mask=ignored)
 
     def ignored(self) -> BoolArray:
-        """`(*space)` booleans: True where nobody annotated."""
+        """`(*space)` booleans: True for unannotated pixels."""
         if self.overlapping:
             return np.zeros(self.grid.shape, bool) if self.ignored_mask is None else self.ignored_mask
         return np.zeros(self.grid.shape, bool) if self.ignore is None else self.array == self.ignore
 
     def with_masks(self, masks: BoolArray) -> LabelMap:
-        """The same annotation with other masks; ignored pixels stay as they are, so does the dtype.
+        """The same annotation with other masks; ignored pixels and the dtype are kept.
 
         Args:
-            masks: `(k *space)` booleans; for exclusive classes no two may hold the same pixel.
+            masks: `(k *space)` booleans; masks of exclusive classes must not share pixels.
         """
         if masks.shape != (len(self.classes), *self.grid.shape):
             raise GeometryError(
@@ -196,19 +197,17 @@ class LabelMap:
         array, taken = np.zeros_like(self.array), np.zeros(self.grid.shape, bool)
         for value, mask in zip(self.class_values, masks, strict=True):
             if np.logical_and(taken, mask).any():
-                raise LabelValueError(
-                    "classes of an integer map are exclusive, but two masks hold the same pixel"
-                )
+                raise LabelValueError("classes of an integer map are exclusive, but two masks share a pixel")
             taken |= mask
             array[mask] = value
         array[keep] = self.array[keep]
         return dataclasses.replace(self, array=array)
 
     def with_indices(self, indices: NDArray[np.integer]) -> LabelMap:
-        """The same exclusive annotation with other classes; ignored pixels stay, and so does the dtype.
+        """The same exclusive annotation with other classes; ignored pixels and the dtype are kept.
 
         Args:
-            indices: `(*space)`, 0 for the value 0 and j for the j-th of `classes`.
+            indices: `(*space)`, 0 for value 0 and j for the j-th of `classes`.
         """
         if self.overlapping or indices.shape != self.grid.shape:
             raise GeometryError(
@@ -223,17 +222,17 @@ class LabelMap:
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """One whole case after prediction, as methods see it: given (or trusted) labels beside probabilities.
+    """One whole case after prediction, as methods receive it: given (or trusted) labels and probabilities.
 
     Args:
         case: case id.
         given: the labels as delivered; for a clean case, the trusted labels.
-        current: the labels that the network was just trained on: `given` in the first round, the newest
-            revision in later ones.
+        current: the labels the network was just trained on: `given` in the first round, the latest revision
+            afterwards.
         probs: float32, on the native grid of `given`: `(k *space)` sigmoid outputs for overlapping classes,
             `(k+1 *space)` softmax outputs with background first for exclusive classes.
-        features: of pixels of the network that gave the probabilities: from `(n)` numbers of pixels, in array
-            order on the native grid, to `(n f)` float32. Costs a pass when it is called, and nothing before.
+        features: pixel features from the network that predicted the probabilities: maps `(n)` flat pixel
+            indices on the native grid to `(n f)` float32. Each call costs a forward pass.
     """
 
     case: str
@@ -245,20 +244,20 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class Revision:
-    """What a method proposes for one case: at once what the store commits and what the report shows.
+    """A method's proposal for one case, as it is stored and reported.
 
-    "Per class" is per name of `LabelMap.names`: the value 0 comes first where it is a class.
+    "Per class" means per name in `LabelMap.names`: value 0 comes first if it is a class.
 
     Args:
         case: case id.
         labels: the revised labels.
-        reason: one sentence in words and millimetres.
-        added_vox: per class, pixels that the revision adds to the parent labels.
-        removed_vox: per class, pixels that it takes away.
+        reason: one sentence, with lengths in millimetres.
+        added_vox: per class, number of pixels the revision adds to the parent labels.
+        removed_vox: per class, number of pixels it removes.
         displacement_mm: per class, mean signed displacement of the boundary from parent to revised labels,
             positive outward; NaN where a boundary is missing.
-        confidence: in [0, 1], how far the method trusts this revision; the method says what it measures.
-        left_out: `(*space)` booleans, pixels that training on this version leaves out; None leaves out none.
+        confidence: in [0, 1], the method's confidence in this revision, as the method defines it.
+        left_out: `(*space)` booleans, pixels excluded from training on this version; None excludes none.
     """
 
     case: str
@@ -283,7 +282,7 @@ def label_array(array: ArrayLike) -> NDArray[Any]:
 
 
 def every_class(background: str | None, classes: Sequence[str]) -> tuple[str, ...]:
-    """The names that reports count by: value 0 first where it is a class and no background.
+    """The class names that reports include: value 0 first if it is a class rather than background.
 
     >>> every_class("road", ("car", "house")), every_class(None, ("liver",))
     (('road', 'car', 'house'), ('liver',))
@@ -292,7 +291,7 @@ def every_class(background: str | None, classes: Sequence[str]) -> tuple[str, ..
 
 
 def class_index(classes: Sequence[str], name: str) -> int:
-    """Position of a class name, or a ConfigError that lists the names there are."""
+    """Position of a class name, or a ConfigError that lists the known names."""
     if name not in classes:
         raise ConfigError(f"no class called {name!r}; the classes are {', '.join(classes)}")
     return list(classes).index(name)

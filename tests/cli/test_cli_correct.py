@@ -88,7 +88,7 @@ def test_the_order_of_axes_that_messages_name_is_a_flag(
         np.save(tmp_path / "probs" / f"{case}.npy", np.stack([1 - inside, inside]))
     flags = ["--method", "adele", "--classes", "{organ: 1}"]
     assert main(line(tmp_path, tmp_path / "labels", *flags)) == 0
-    assert "say --order sitk" in capsys.readouterr().out
+    assert "use --order sitk" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "out")
     assert main(line(tmp_path, tmp_path / "labels", *flags, "--order", "sitk")) == 0
     assert "0 of 2 cases corrected" in (out := capsys.readouterr().out)

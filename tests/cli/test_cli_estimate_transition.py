@@ -55,7 +55,7 @@ def test_matrix_rates_features_suspects_and_assumptions_are_printed_and_written(
     assert " of the labels look wrong (95 % interval " in printed
     for words in (
         "How rows that truly are", "Wrong labels among", "4 of 4 features", "marker", "Look at first: 10 of",
-        "What was assumed:", "hardly another class", "Text was one-hot encoded", "100 different ones",
+        "What was assumed:", "(anchors)", "Text was one-hot encoded", "(100 groups)",
         f"report  {out / 'report.html'}",
     ):  # fmt: skip
         assert words in printed
@@ -169,7 +169,7 @@ def with_gap(column: np.ndarray, value: float) -> np.ndarray:
             dict.fromkeys(("marker", "height", "patient"), np.ones(200)) | {"ward": None},
             ("no features: each column holds one value only",),
         ),
-        (dict.fromkeys(("marker", "height", "patient", "ward")), ("no column beside the target",)),
+        (dict.fromkeys(("marker", "height", "patient", "ward")), ("no column besides the target",)),
         (
             {"ward": np.array([f"p{i}" for i in range(200)])},
             ("'ward'", "200 different values", "--drop ward"),
@@ -211,7 +211,7 @@ def test_too_few_groups(refused, tmp_path):
         (["t.xlsx", "--target", "y"], "no kind of table"),
         (["--features", "X.npy"], "--features need --labels"),
         (["--features", "X.npy", "--labels", "nowhere.npy"], "no file nowhere.npy"),
-        (["t.csv", "--target", "y", "--level", "2"], "level must lie between 0 and 1"),
+        (["t.csv", "--target", "y", "--level", "2"], "level must be between 0 and 1"),
         (["t.csv", "--target", "y", "--n-boot", "-1"], "n_boot must be 0"),
         (
             ["t.csv", "--target", "y", "--n-neighbors", "0", "--drop", "patient"],

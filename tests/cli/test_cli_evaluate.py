@@ -143,7 +143,7 @@ def test_cases_without_a_reference_are_all_listed_and_can_be_left_out(folders, t
     assert main(["evaluate", *folders]) == 2
     assert ", ".join(new) in capsys.readouterr().err
     assert main(["evaluate", *folders, "--cases", "a, b"]) == 0
-    assert "Only 2 cases were compared, as asked for." in capsys.readouterr().out
+    assert "Only 2 selected cases were compared." in capsys.readouterr().out
     (tmp_path / "cases.txt").write_text("a\nc\n")
     assert main(["evaluate", *folders, "--cases", str(tmp_path / "cases.txt")]) == 0
     assert main(["evaluate", *folders, "--cases", "[a, nobody]"]) == 2

@@ -74,9 +74,9 @@ def test_annotators_are_compared_without_truth(
         (["given", "nowhere"], "nowhere"),
         (["given", "clean", "--flip", "0"], "flip must be a probability above 0"),
         (["given", "clean", "--level", "2"], "level must lie in [0, 1], got 2.0"),
-        (["given", "clean", "--out", "given/fit"], "which is read"),
+        (["given", "clean", "--out", "given/fit"], "is inside the input folder"),
         (["given", "clean", "--out", "."], "already holds"),
-        (["--raters", "given"], "two or more, none twice"),
+        (["--raters", "given"], "expected two or more distinct"),
     ],
 )
 def test_bad_settings_end_in_one_sentence_and_exit_code_2(

@@ -53,7 +53,7 @@ def test_masks_warnings_report_and_the_next_command_are_told(data, capsys):
     assert printed.startswith("12 images: ")
     out = data / "out"
     for words in (
-        "corner", "Be careful with these masks:", "Too few held-out images", "were not asked for: age",
+        "corner", "Be careful with these masks:", "Too few held-out images", "Unused columns or tags: age",
         f"masks   {out / 'labels'}", f"report  {out / 'report.html'}",
         f"labelmend train DATA --labels {out / 'labels'} --method adele --out RUN",
     ):  # fmt: skip

@@ -68,7 +68,7 @@ def test_a_pipe_is_no_config_and_is_not_waited_for(tmp_path, capsys):
     for path in (tmp_path / "pipe.yaml", "/dev/zero"):
         with pytest.raises(SystemExit):
             parsed("--config", path)
-        assert "no regular file" in capsys.readouterr().err
+        assert "not a regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "many", "²", "[" * 2000])
@@ -94,4 +94,4 @@ def test_every_verb_reads_its_config_this_way(tmp_path, capsys):
         with pytest.raises(SystemExit) as stopped:
             main([verb, "--config", str(tmp_path / "c.yaml")])
         assert stopped.value.code == 2
-        assert "c.yaml is no UTF-8 text but in UTF-16" in capsys.readouterr().err, verb
+        assert "c.yaml is is UTF-16 or UTF-32 text" in capsys.readouterr().err, verb

@@ -30,14 +30,14 @@ def told(root, order="auto"):
 def test_reversed_axes_that_no_shape_shows_are_told_with_the_setting_that_mends_them(tmp_path, shape):
     root = data(tmp_path, shape, turned=True)
     (sentence,) = told(root)
-    assert "Dice of labels to predictions is 0.00, and would be 1.00 with reversed axes" in sentence
-    assert "say --order sitk" in sentence
+    assert "Dice between labels and predictions is 0.00, but 1.00 with reversed axes" in sentence
+    assert "use --order sitk" in sentence
     assert told(root, "sitk") == []
 
 
 def test_an_order_that_was_set_wrong_is_told_too(tmp_path):
     (sentence,) = told(data(tmp_path, (9, 9, 9), turned=False), "sitk")
-    assert "say --order array" in sentence
+    assert "use --order array" in sentence
 
 
 def test_axes_that_are_right_or_that_shapes_tell_are_not_suspected(tmp_path):

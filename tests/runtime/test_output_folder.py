@@ -48,7 +48,7 @@ def test_earlier_results_stay_unless_they_may_be_replaced(tmp_path: Path) -> Non
 
 
 def test_results_never_lie_in_a_folder_or_over_a_file_that_is_read(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         check_output(tmp_path / "deep" / "down", OWN, folders=[tmp_path])
     (tmp_path / "found.json").write_text("")
     with pytest.raises(OutputError, match=r"found\.json is read and would be replaced"):

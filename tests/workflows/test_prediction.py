@@ -158,7 +158,7 @@ def test_an_image_of_another_kind_is_named_before_anything_is_written(tmp_path, 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, images):
     run = run_of(tmp_path / "run", CARD)
     before = contents(images)
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         segment(run, images, images, network=Bright())
     assert contents(images) == before
 

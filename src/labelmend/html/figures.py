@@ -127,8 +127,8 @@ def before_after(
         _panel(base, masks, colour, None if masks is clean else clean, scale) for _, masks, colour in panels
     ]
     truth = corrected if clean is None else clean
-    words = [_captions(masks, truth, classes, clean is not None) for _, masks, _ in panels]
-    return _side_by_side(drawn, [(name, colour) for name, _, colour in panels], words)
+    captions = [_captions(masks, truth, classes, clean is not None) for _, masks, _ in panels]
+    return _side_by_side(drawn, [(name, colour) for name, _, colour in panels], captions)
 
 
 def _panel(

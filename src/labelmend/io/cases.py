@@ -1,4 +1,4 @@
-"""What an audit reads: labels of any layout, probabilities, and images if there are any, case by case."""
+"""The input of an audit: labels in any layout, probabilities and optional images, read case by case."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Source:
     """Labels, probabilities and images of the same cases.
 
     Args:
-        labels: where the labels lie, as named.
-        layout: what that is.
+        labels: path of the labels as the caller gave it.
+        layout: kind of layout at that path.
         given: the labels.
-        probs: their probabilities.
-        images: folder of the images, or None.
-        image_files: per case the files of its channels; empty without images.
-        spacing_mm: for files that store none.
-        notes: sentences on what was found and left out.
+        probs: the probabilities.
+        images: folder of images, or None.
+        image_files: per case, the files of its channels; empty without images.
+        spacing_mm: spacing for files that store none.
+        notes: sentences about the data, such as what was left out.
     """
 
     labels: Path
@@ -82,7 +82,7 @@ class Source:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every class that reports count by, see `LabelMap.names`."""
+        """Every class that reports include, see `LabelMap.names`."""
         return every_class(self.given.background, self.classes)
 
     @property
@@ -96,17 +96,17 @@ class Source:
         return tuple(path for path in named if path is not None)
 
     def only(self, case: str) -> Source:
-        """The same with one case, small enough to send to a worker."""
+        """The same source restricted to one case, small enough to send to a worker."""
         files = {case: self.image_files[case]} if case in self.image_files else {}
         return dataclasses.replace(
             self, given=self.given.only(case), probs=self.probs.only(case), image_files=files
         )
 
     def read(self, case: str) -> tuple[LabelMap, FloatArray, NDArray[np.float32] | None, str]:
-        """Labels, probabilities and image `(c *space)` of a case, and what places image and labels apart.
+        """Labels, probabilities and image `(c *space)` of a case, and how image and label geometry differ.
 
-        The image is None where there is none; the words are empty where files do not say where they lie, or
-        agree.
+        The image is None if there is none; the difference is an empty string if the geometries agree or are
+        not stored.
         """
         given, probs = self.read_labels(case)
         if case not in self.image_files:
@@ -118,7 +118,7 @@ class Source:
                 raise GeometryError(f"case {case}, {path} and {self.label_files(case)[0]}: {turned}")
             if channel.grid.shape != given.grid.shape:
                 raise GeometryError(
-                    f"case {case}: the image {path} has the shape {channel.grid.shape}, its labels "
+                    f"case {case}: the image {path} has shape {channel.grid.shape}, its labels "
                     f"{given.grid.shape}: audit labels on the grid of the images"
                 )
         apart = filter(None, (grid_difference(channel.grid, given.grid) for channel in channels))
@@ -130,13 +130,13 @@ class Source:
         return given, self.probs.read(case, given)
 
     def checksum(self, case: str) -> str:
-        """Of the given labels of a case."""
+        """Checksum of the given labels of a case."""
         if isinstance(self.given, CocoLabels):
             return self.given.checksum(case)
         return checksum(*self.given.sources(case))
 
     def write(self, folder: Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
-        """Write other labels of a case like the given ones below another folder; of COCO a file a case."""
+        """Write new labels of a case below a folder, in the given format; for COCO, one file per case."""
         if isinstance(self.given, CocoLabels):
             return (write_proposal(folder, self.given, case, labels),)
         return self.given.write(folder, case, labels)
@@ -145,13 +145,13 @@ class Source:
         return (self.labels,) if isinstance(self.given, CocoLabels) else self.given.sources(case)
 
     def image_name(self, case: str) -> str | None:
-        """The (first) image file of a case below the folder of images, None without."""
+        """The (first) image file of a case relative to the image folder, or None."""
         if case not in self.image_files or self.images is None:
             return None
         return self.image_files[case][0].relative_to(self.images).as_posix()
 
     def description(self) -> dict[str, Any]:
-        """What audit.json says of all this."""
+        """The entry of audit.json that describes this source."""
         given = self.given
         values = given.class_map() if isinstance(given, LabelFolder) and not given.overlapping else None
         spacing = self.spacing_mm
@@ -195,8 +195,8 @@ def open_source(
         cases: only these: ids, or a text file of them; all others may lack probabilities and images.
 
     Raises:
-        DataError: what `open_labels`, `open_nnunet`, `open_coco` and `open_probabilities` raise.
-        ConfigError: names or a value to ignore where the data set says them itself.
+        DataError: raised by `open_labels`, `open_nnunet`, `open_coco` and `open_probabilities`.
+        ConfigError: class names or an ignore value for a dataset that defines them itself.
     """
     if not isinstance(labels, str | Path):
         return hold_cases(
@@ -234,7 +234,7 @@ def _open_files(
     """Files opened, see `open_source`."""
     layout: Layout = "coco" if labels.suffix == ".json" else "nnunet" if is_nnunet(labels) else "folder"
     if layout != "folder" and (classes is not None or ignore is not None):
-        raise ConfigError(f"{labels} names its classes itself: leave out classes and ignore")
+        raise ConfigError(f"{labels} defines its own classes: leave out classes and ignore")
     notes: tuple[str, ...] = ()
     files: dict[str, tuple[Path, ...]] = {}
     home = images
@@ -249,7 +249,7 @@ def _open_files(
             files = {case: (path,) for case, path in open_images(home).items()}
     elif layout == "coco":
         if home is not None and not home.is_dir():
-            raise MissingDataError(f"{home} is no folder: expected one with the images of {labels}")
+            raise MissingDataError(f"{home} is not a folder: expected the images of {labels}")
         given = open_coco(labels, spacing_mm=spacing_mm, images=home)
         notes = given.notes
         files = {} if home is None else {case: (p,) for case, p in given.image_files(home).items()}
@@ -259,7 +259,7 @@ def _open_files(
         files = {case: (path,) for case, path in open_images(home).items()}
     if cases is not None:
         wanted = wanted_cases(cases, given)
-        notes = (*notes, f"Only {len(wanted)} of {len(given.cases)} cases were looked at, as asked for.")
+        notes = (*notes, f"Only {len(wanted)} of {len(given.cases)} cases were selected.")
         given = given.only(*wanted)
     probs = _matched(probabilities, given, files if images is not None else None, home, order)
     source = Source(labels, layout, given, probs, home, files, spacing_mm, (*notes, *probs.notes))
@@ -267,7 +267,7 @@ def _open_files(
 
 
 def _header_notes(source: Source) -> tuple[str, ...]:
-    """What the headers of labels and images say against each other or themselves."""
+    """Sentences about inconsistent headers of labels and images."""
     files = source.image_files
     read = [path for case in source.cases for path in (*source.label_files(case), *files.get(case, ()))]
     apart = stored_apart(
@@ -292,7 +292,8 @@ def wanted_cases(
     unknown = [case for case in dict.fromkeys(wanted) if case not in given.cases]
     if unknown or not wanted:
         raise MissingDataError(
-            f"{given.path} has no labels of cases asked for: {listed(unknown, MOST_LISTED) or 'none named'}. "
+            f"{given.path} has no labels for the requested cases: "
+            f"{listed(unknown, MOST_LISTED) or 'none named'}. "
             f"It has {listed(given.cases)}: give ids of these, or a text file of them"
         )
     return tuple(sorted(set(wanted)))
@@ -305,14 +306,14 @@ def _matched(
     home: Path | None,
     order: OrderSetting,
 ) -> ProbabilityFolder:
-    """The probabilities of all cases, or one error that lists all without them or without an image."""
+    """The probabilities of all cases, or one error that lists all cases without probabilities or image."""
     missing = [] if images is None else [case for case in given.cases if case not in images]
-    told = f"{len(missing)} of {len(given.cases)} cases of {given.path} have no image in {home}: "
-    told += f"{listed(missing, MOST_LISTED)}. Add the images, or leave all of them out"
+    problem = f"{len(missing)} of {len(given.cases)} cases of {given.path} have no image in {home}: "
+    problem += f"{listed(missing, MOST_LISTED)}. Add the images, or give no images at all"
     try:
         probs = open_probabilities(probabilities, given, order=order)
     except MissingDataError as error:
-        raise MissingDataError(f"{error}. Moreover, {told}" if missing else str(error)) from error
+        raise MissingDataError(f"{error}. Also, {problem}" if missing else str(error)) from error
     if missing:
-        raise MissingDataError(f"{told}, or name the cases to look at (--cases: ids, or a text file of them)")
+        raise MissingDataError(f"{problem}, or select cases (--cases: ids, or a text file of them)")
     return probs

@@ -1,4 +1,4 @@
-"""Probabilities whose axes run the other way round, told where their shape cannot tell it."""
+"""Detect probabilities with reversed axes when their shape does not reveal it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from labelmend.metrics import dice
 from labelmend.types import FloatArray, LabelMap
 
 MOST_READ = 8
-"""So many cases are read to find out."""
+"""Number of cases to check."""
 
 ABSURD, GOOD = 0.5, 0.2
-"""Dice to predictions below which axes are suspected, and the gain by reversing them that proves it."""
+"""Dice below which axes are suspected, and the gain on reversing them that confirms it."""
 
 
 def reversed_axes(source: AnySource, cases: Sequence[str]) -> list[str]:
     """A sentence if labels agree with the predictions only once the axes of these are reversed, else none.
 
-    Only arrays that belong to NIfTI labels of the same shape both ways round are looked at; there are few.
+    Checks only arrays for NIfTI labels whose shape is the same in both orders; they are rare.
 
     Args:
         source: labels and probabilities.
@@ -43,14 +43,14 @@ def reversed_axes(source: AnySource, cases: Sequence[str]) -> list[str]:
         return []
     other = "array" if source.probs.order_of(cases[0]) == "sitk" else "sitk"
     return [
-        f"The axes of the probabilities look reversed: Dice of labels to predictions is {now:.2f}, and would "
-        f"be {then:.2f} with reversed axes, which their shape allows. If so, say --order {other} (from "
-        f'Python order="{other}").'
+        f"The axes of the probabilities look reversed: the Dice between labels and predictions is {now:.2f}, "
+        f"but {then:.2f} with reversed axes, which the shape allows. If so, use --order {other} (in "
+        f'Python, order="{other}").'
     ]
 
 
 def _dice(given: LabelMap, probs: FloatArray) -> float:
-    """Mean Dice of the given classes to what is predicted; NaN without any."""
+    """Mean Dice between given and predicted classes; NaN without any."""
     if given.overlapping:
         predicted = probs > 0.5
     else:

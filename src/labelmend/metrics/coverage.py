@@ -2,7 +2,7 @@
 
     recall = TP / (TP + FN)        precision = TP / (TP + FP)        a pixel is taken where score >= threshold
 
-A single coverage says nothing, since a score of 1 everywhere covers all. It counts only beside its precision.
+Coverage alone is meaningless, since a score of 1 everywhere covers everything; judge it with precision.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Boundary voxels and the distances between them are those of MONAI, without its t
 * A boundary voxel is a voxel of the mask that touches a known background voxel across a face. The image
   border counts as background: a full mask has a boundary for NSD and HD95, though none for the signed bias.
 * An axis of length one is no direction in which a boundary can be crossed: (1, h, w) is measured like (h, w).
-* A face with an ignored voxel on either side is no boundary: nobody knows where the structure ends there.
+* A face with an ignored voxel on either side is not a boundary: the true outline there is unknown.
 * Neither mask has a boundary: NaN, nothing was measured. Exactly one has: NSD 0 and HD95 infinite.
   Infinite distances are to be counted, never averaged and never replaced by a large number.
 """

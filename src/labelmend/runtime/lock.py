@@ -123,7 +123,7 @@ def _told(folder: Path, lock: Path, found: Mapping[str, Any], here: Mapping[str,
 
 
 def _holder(lock: Path) -> dict[str, Any]:
-    """What a lock says; nothing where it cannot be read."""
+    """The content of a lock; empty if it cannot be read."""
     try:
         found = json.loads(lock.read_text())
     except (OSError, ValueError):
@@ -145,8 +145,8 @@ def _myself() -> dict[str, Any]:
 def _started(pid: int) -> str:
     """When a process started, in ticks since the machine did; empty where the system does not say."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "ended, and nobody took note" if told[0] in "ZX" else told[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "ended, and nobody took note" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
 

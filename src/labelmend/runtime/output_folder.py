@@ -79,7 +79,7 @@ def check_output(
     home = out.resolve()
     for folder in folders:
         if folder.resolve() in (home, *home.parents):
-            raise OutputError(f"{out} lies in the folder {folder}, which is read: choose another folder")
+            raise OutputError(f"{out} is inside the input folder {folder}: choose another folder")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file: name a folder to write to")
     for place in (*folders, *files):

@@ -1,4 +1,4 @@
-"""What is known of the models of wrong labels without drawing any: numbers in, numbers with errors out."""
+"""Analytical results on the models of wrong labels, with errors, without simulating any."""
 
 from labelmend.theory.markov import (
     Estimate,

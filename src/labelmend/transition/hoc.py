@@ -159,7 +159,7 @@ def solve_consensus(
 
     Rows of T and p are softmaxes of free numbers; of all points that the search (L-BFGS, from several starts)
     comes across, the best is kept. The first start is 3 on the diagonal and 0 beside it; the others take up
-    to 2 off each entry by lot.
+    to 2 off each entry at random.
 
     Args:
         c1: `(k)` frequencies of labels.

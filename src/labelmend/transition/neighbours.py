@@ -1,4 +1,4 @@
-"""The nearest rows of each row: exact, without itself, ties drawn by lot, each of another group.
+"""The nearest rows of each row: exact, without itself, ties broken at random, each of another group.
 
 Three things go wrong in other programs, and all spoil estimates of label noise. Where rows repeat, a row that
 is left out because it is the first at distance zero is often another one, so that a row stays its own
@@ -183,7 +183,7 @@ def _exact(
 
 
 def _smallest_drawn(gaps: FloatArray, unit: FloatArray, k: int, rng: np.random.Generator) -> IntArray:
-    """Columns of the k smallest values of each row, smallest first, ties by lot.
+    """Columns of the k smallest values of each row, smallest first, ties broken at random.
 
     Few values are looked at closely: the k-th smallest of minima over parts bounds the k-th smallest of all.
     """
@@ -205,7 +205,7 @@ def _smallest_drawn(gaps: FloatArray, unit: FloatArray, k: int, rng: np.random.G
 
 
 def _draw_ties(gaps: FloatArray, unit: FloatArray, rng: np.random.Generator) -> None:
-    """Round squared distances to units and add less than half a unit by lot, in place; inf stays inf."""
+    """Round squared distances to units and add less than half a unit at random, in place; inf stays inf."""
     gaps /= unit
     np.rint(gaps, out=gaps)
     gaps += rng.random(gaps.shape, dtype=np.float32) / 2
@@ -266,7 +266,7 @@ def _approximate(
     own = np.arange(n) if groups is None else groups
     a_group = -(-n // len(np.unique(own)))
     n_candidates = max(k + 1, min((k + 1) * a_group, MOST_CANDIDATES)) + SPARE
-    # Handed over in an order drawn by lot, and taken back: ties then do not go to the rows that come first.
+    # Passed in random order, and restored afterwards: ties then do not go to the rows that come first.
     order = rng.permutation(n)
     search = _pynndescent if backend == "pynndescent" else _faiss
     shuffled, gaps = search(points[order], points[asked], min(n, n_candidates), rng)

@@ -29,7 +29,7 @@ def segment(
     device: Device = "auto",
     on_case: Callable[[str, int], None] = lambda case, total: None,
 ) -> list[Path]:
-    """Write a label file for every image, on the image's own grid.
+    """Write a label file for every image, on the grid of the image.
 
     Overlapping classes go to `out/<class>/<case>`, exclusive ones to `out/<case>` with the values of
     training. Every image is read before the first mask is written; `out` appears whole or not at all.
@@ -40,9 +40,9 @@ def segment(
         out: new or empty folder.
         correct: undo the boundary bias that the run measured on its trusted cases.
         cases: only these images: ids, or a text file of them.
-        network: the module that was trained, where it was one of your own.
-        device: "auto" takes a GPU where there is one, "cpu" stays on the processor.
-        on_case: told each finished case and the number of all.
+        network: the trained module, if you passed your own.
+        device: "auto" uses a GPU if available, "cpu" does not.
+        on_case: called with each finished case and the total number.
 
     Returns:
         The files written.
@@ -72,7 +72,7 @@ def segment(
 
 
 def image_of(predictor: Predictor, path: Path) -> Image:
-    """An image as stored; a spacing per axis was given for the axes in the orientation of training."""
+    """An image as stored; a per-axis spacing refers to the axes in the training orientation."""
     spacing = predictor.card.spacing_mm
     image = read_image(path, spacing)
     if not isinstance(spacing, tuple):
@@ -83,7 +83,7 @@ def image_of(predictor: Predictor, path: Path) -> Image:
 
 
 def _check_image(predictor: Predictor, path: Path) -> None:
-    """Say which file cannot be read, or is not of the kind that the network was trained on."""
+    """Name the file that is unreadable or differs from the training images."""
     try:
         predictor.check(image_of(predictor, path))
     except GeometryError as error:
@@ -91,7 +91,7 @@ def _check_image(predictor: Predictor, path: Path) -> None:
 
 
 def write_predicted_masks(predictor: Predictor, masks: BoolArray, out: Path, image: Path) -> list[Path]:
-    """The masks of one image as files like those the network was trained on."""
+    """Write the masks of one image in the format of the training labels."""
     card, name = predictor.card, new_label_name(image)
     if not card.overlapping:
         values = card.values or tuple(range(1, len(card.classes) + 1))

@@ -59,7 +59,7 @@ def test_a_finished_line_that_is_no_row_is_named(tmp_path, line):
     append_row(path, ROW)
     with path.open("a") as file:
         file.write(line + "\n")
-    with pytest.raises(UnreadableFileError, match=r"m\.jsonl, line 2: this is no manifest row"):
+    with pytest.raises(UnreadableFileError, match=r"m\.jsonl, line 2 is not a manifest row"):
         read_manifest(path)
 
 
@@ -72,7 +72,7 @@ def test_the_checksum_is_sha256_of_the_bytes_one_file_after_the_other(tmp_path):
 
 
 def test_a_file_that_is_not_there_has_no_checksum(tmp_path):
-    with pytest.raises(MissingDataError, match="has no checksum"):
+    with pytest.raises(MissingDataError, match="cannot compute its checksum"):
         checksum(tmp_path / "none")
     with pytest.raises(UnreadableFileError, match="cannot be read"):
         checksum(tmp_path)

@@ -33,15 +33,15 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"{", "is no valid JSON"),
-        (b"\xff{}", "is no UTF-8 text"),
-        ("{}".encode("utf-16"), "no UTF-8 text but in UTF-16"),
+        (b"{", "is not valid JSON"),
+        (b"\xff{}", "is not UTF-8 text"),
+        ("{}".encode("utf-16"), "is UTF-16 or UTF-32 text"),
         (nested(MOST_NESTED + 1).encode(), "nested too deeply"),
         (nested(100_000).encode(), "nested too deeply"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": ' * 500 + b"1" + b"}" * 500, "nested too deeply"),
-        (b'["\\ud800"]', "half a character"),
-        (b"9" * 5000, "is no valid JSON"),
+        (b'["\\ud800"]', "an incomplete character"),
+        (b"9" * 5000, "is not valid JSON"),
         (b'{"a": 1, "a": 2}', "'a' is set twice"),
         (b"", "is empty"),
     ],
@@ -68,7 +68,7 @@ def test_lines_end_at_the_last_newline_and_a_damaged_one_is_named(tmp_path):
     path.write_bytes(b'1\n{"a": 2}\n{"torn": "\xc3')
     assert read_json_lines(path) == [1, {"a": 2}]
     path.write_bytes(b"1\n{torn}\n")
-    with pytest.raises(UnreadableFileError, match=r"log\.jsonl, line 2, is no valid JSON"):
+    with pytest.raises(UnreadableFileError, match=r"log\.jsonl, line 2, is not valid JSON"):
         read_json_lines(path)
 
 
@@ -81,7 +81,7 @@ def test_yaml_keeps_small_aliases(tmp_path):
 def test_only_regular_files_are_opened(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero"):
-        with pytest.raises(UnreadableFileError, match="no regular file"):
+        with pytest.raises(UnreadableFileError, match="not a regular file"):
             read(path)
     with pytest.raises(UnreadableFileError, match="it is a folder"):
         read(tmp_path)
@@ -125,7 +125,7 @@ def test_the_boundary_lets_errors_of_labelmend_through():
 
 def test_what_libraries_raise_names_the_file(tmp_path):
     path = tmp_path / "t.csv"
-    with pytest.raises(MissingDataError, match=r"no file .*t\.csv"), reading_arrays(path, "text"):
+    with pytest.raises(MissingDataError, match=r"t\.csv does not exist"), reading_arrays(path, "text"):
         pass
     path.write_text("")
     with (

@@ -20,15 +20,15 @@ def volume(path, affine=RAS, pixdim=None):
 def test_a_pixdim_unlike_the_affine_is_told_with_the_first_file_and_both_sizes(tmp_path):
     files = [volume(tmp_path / "a.nii"), *(volume(tmp_path / f"{n}.nii", pixdim=(1, 1, 1)) for n in "bc")]
     assert spacing_notes(files) == (
-        f"In 2 files, first {tmp_path / 'b.nii'}, pixdim gives the voxel size 1 x 1 x 1 mm, the affine "
-        "0.5 x 0.5 x 3 mm: the affine counts.",
+        f"In 2 files, first {tmp_path / 'b.nii'}, pixdim gives a voxel size of 1 x 1 x 1 mm, but the affine "
+        "0.5 x 0.5 x 3 mm: the affine is used.",
     )
 
 
 def test_a_spacing_that_replaces_that_of_the_header_is_told(tmp_path):
     assert spacing_notes([volume(tmp_path / "a.nii")], 2.0) == (
-        "The spacing given by hand, 2 x 2 x 2 mm, replaces that of the header in "
-        f"{tmp_path / 'a.nii'}, which is 0.5 x 0.5 x 3 mm.",
+        "The spacing you set, 2 x 2 x 2 mm, overrides that of the header in "
+        f"{tmp_path / 'a.nii'}, 0.5 x 0.5 x 3 mm.",
     )
     assert spacing_notes([volume(tmp_path / "a.nii")], [0.5, 0.5, 3]) == ()
 
@@ -45,9 +45,9 @@ def test_most_images_decide_and_the_others_are_told(tmp_path):
     labels = {n: volume(tmp_path / "l" / f"{n}.nii") for n in "abc"}
     usual, notes = common_orientation(images, labels)
     assert usual == "RAS"
-    assert notes[0].startswith(f"1 of 3 volumes are not stored as RAS but as LAS, first {images['b']}: ")
+    assert notes[0].startswith(f"1 of 3 volumes are stored as LAS rather than RAS, first {images['b']}: ")
     assert notes[1].startswith(
-        f"Image and labels of 1 cases are stored in unlike orientations, first {labels['b']}: "
+        f"Image and labels of 1 cases are stored in different orientations, first {labels['b']}: "
     )
     assert common_orientation({"a": images["a"]}, labels) == ("RAS", ())
 
@@ -58,6 +58,6 @@ def test_axes_that_are_not_at_right_angles_are_told_and_turned_ones_are_not(tmp_
     turned[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
     files = [volume(tmp_path / "a.nii", turned), volume(tmp_path / "b.nii", tilted)]
     assert spacing_notes(files) == (
-        f"The axes of {files[1]} are 15 degrees off right angles: distances are measured as if they were at "
-        "right angles.",
+        f"The axes of {files[1]} are 15 degrees off orthogonal: distances are computed as if they "
+        "were orthogonal.",
     )

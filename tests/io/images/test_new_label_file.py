@@ -178,7 +178,7 @@ def test_labels_on_another_grid_are_refused(tmp_path, photo, shape):
 
 def test_a_volume_does_not_fit_a_picture_file(tmp_path):
     source = scan(tmp_path / "scan.nii", np.zeros((4, 3, 2), np.int16))
-    with pytest.raises(GeometryError, match="PNG keeps 2-D labels only"):
+    with pytest.raises(GeometryError, match="PNG stores only 2-D labels"):
         write_new_labels(tmp_path / "out.png", np.zeros((4, 3, 2), np.uint8), source)
 
 

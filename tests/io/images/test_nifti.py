@@ -141,7 +141,7 @@ def test_labels_with_four_axes_are_an_error(tmp_path):
 
 def test_an_image_with_channels_and_time_is_an_error(tmp_path):
     path = saved(tmp_path, nifti(np.zeros((4, 3, 2, 2, 2), "u1")))
-    with pytest.raises(GeometryError, match="at most one of channels"):
+    with pytest.raises(GeometryError, match="at most one channel axis"):
         read_image(path)
 
 
@@ -251,7 +251,7 @@ def test_a_nifti_cut_off_anywhere_is_unreadable(tmp_path, name, rng):
 
 def test_a_nifti_that_is_cut_off_tells_how_much_is_missing(tmp_path):
     path = saved(tmp_path, nifti(LABELS.astype("u1"))[:-4])
-    with pytest.raises(UnreadableFileError, match=r"a\.nii: the file is truncated, it has 372 of 376 bytes"):
+    with pytest.raises(UnreadableFileError, match=r"a\.nii: the file is truncated to 372 of 376 bytes"):
         read_label_array(path)
 
 
@@ -267,19 +267,19 @@ def test_a_compressed_file_with_a_flipped_byte_is_unreadable(tmp_path, rng):
 def test_half_of_a_header_image_pair_says_to_convert(tmp_path):
     data = bytearray(nifti(LABELS.astype("u1")))
     data[344:348] = b"ni1\0"
-    with pytest.raises(UnreadableFileError, match="half of a pair"):
+    with pytest.raises(UnreadableFileError, match=r"half of a \.hdr/\.img pair"):
         read_label_array(saved(tmp_path, bytes(data)))
 
 
 def test_something_else_under_the_suffix_is_no_nifti(tmp_path):
-    with pytest.raises(UnreadableFileError, match="no NIfTI file"):
+    with pytest.raises(UnreadableFileError, match="not a NIfTI file"):
         read_image(saved(tmp_path, b"hello, this is text"))
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])])
 def test_colour_and_complex_voxels_are_refused(tmp_path, dtype):
     path = saved(tmp_path, nifti(np.zeros((4, 3, 2), dtype)))
-    with pytest.raises(LabelValueError, match="one number a voxel"):
+    with pytest.raises(LabelValueError, match="one number per voxel"):
         read_image(path)
 
 
@@ -312,5 +312,7 @@ def test_a_slope_that_turns_classes_into_one_is_named(tmp_path, slope):
     data = bytearray(nibabel.Nifti1Image(np.array([[[0], [1], [2]]], np.uint8), np.eye(4)).to_bytes())
     data[112:120] = np.array([slope, 0], "<f4").tobytes()
     (tmp_path / "a.nii").write_bytes(data)
-    with pytest.raises(LabelValueError, match=r"3 different stored values come to only 1 .*scl_slope 1e-"):
+    with pytest.raises(
+        LabelValueError, match=r"3 different stored values map to a single label.*scl_slope 1e-"
+    ):
         read_label_array(tmp_path / "a.nii")

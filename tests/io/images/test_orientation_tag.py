@@ -112,8 +112,8 @@ def test_new_labels_lie_on_the_image_as_shown_and_have_no_tag(tmp_path, name):
         (6, 1, ""),
         (6, 6, ""),
         (1, 1, ""),
-        (1, 6, "labels have the orientation tag 6, but the image has none"),
-        (8, 6, "labels have the orientation tag 6, but the image has 8"),
+        (1, 6, "labels have orientation tag 6, but the image has none"),
+        (8, 6, "labels have orientation tag 6, but the image has 8"),
     ],
 )
 def test_labels_may_have_no_tag_or_that_of_their_image(image, labels, words):
@@ -126,5 +126,5 @@ def test_labels_may_have_no_tag_or_that_of_their_image(image, labels, words):
 
 def test_labels_in_the_shape_of_the_unturned_pixels_are_said_to_be_unturned():
     said = turned_apart(Grid((3, 2), (1, 1), orientation_tag=6), Grid((2, 3), (1, 1)))
-    assert "shown as (3, 2)" in said
-    assert "(2, 3) of its unturned pixels" in said
+    assert "displayed as (3, 2)" in said
+    assert "(2, 3) of its stored pixels" in said

@@ -241,5 +241,5 @@ def test_notes_and_profiles_of_any_size_are_not_unpacked(tmp_path, kind, start):
 def test_a_jpeg_that_is_called_png_is_an_image_but_no_label(tmp_path):
     Pillow.new("L", (16, 16), 40).save(tmp_path / "a.png", "JPEG")
     assert read_image(tmp_path / "a.png").array.shape == (1, 16, 16)
-    with pytest.raises(UnreadableFileError, match="no PNG whatever its name says"):
+    with pytest.raises(UnreadableFileError, match="not a PNG despite its name"):
         read_label_array(tmp_path / "a.png")

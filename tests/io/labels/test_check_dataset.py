@@ -97,12 +97,12 @@ def test_nan_and_infinite_pixels_are_found(root, bad):
 
 def test_a_class_that_is_empty_in_every_case_is_named(root):
     picture(root / "labels" / "b.png", [[0, 0, 0, 0]])
-    with pytest.raises(LabelValueError, match="class heart is empty in all 2 cases"):
+    with pytest.raises(LabelValueError, match="class heart is absent from all 2 cases"):
         check(root)
 
 
 def test_a_class_that_is_empty_only_among_the_cases_asked_for_is_named_too(root):
-    with pytest.raises(LabelValueError, match="class heart is empty in all 1 cases"):
+    with pytest.raises(LabelValueError, match="class heart is absent from all 1 cases"):
         check(root, cases=["a"])
 
 
@@ -173,13 +173,13 @@ def test_labels_belong_to_the_image_as_it_is_shown(root):
     turned(root / "images" / "b.png", [[10], [20], [30], [40]], 6)
     assert check(root).shapes == {(2, 2), (1, 4)}
     picture(root / "labels" / "b.png", [[0], [0], [0], [2]])
-    with pytest.raises(GeometryError, match=r"case b, .*tag 6 and is shown as \(1, 4\), .*\(4, 1\)"):
+    with pytest.raises(GeometryError, match=r"case b, .*tag 6 and is displayed as \(1, 4\), .*\(4, 1\)"):
         check(root)
 
 
 def test_labels_with_another_orientation_tag_than_their_image_are_refused(root):
     turned(root / "labels" / "a.png", [[0, 1], [1, 9]], 6)
-    with pytest.raises(GeometryError, match=r"case a, .*the labels have the orientation tag 6, .*has none"):
+    with pytest.raises(GeometryError, match=r"case a, .*the labels have orientation tag 6, .*has none"):
         check(root)
     turned(root / "images" / "a.png", [[10, 20], [30, 40]], 6)
     assert check(root).n_cases == 2

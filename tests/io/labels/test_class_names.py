@@ -68,7 +68,7 @@ def test_a_dataset_json_without_labels_names_nothing(tmp_path, content):
 
 def test_a_broken_dataset_json_is_unreadable(tmp_path):
     (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(UnreadableFileError, match=r"dataset\.json is no valid JSON"):
+    with pytest.raises(UnreadableFileError, match=r"dataset\.json is not valid JSON"):
         names_in_json(tmp_path)
 
 
@@ -83,7 +83,7 @@ def test_a_folder_of_0_and_255_reads_as_0_and_1(draw, tmp_path):
 
 def test_255_beside_other_values_must_be_explained(draw, tmp_path):
     paths = draw([0, 255], [1, 2])
-    with pytest.raises(LabelValueError, match="255 beside 1, 2"):
+    with pytest.raises(LabelValueError, match="255 as well as 1, 2"):
         names_found(paths, None, tmp_path)
     assert names_found(paths, 255, tmp_path) == Names(("1", "2"), (1, 2), 255)
 
@@ -145,13 +145,13 @@ def test_value_0_is_no_class_where_its_name_says_that_there_is_nothing(name):
 @pytest.mark.parametrize(
     ("mapping", "ignore", "told"),
     [
-        ({"road": 0}, None, "'road' = 0 is the only class, so there is nothing to tell it from"),
+        ({"road": 0}, None, "'road' = 0 is the only class"),
         ({"road": 0, "void": 255}, 255, "'road' = 0 is the only class"),
-        ({"road": 0, "sidewalk": 1}, 0, "0 is the class 'road' and cannot be the value to ignore"),
+        ({"road": 0, "sidewalk": 1}, 0, "0 is the class 'road' and cannot be the ignore value"),
         (
             {"road": 0, "ignore": 0, "sidewalk": 1},
             None,
-            "0 is the class 'road' and cannot be the value to ignore",
+            "0 is the class 'road' and cannot be the ignore value",
         ),
         ({"road": 0, "street": 0, "sidewalk": 1}, None, "value 0 has 2 names, road and street: keep one"),
         ({"background": 0, "road": 0, "sidewalk": 1}, None, "value 0 has 2 names, background and road"),

@@ -115,7 +115,7 @@ def test_lengths_are_in_pixels_unless_the_spacing_is_given(tmp_path):
 def test_boxes_and_key_points_are_a_note(tmp_path):
     boxes = [annotation(1, []), {"id": 2, "image_id": 11, "category_id": 9, "bbox": [0, 0, 1, 1]}]
     labels = open_coco(coco(tmp_path, [*boxes, annotation(3, LEFT)]))
-    assert labels.notes == ("2 annotations have no mask (a box or key points only) and are left out.",)
+    assert labels.notes == ("2 annotations have no mask (only a box or keypoints) and are left out.",)
     assert len(labels.drawn("one")) == 1
     assert open_coco(coco(tmp_path, [annotation(3, LEFT)])).notes == ()
 
@@ -128,7 +128,7 @@ def test_one_case_goes_to_a_worker_and_reads_the_same(tmp_path):
     assert sent.cases == ("one",)
     np.testing.assert_array_equal(sent.read("one").array, labels.read("one").array)
     assert sent.checksum("one") == labels.checksum("one")
-    with pytest.raises(MissingDataError, match="case three is no image"):
+    with pytest.raises(MissingDataError, match="no image for case three"):
         labels.only("three")
 
 
@@ -167,8 +167,8 @@ def test_probabilities_belong_to_cases_and_classes_of_the_file(tmp_path):
         ({"images": [*IMAGES, IMAGES[0]]}, r"two entries \(image\) with the id 11"),
         ({"images": [{"id": 1, "file_name": "x", "height": 0, "width": 4}]}, r"image 1 has .* \(0, 4\)"),
         ({"images": [{"id": 1, "file_name": "x"}]}, r"image 1 \('x'\) has no height and width"),
-        ({"categories": [{"id": 1, "name": "x"}, {"id": 2, "name": "x"}]}, "calls two categories 'x'"),
-        ({"categories": [{"id": 1}]}, "or one nothing"),
+        ({"categories": [{"id": 1, "name": "x"}, {"id": 2, "name": "x"}]}, "has two categories named 'x'"),
+        ({"categories": [{"id": 1}]}, "or one without a name"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_errors(tmp_path, changed, told):
@@ -179,10 +179,10 @@ def test_parts_that_do_not_fit_together_are_errors(tmp_path, changed, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{broken", "no valid JSON"),
+        ("{broken", "not valid JSON"),
         ("[" * 100_000, "nested too deeply"),
-        ("[]", "lists no images, annotations, categories"),
-        ('{"images": [], "annotations": [], "categories": []}', "lists no images or categories"),
+        ("[]", "has no images, annotations, categories"),
+        ('{"images": [], "annotations": [], "categories": []}', "has no images or categories"),
         ('{"images": [{}], "annotations": [{"segments_info": []}], "categories": [{}]}', "panoptic"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_file_of_nothing_but_crowds_holds_objects_and_says_so(tmp_path):
     assert pixels(labels) == [[[1, 0], [1, 0]]]
     assert labels.read("a").ignored_mask is None
     (note,) = labels.notes
-    assert note.startswith("2 masks are marked as crowds (iscrowd 1) and taken as objects, since the file")
+    assert note.startswith("2 masks are marked as crowds (iscrowd 1) but read as objects, since the file")
 
 
 def test_an_image_of_nothing_but_crowds_holds_objects_and_a_crowd_beside_objects_does_not(tmp_path):
@@ -156,8 +156,8 @@ def test_a_category_that_names_itself_as_its_group_stays_without_annotations(tmp
 def test_polygons_of_two_points_are_counted(tmp_path):
     labels = open_coco(coco(tmp_path, [drawn(1, [[0, 0, 2, 2], *SQUARE]), drawn(2, [[0, 0, 2, 2]], image=2)]))
     assert labels.notes == (
-        "1 annotation has no mask (a box or key points only) and is left out.",
-        "2 polygons have fewer than three corners and are left out.",
+        "1 annotation has no mask (only a box or keypoints) and is left out.",
+        "2 polygons have fewer than three vertices and are left out.",
     )
 
 
@@ -186,5 +186,5 @@ def test_sizes_that_no_memory_holds_are_refused_before_anything_is_drawn(tmp_pat
 @pytest.mark.parametrize("corner", [10**400, -(10**400), 1e300])
 def test_coordinates_of_any_length_are_refused_in_one_sentence(tmp_path, corner):
     path = coco(tmp_path, [drawn(1, [[0, 0, corner, 0, 2, 2]])])
-    with pytest.raises(DataError, match="annotation 1: a polygon lies far outside"):
+    with pytest.raises(DataError, match="annotation 1: a polygon is far outside"):
         open_coco(path).read("a")

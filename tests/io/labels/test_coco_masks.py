@@ -82,20 +82,20 @@ def test_area_box_and_runs_of_a_mask_are_written():
 @pytest.mark.parametrize(
     ("segmentation", "told"),
     [
-        ({"size": SIZE, "counts": [3, 2]}, "sum up to 5, its image has 12 pixels"),
+        ({"size": SIZE, "counts": [3, 2]}, "sum to 5, its image has 12 pixels"),
         ({"size": SIZE, "counts": [3, 2**40]}, "its image has 12 pixels"),
-        ({"size": SIZE, "counts": [-1, 13]}, "no whole numbers from 0 up"),
-        ({"size": SIZE, "counts": [6.0, 6.0]}, "no whole numbers"),
-        ({"size": SIZE}, "no whole numbers"),
-        ({"size": SIZE, "counts": "000"}, "sum up to 0"),
+        ({"size": SIZE, "counts": [-1, 13]}, "not non-negative integers"),
+        ({"size": SIZE, "counts": [6.0, 6.0]}, "not non-negative integers"),
+        ({"size": SIZE}, "not non-negative integers"),
+        ({"size": SIZE, "counts": "000"}, "sum to 0"),
         ({"size": SIZE, "counts": "<é>"}, "hold 'é'"),
         ({"size": SIZE, "counts": "P"}, "end in the middle of a number"),
         ({"size": SIZE, "counts": "o" * 40}, "hold 'o'"),
-        ([[1, 2, 3]], "no list of x y"),
-        (["polygon"], "no list of x y"),
-        ([[0, 0, 1, 0, 1, "1"]], "something else than numbers"),
-        ([[0, 0, 1, 0, 1, float("nan")]], "something else than numbers"),
-        ([[0, 0, 1e12, 0, 1, 1]], "far outside of its image of 3 x 4"),
+        ([[1, 2, 3]], "not a list of x y"),
+        (["polygon"], "not a list of x y"),
+        ([[0, 0, 1, 0, 1, "1"]], "values that are not numbers"),
+        ([[0, 0, 1, 0, 1, float("nan")]], "values that are not numbers"),
+        ([[0, 0, 1e12, 0, 1, 1]], "far outside its 3 x 4 image"),
         ("polygon", "is str, expected polygons"),
     ],
 )
@@ -105,7 +105,7 @@ def test_damaged_segmentations_are_refused_with_their_number(segmentation, told)
 
 
 def test_run_lengths_of_another_image_are_refused():
-    with pytest.raises(GeometryError, match=r"annotation 7: its run lengths are of the size \[4, 3\]"):
+    with pytest.raises(GeometryError, match=r"annotation 7: its run lengths have size \[4, 3\]"):
         drawn({"size": [4, 3], "counts": RUNS})
 
 

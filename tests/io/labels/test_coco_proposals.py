@@ -69,5 +69,5 @@ def test_a_proposal_that_is_gone_or_damaged_is_named(given, tmp_path):
     with pytest.raises(MissingDataError, match=r"a\.json does not exist"):
         CocoProposals({MISSED: path}).read(MISSED)
     path.write_text("{")
-    with pytest.raises(UnreadableFileError, match=r"a\.json is no valid JSON"):
+    with pytest.raises(UnreadableFileError, match=r"a\.json is not valid JSON"):
         CocoProposals({MISSED: path}).read(MISSED)

@@ -162,7 +162,7 @@ def test_labels_that_do_not_fit_are_errors_and_nothing_is_written(given, tmp_pat
     for revised, error in ((narrow, GeometryError), (exclusive, ConfigError), (renamed, ConfigError)):
         with pytest.raises(error, match="case a: labels"):
             write_coco(tmp_path / "out.json", given, {"a": revised})
-    with pytest.raises(MissingDataError, match="case z is no image"):
+    with pytest.raises(MissingDataError, match="no image for case z"):
         write_coco(tmp_path / "out.json", given, {"z": labels})
     with pytest.raises(DataError, match="case a has revised labels twice"):
         write_coco(tmp_path / "out.json", given, [("a", labels), ("a", labels)])

@@ -65,12 +65,12 @@ def test_a_gap_outside_the_cases_asked_for_does_not_matter(root):
 
 
 def test_a_case_that_is_nowhere_is_named(root):
-    with pytest.raises(MissingDataError, match="no case called 'z'"):
+    with pytest.raises(MissingDataError, match="no case 'z'"):
         open_dataset(root, cases=["a", "z"])
 
 
 def test_a_folder_that_is_not_there_is_named(root):
-    with pytest.raises(MissingDataError, match="none is no folder"):
+    with pytest.raises(MissingDataError, match="none is not a folder"):
         open_dataset(root / "none")
     with pytest.raises(MissingDataError, match="given_J1 does not exist"):
         open_dataset(root, "given_J1")
@@ -81,7 +81,7 @@ def test_a_subset_shares_everything_but_its_cases(root):
     subset = dataset.subset(["c", "a"])
     assert subset.cases == ("a", "c")
     assert subset.labels is dataset.labels
-    with pytest.raises(MissingDataError, match="no case called 'z'"):
+    with pytest.raises(MissingDataError, match="no case 'z'"):
         dataset.subset(["z"])
     with pytest.raises(MissingDataError, match="case z has no image"):
         dataset.read_image("z")

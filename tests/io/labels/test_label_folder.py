@@ -236,7 +236,7 @@ def test_a_named_value_0_is_carried_by_all_that_a_folder_says(tmp_path):
 
 def test_a_strange_value_is_told_with_the_name_of_value_0(tmp_path):
     Pillow.fromarray(np.array([[0, 1, 7]], np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(LabelValueError, match="the classes are road = 0, sidewalk = 1: name the value"):
+    with pytest.raises(LabelValueError, match="the classes are road = 0, sidewalk = 1: name it"):
         open_labels(tmp_path, classes={"road": 0, "sidewalk": 1}).read("a")
 
 
@@ -263,15 +263,15 @@ def test_faded_edges_are_said_to_be_no_classes(tmp_path):
     square = Pillow.fromarray(np.pad(np.full((12, 14), 255, np.uint8), 6))
     faded = np.array(square.resize((40, 37), Pillow.Resampling.BILINEAR))
     picture(tmp_path / "maps" / "a.png", faded)
-    with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges fade.*threshold it"):
+    with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges are blurred.*threshold it"):
         open_labels(tmp_path / "maps")
-    with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges fade.*threshold it"):
+    with pytest.raises(LabelValueError, match=r"maps/a\.png holds .*: its edges are blurred.*threshold it"):
         open_labels(tmp_path / "maps", classes={"lung": 255}).read("a")
     picture(tmp_path / "masks" / "lung" / "a.png", faded)
-    with pytest.raises(LabelValueError, match=r"a\.png holds .*: its edges fade.*threshold it"):
+    with pytest.raises(LabelValueError, match=r"a\.png holds .*: its edges are blurred.*threshold it"):
         open_labels(tmp_path / "masks").read("a")
     picture(tmp_path / "dim" / "a.png", faded // 2)
-    with pytest.raises(LabelValueError, match=r"dim/a\.png holds .*: its edges fade"):
+    with pytest.raises(LabelValueError, match=r"dim/a\.png holds .*: its edges are blurred"):
         open_labels(tmp_path / "dim")
 
 
@@ -279,11 +279,11 @@ def test_foreground_written_in_two_ways_is_not_advised_to_be_ignored(tmp_path):
     picture(tmp_path / "maps" / "a.png", [[0, 1]])
     picture(tmp_path / "maps" / "b.png", [[0, 255]])
     with pytest.raises(
-        LabelValueError, match=r"a\.png holds 1 and .*b\.png holds 255: write foreground alike"
+        LabelValueError, match=r"a\.png holds 1 and .*b\.png holds 255: use one foreground value"
     ):
         open_labels(tmp_path / "maps")
     folder = open_labels(tmp_path / "maps", classes={"lung": 1})
-    with pytest.raises(LabelValueError, match="write 1 where 255 is foreground"):
+    with pytest.raises(LabelValueError, match="write 1 instead of 255 for foreground"):
         folder.read("b")
 
 

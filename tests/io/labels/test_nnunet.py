@@ -51,7 +51,9 @@ def test_other_folders_are_no_raw_data_set(tmp_path):
     (tmp_path / "dataset.json").write_text("{}")
     assert not is_nnunet(tmp_path)
     assert not is_nnunet(tmp_path / "labels")
-    with pytest.raises(MissingDataError, match=r"is no raw data set of nnU-Net: expected dataset.json"):
+    with pytest.raises(
+        MissingDataError, match=r"is not an nnU-Net raw dataset: expected it to contain dataset.json"
+    ):
         open_nnunet(tmp_path)
 
 
@@ -65,7 +67,9 @@ def test_pixels_to_ignore_are_known_by_their_name(tmp_path):
 @pytest.mark.parametrize("value", [2, 1])
 def test_the_value_to_ignore_must_be_the_highest(tmp_path, value):
     root = data_set(tmp_path / "d", {**PLAIN, "ignore": value})
-    with pytest.raises(ConfigError, match=f'"ignore" is {value}, but nnU-Net needs the highest value'):
+    with pytest.raises(
+        ConfigError, match=f'"ignore" is {value}, but nnU-Net requires it to be the highest value'
+    ):
         open_nnunet(root)
 
 
@@ -104,11 +108,11 @@ def test_lists_of_one_value_are_no_regions(tmp_path):
         (BRATS, {}, 'needs "regions_class_order"'),
         (BRATS, {"regions_class_order": [1, 2]}, "3 regions .* names 2 integers"),
         (BRATS, {"regions_class_order": [1, 2, "x"]}, 'needs "regions_class_order"'),
-        ({"background": 0, "PZ": "one"}, {}, "class 'PZ' is 'one', expected an integer"),
-        ({"background": 0, "PZ": []}, {}, r"class 'PZ' is \[\], expected an integer"),
-        ({"background": 0, "PZ": [1, -1]}, {}, "expected an integer from 0 up"),
+        ({"background": 0, "PZ": "one"}, {}, "class 'PZ' is 'one', expected a non-negative integer"),
+        ({"background": 0, "PZ": []}, {}, r"class 'PZ' is \[\], expected a non-negative integer"),
+        ({"background": 0, "PZ": [1, -1]}, {}, "expected a non-negative integer"),
         ({"background": 0, "PZ": 1, "ignore": [2, 3]}, {}, '"ignore" is .2, 3., expected one integer'),
-        (PLAIN, {"dataset": {}}, "lists the files of each case itself"),
+        (PLAIN, {"dataset": {}}, "lists the files of each case"),
     ],
 )
 def test_names_that_nnunet_would_refuse_are_errors(tmp_path, labels, more, told):
@@ -130,7 +134,7 @@ def test_formats_that_labelmend_does_not_read_are_told(tmp_path):
     for ending in (".nrrd", ".jpg", ""):
         content = json.loads((root / "dataset.json").read_text()) | {"file_ending": ending}
         (root / "dataset.json").write_text(json.dumps(content))
-        with pytest.raises(UnreadableFileError, match=f"end in '{ending}', which labelmend does not read"):
+        with pytest.raises(UnreadableFileError, match=f"ending in '{ending}', which labelmend cannot read"):
             open_nnunet(root)
 
 
@@ -151,7 +155,7 @@ def test_images_without_labels_and_labels_without_images_are_notes(tmp_path):
     folder = root / "imagesTr"
     assert info.notes == (
         f"Cases without an image in {folder}: a.",
-        f"Cases in {folder} without labels, which are left out: c.",
+        f"Cases in {folder} without labels, left out: c.",
     )
 
 
@@ -164,7 +168,7 @@ def test_without_images_there_are_none(tmp_path, gone):
         (root / "imagesTr").rmdir()
     labels, images, info = open_nnunet(root)
     assert (labels.cases, images) == (("a", "b"), {})
-    assert info.notes[0].startswith("There are no images in")
+    assert info.notes[0].endswith("contains no images.")
 
 
 def test_a_missing_channel_is_an_error(tmp_path):
@@ -228,5 +232,5 @@ def test_value_0_is_a_class_where_it_is_not_called_background(tmp_path):
 
 def test_value_0_cannot_be_a_class_beside_regions(tmp_path):
     root = data_set(tmp_path, {"road": 0, "all": [1, 2], "core": 2}, regions_class_order=[1, 2])
-    with pytest.raises(ConfigError, match="'road' is 0, but beside classes of several values"):
+    with pytest.raises(ConfigError, match="'road' is 0, but with region classes"):
         open_nnunet(root)

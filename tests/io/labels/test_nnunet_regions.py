@@ -116,14 +116,14 @@ def test_a_value_of_no_region_is_an_error(folder):
 
 def test_given_labels_are_never_overwritten(folder):
     for place in (folder.path, folder.path / "below"):
-        with pytest.raises(OutputError, match="lies in the folder of the given labels"):
+        with pytest.raises(OutputError, match="is inside the folder of the given labels"):
             folder.write(place, "a", folder.read("a"))
     assert stored(folder.files["a"][0]) == GIVEN
 
 
 def test_other_classes_or_shapes_do_not_fit(folder, tmp_path):
     exclusive = LabelMap(np.zeros((2, 3), int), Grid((2, 3), (1.0, 1.0)), NAMES)
-    with pytest.raises(ConfigError, match="do not fit the regions"):
+    with pytest.raises(ConfigError, match="do not match the regions"):
         folder.write(tmp_path / "out", "a", exclusive)
     wide = LabelMap(np.zeros((3, 2, 9), bool), Grid((2, 9), (1.0, 1.0)), NAMES)
     with pytest.raises(GeometryError, match=r"shape \(2, 9\) for a map of \(2, 3\)"):

@@ -146,19 +146,19 @@ def test_an_earlier_form_becomes_the_one_of_version_2(source, tmp_path):
 
 @pytest.mark.parametrize("name", ["mended", "Dataset1_Mended", "Dataset501", "Dataset501_"])
 def test_a_name_that_nnunet_does_not_find_is_an_error(source, tmp_path, name):
-    with pytest.raises(ConfigError, match="call the folder DatasetXXX_Name"):
+    with pytest.raises(ConfigError, match="name the folder DatasetXXX_Name"):
         write_nnunet(source, tmp_path / "raw" / name, {})
 
 
 def test_a_number_that_is_taken_is_an_error(source, tmp_path):
-    with pytest.raises(ConfigError, match=r"holds Dataset005_Prostate already.* another number than 005"):
+    with pytest.raises(ConfigError, match=r"already holds Dataset005_Prostate.* a number other than 005"):
         write_nnunet(source, tmp_path / "raw" / "Dataset005_Mended", {})
 
 
 def test_given_data_are_never_written_to(source, tmp_path):
     before = files(source)
     for out in (source, source / "Dataset501_Mended", source / "labelsTr" / "Dataset501_Mended"):
-        with pytest.raises(OutputError, match="which is read"):
+        with pytest.raises(OutputError, match="is inside the input folder"):
             write_nnunet(source, out, {})
     full = tmp_path / "raw" / "Dataset501_Mended"
     full.mkdir()

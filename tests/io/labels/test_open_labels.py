@@ -90,7 +90,7 @@ def test_one_case_in_two_files_is_an_error(tmp_path):
     draw(tmp_path / "a.png")
     draw(tmp_path / "a.tif")
     for opened in (open_labels, open_images):
-        with pytest.raises(DataError, match=r"case a lies there twice, as .*a\.png and .*a\.tif"):
+        with pytest.raises(DataError, match=r"case a has two files, .*a\.png and .*a\.tif"):
             opened(tmp_path)
 
 
@@ -107,13 +107,13 @@ def test_hidden_files_and_notes_are_passed_over(tmp_path):
 def test_a_file_of_unknown_kind_is_an_error(tmp_path):
     draw(tmp_path / "a.png")
     (tmp_path / "b.nrrd").write_text("x")
-    with pytest.raises(UnreadableFileError, match=r"b\.nrrd has a suffix"):
+    with pytest.raises(UnreadableFileError, match=r"b\.nrrd has an unsupported suffix"):
         open_labels(tmp_path)
 
 
 def test_jpeg_labels_are_refused_on_opening(tmp_path):
     draw(tmp_path / "a.jpg")
-    with pytest.raises(LabelValueError, match=r"a\.jpg: labels cannot be kept in JPEG, .*alters"):
+    with pytest.raises(LabelValueError, match=r"a\.jpg: JPEG cannot store labels, .*alters"):
         open_labels(tmp_path)
     assert open_images(tmp_path) == {"a": tmp_path / "a.jpg"}
 
@@ -160,7 +160,7 @@ def test_a_case_list_with_a_case_twice_or_none_is_an_error(tmp_path, text, messa
 
 def test_a_case_list_that_is_no_text_or_not_there_is_an_error(tmp_path):
     (tmp_path / "clean.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UnreadableFileError, match="no UTF-8 text"):
+    with pytest.raises(UnreadableFileError, match="UTF-8"):
         read_case_list(tmp_path / "clean.txt")
     with pytest.raises(MissingDataError, match=r"none\.txt does not exist"):
         read_case_list(tmp_path / "none.txt")
@@ -170,7 +170,7 @@ def test_a_named_value_0_beside_folders_of_masks_is_refused_in_one_sentence(tmp_
     for name in ("road", "sidewalk"):
         (tmp_path / name).mkdir()
         Pillow.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / name / "a.png")
-    with pytest.raises(ConfigError, match=r"class 'road' has the value 0, but .* has one folder a class"):
+    with pytest.raises(ConfigError, match=r"class 'road' has the value 0, but .* has one folder per class"):
         open_labels(tmp_path, classes={"road": 0, "sidewalk": 1})
     assert open_labels(tmp_path, classes={"background": 0, "sidewalk": 1}).classes == ("sidewalk",)
 
@@ -202,13 +202,13 @@ def test_only_what_systems_and_people_leave_beside_pictures_is_passed_over(tmp_p
         (tmp_path / name).write_bytes(b"x")
     assert list(open_images(tmp_path)) == ["__a", "_b"]
     (tmp_path / "scan.dcm").write_bytes(b"x")
-    with pytest.raises(UnreadableFileError, match=r"scan\.dcm has a suffix that labelmend does not read"):
+    with pytest.raises(UnreadableFileError, match=r"scan\.dcm has an unsupported suffix"):
         open_images(tmp_path)
 
 
 def test_a_name_that_is_no_text_is_told(tmp_path):
     (tmp_path / os.fsdecode(b"a\xff.png")).write_bytes(b"x")
-    with pytest.raises(DataError, match=r"a\\udcff\.png' has a name that is no UTF-8 text"):
+    with pytest.raises(DataError, match=r"a\\udcff\.png' has a name that is not valid UTF-8"):
         open_images(tmp_path)
 
 
@@ -226,7 +226,7 @@ def test_a_folder_of_annotators_is_told_from_one_of_classes(tmp_path):
         (tmp_path / rater / "lung").mkdir(parents=True)
         Pillow.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / rater / "lung" / "a.png")
     with pytest.raises(
-        DataError, match=r"several annotators \(rater_1, rater_2\).* give one of them, such as"
+        DataError, match=r"several annotators \(rater_1, rater_2\).* pass one of them, such as"
     ):
         open_labels(tmp_path)
     for rater in ("rater_1", "rater_2"):

@@ -39,7 +39,7 @@ def test_an_index_of_two_colours_is_refused_with_both_files(tmp_path, classes):
 def test_a_background_at_another_index_is_refused(tmp_path):
     draw(tmp_path / "a.png", [[0, 1, 0]], BLACK, RED)
     draw(tmp_path / "b.png", [[1, 0, 1]], RED, BLACK)
-    with pytest.raises(LabelValueError, match="value 0 is the colour #000000 in one and #c80000"):
+    with pytest.raises(LabelValueError, match="value 0 is #000000 in one and #c80000"):
         open_labels(tmp_path)
 
 
@@ -85,9 +85,7 @@ def test_a_file_that_is_no_picture_has_no_palette(tmp_path):
 
 def test_a_black_class_over_a_coloured_background_must_be_named(tmp_path):
     draw(tmp_path / "a.png", [[0, 1, 1]], (255, 255, 255), BLACK)
-    with pytest.raises(
-        LabelValueError, match=r"a\.png .* value 0 is the colour #ffffff and value 1 is black"
-    ):
+    with pytest.raises(LabelValueError, match=r"a\.png .* value 0 is #ffffff and value 1 is black"):
         open_labels(tmp_path)
     assert open_labels(tmp_path, classes={"ink": 1}).values == (1,)
     assert open_labels(tmp_path, classes={"paper": 0, "ink": 1}).background == "paper"

@@ -78,18 +78,13 @@ def test_pictures_are_never_reoriented():
 
 def test_a_flat_affine_is_an_error():
     grid = Grid((4, 5, 6), (1.0, 1.0, 1.0), np.diag([1.0, 1.0, 0.0, 1.0]))
-    with pytest.raises(GeometryError, match="no three directions"):
+    with pytest.raises(GeometryError, match="does not span three dimensions"):
         Axes(grid, "sitk", ras=True).shapes()
 
 
 def test_what_would_fit_is_told():
-    assert (
-        what_would_fit((3, 6, 5, 4), VOLUME) == 'it would fit with the order of axes "sitk": say --order sitk'
-    )
-    assert (
-        what_would_fit((3, 4, 5, 6), VOLUME)
-        == 'it would fit with the order of axes "array": say --order array'
-    )
+    assert what_would_fit((3, 6, 5, 4), VOLUME) == 'it would fit with axis order "sitk": use --order sitk'
+    assert what_would_fit((3, 4, 5, 6), VOLUME) == 'it would fit with axis order "array": use --order array'
     assert what_would_fit((4, 5, 3), PICTURE).startswith("it would fit with its axes in the order (2, 0, 1)")
     assert what_would_fit((3, 5, 4), PICTURE).startswith("it would fit with its axes in the order (0, 2, 1)")
     assert what_would_fit((3, 8, 8), PICTURE).startswith("no order of its axes would fit")

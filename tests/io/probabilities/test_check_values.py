@@ -24,13 +24,13 @@ def test_small_differences_are_evened_out():
 
 def test_sums_far_from_one_are_no_softmax():
     probs = np.concatenate([column(0.9, 0.9), column(0.5, 0.5)], axis=2)
-    with pytest.raises(LabelValueError, match=r"50.0% of the pixels do not sum up to one \(such as 1.8\)"):
+    with pytest.raises(LabelValueError, match=r"50.0% of the pixels do not sum to one \(such as 1.8\)"):
         checked_softmax(probs)
 
 
 def test_steps_of_integers_widen_what_is_allowed():
     almost = column(0.5, 0.47)
-    with pytest.raises(LabelValueError, match="do not sum up"):
+    with pytest.raises(LabelValueError, match="do not sum to one"):
         checked_softmax(almost.copy())
     np.testing.assert_allclose(checked_softmax(almost.copy(), step=1 / 15).sum(), 1, rtol=1e-6)
 
@@ -50,7 +50,7 @@ def test_background_is_what_is_left_to_one():
 
 
 def test_classes_that_sum_up_to_more_than_one_are_no_softmax():
-    with pytest.raises(LabelValueError, match=r"sum up to more than one in 100.0% .* \(such as 1.4\)"):
+    with pytest.raises(LabelValueError, match=r"sum to more than one in 100.0% .* \(such as 1.4\)"):
         with_background(column(0.7, 0.7))
 
 
@@ -58,9 +58,9 @@ def test_classes_that_sum_up_to_more_than_one_are_no_softmax():
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ((-0.004, 1.004), "run from -0.004 to 1.004, .* interpolation carried beyond, so clip them"),
-        ((-3.0, 5.0), "run from -3 to 5, .* these look like logits"),
-        ((-3.0, -0.05), "these look like logarithms"),
+        ((-0.004, 1.004), "range from -0.004 to 1.004, .* after interpolation, so clip them"),
+        ((-3.0, 5.0), "range from -3 to 5, .* these look like logits"),
+        ((-3.0, -0.05), "these look like log-probabilities"),
         ((0.0, 97.5), "these look scaled"),
         ((-np.inf, 0.5), "these look like logits"),
         ((0.5, np.nan), "1 probabilities are NaN"),

@@ -78,7 +78,9 @@ def test_pickled_objects_are_refused_and_not_run(tmp_path, monkeypatch):
     np.save("a.npy", trap)
     np.savez("b.npz", probabilities=trap)
     for name in ("a.npy", "b.npz"):
-        with pytest.raises(DataError, match=f"{name} holds Python objects .pickled data., refused"):
+        with pytest.raises(
+            DataError, match=f"{name} holds Python objects .pickled data., which can run any code"
+        ):
             open_array(name)
     np.load("a.npy", allow_pickle=True)
     assert (tmp_path / "trapped").is_dir()  # it would have been made
@@ -91,7 +93,7 @@ def test_a_member_that_leads_out_of_the_archive_is_refused_and_nothing_written(t
     folder = tmp_path / "inside"
     folder.mkdir()
     archive(folder / "a.npz", {"probabilities.npy": as_npy(np.ones((2, 3))), name: as_npy(np.ones(1))})
-    with pytest.raises(UnreadableFileError, match="leads out of the archive"):
+    with pytest.raises(UnreadableFileError, match="points outside the archive"):
         open_array(folder / "a.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["inside"]
     assert [path.name for path in folder.iterdir()] == ["a.npz"]
@@ -103,7 +105,7 @@ def test_a_header_that_announces_more_than_there_is_is_refused_before_memory_is_
         header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 1000)}
     )
     archive(tmp_path / "a.npz", {"x.npy": header.getvalue() + small[-32:]})
-    with pytest.raises(UnreadableFileError, match="header announces 8000000000000 bytes"):
+    with pytest.raises(UnreadableFileError, match="header declares 8000000000000 bytes"):
         open_array(tmp_path / "a.npz")
 
 
@@ -119,7 +121,7 @@ def test_damaged_and_absent_files_are_named(tmp_path):
     (tmp_path / "c.npy").write_bytes(b"no array at all")
     with pytest.raises(UnreadableFileError, match=r"c.npy cannot be read"):
         open_array(tmp_path / "c.npy")
-    with pytest.raises(MissingDataError, match=r"no file .*d.npy"):
+    with pytest.raises(MissingDataError, match=r"d.npy does not exist"):
         open_array(tmp_path / "d.npy")
 
 
@@ -137,7 +139,7 @@ def test_text_and_empty_arrays_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a.npy holds <U1: expected numbers"):
         open_array(tmp_path / "a.npy")
     np.save(tmp_path / "b.npy", np.ones((2, 0)))
-    with pytest.raises(DataError, match=r"b.npy has the shape \(2, 0\), which holds nothing"):
+    with pytest.raises(DataError, match=r"b.npy has shape \(2, 0\), which is empty"):
         open_array(tmp_path / "b.npy")
     record = np.zeros(2, [("größe", float)])  # needs the third version of the format
     with open(tmp_path / "c.npy", "wb") as file:

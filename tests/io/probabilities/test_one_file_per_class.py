@@ -86,13 +86,13 @@ def test_another_shape_is_an_error(tmp_path):
 
 def test_colours_bits_and_lossy_formats_are_errors(tmp_path):
     Pillow.fromarray(np.zeros((2, 3, 3), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(GeometryError, match="3 channels: expected one file a class, in grey"):
+    with pytest.raises(GeometryError, match="3 channels: expected one greyscale file per class"):
         read_picture(tmp_path / "a.png", GRID)
     Pillow.fromarray(np.zeros((2, 3), bool)).save(tmp_path / "b.png")
     with pytest.raises(LabelValueError, match=r"b.png: it holds masks, not probabilities"):
         read_picture(tmp_path / "b.png", GRID)
     Pillow.fromarray(np.zeros((2, 3), np.uint8)).save(tmp_path / "c.jpg")
-    with pytest.raises(LabelValueError, match="cannot hold probabilities"):
+    with pytest.raises(LabelValueError, match="cannot store probabilities"):
         read_picture(tmp_path / "c.jpg", GRID)
     volume(tmp_path / "d.nii", np.zeros((2, 3), np.int16), np.eye(4))
     with pytest.raises(LabelValueError, match=r"d.nii: it holds int16 numbers: expected"):

@@ -80,7 +80,7 @@ def test_an_unknown_reader_is_noted(tmp_path, labels):
     saved(tmp_path / "trainer")
     (tmp_path / "trainer" / "plans.json").write_text('{"image_reader_writer": "MyIO"}')
     (note,) = open_probabilities(tmp_path / "trainer", labels).notes
-    assert "MyIO, which is not known" in note
+    assert "unknown reader MyIO" in note
 
 
 @pytest.mark.parametrize("text", ["{broken", "[]", "{}"])
@@ -100,7 +100,7 @@ def test_a_missing_case_is_an_error_unless_the_cases_are_named(tmp_path, labels)
 def test_extra_cases_are_a_note(tmp_path, labels):
     found = open_probabilities(saved(tmp_path / "validation", "abc"), labels)
     assert found.cases == ("a", "b")
-    assert found.notes == ("Cases with probabilities but without labels, which are left out: c.",)
+    assert found.notes == ("Cases with probabilities but without labels, left out: c.",)
 
 
 def test_folders_of_classes_are_found_with_and_without_background(tmp_path, labels):
@@ -125,7 +125,7 @@ def test_background_of_overlapping_classes_is_not_needed(tmp_path):
     labels = open_labels(tmp_path / "labels")
     found = open_probabilities(tmp_path / "probs", labels)
     assert found.channels == ("heart", "lung")
-    assert found.notes[0].endswith("background is not needed, since the classes overlap.")
+    assert found.notes[0].endswith("background is not used, since the classes overlap.")
     assert found.read("a", labels.read("a")).shape == (2, 1, 2)
 
 
@@ -148,7 +148,7 @@ def test_a_folder_of_segmentations_only_is_told_how_to_get_probabilities(tmp_pat
 def test_masks_are_no_probabilities(tmp_path, labels):
     for case in "ab":
         picture(tmp_path / "probs" / "lung" / f"{case}.png", [[0, 1]])
-    with pytest.raises(DataError, match="hold only 0 and 1 as integers, so they are masks"):
+    with pytest.raises(DataError, match="hold only the integers 0 and 1, so they are masks"):
         open_probabilities(tmp_path / "probs", labels)
 
 

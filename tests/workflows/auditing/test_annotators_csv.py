@@ -71,7 +71,7 @@ def test_cases_without_a_row_are_left_out(table):
         ("case,who\na,ann\n", "has no column 'annotator'; its columns are case, who"),
         ("case;annotator\na;ann\n", "has no column 'case'; its columns are case;annotator"),
         ("\n", "has no column 'case'; its columns are none"),
-        ("case,annotator\na,ann\nz,bob\n", r"who\.csv, line 3: no case called 'z': check the ids"),
+        ("case,annotator\na,ann\nz,bob\n", r"who\.csv, line 3: no case 'z': check the ids"),
         ("case,annotator\n,bob\n", r"line 2: no case called ''"),
         ("case,annotator\na,ann\na.png,bob\n", r"line 3: case a is listed twice: remove one line"),
     ],
@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_told_with_its_line(table, content, message):
 def test_a_file_that_is_absent_or_no_text_or_no_table(table):
     with pytest.raises(MissingDataError, match="does not exist"):
         read_case_column(table, "annotator", CASES)
-    with pytest.raises(UnreadableFileError, match="is no UTF-8 text"):
+    with pytest.raises(UnreadableFileError, match="is not UTF-8 text"):
         read(table, "case,annotator\na,Zoë\n".encode("latin-1"))
     with pytest.raises(UnreadableFileError, match="cannot be read as CSV"):
         read(table, "case,annotator\na," + "x" * 200_000 + "\n")

@@ -345,7 +345,7 @@ def test_probabilities_of_another_shape_are_refused_with_case_and_file(spoiled, 
 def test_an_image_of_another_size_is_refused_with_case_and_file(spoiled, tmp_path):
     picture(spoiled / "images" / "c06.png", np.zeros((64, 63)))
     with pytest.raises(
-        GeometryError, match=r"case c06: the image .*c06\.png has the shape \(64, 63\), its labels"
+        GeometryError, match=r"case c06: the image .*c06\.png has shape \(64, 63\), its labels"
     ):
         run(spoiled, tmp_path / "out")
 

@@ -148,7 +148,7 @@ def view(page: Any) -> tuple[float, float, float]:
 
 def test_the_worst_case_opens_with_its_reason_and_both_outlines(page: Any) -> None:
     assert (case(page), page.inner_text("#reason")) == ("a", "reason of a")
-    assert page.inner_text("#findings") == "1 outline off: lung\nlung 1.0 px too far out"
+    assert page.inner_text("#findings") == "1 inaccurate outline: lung\nlung 1.0 px too far out"
     assert painted(page, "given") == ["M12 10h4v2h-4z", "M4 4h6v6h-6z"]
     assert painted(page, "proposed") == ["M5 5h4v4h-4z"]
     assert painted(page, "ignored") == ["M0 0h16v2h-16z"]
@@ -163,7 +163,7 @@ def test_a_verdict_moves_on_to_the_next_undecided_case(page: Any) -> None:
     assert (case(page), chips(page)) == ("c", ["A", "S", "", "F"])
     assert page.inner_text(".progress p").strip() == "3 of 4 decided"
     press(page, "d")
-    assert "Every case is decided: download" in page.inner_text("#said")
+    assert "All cases are decided: download" in page.inner_text("#said")
 
 
 def test_nothing_is_taken_where_nothing_is_proposed(page: Any) -> None:
@@ -182,7 +182,7 @@ def test_undo_goes_back_case_by_case_to_what_was_there(page: Any) -> None:
     press(page, "zz")
     assert (case(page), chips(page)) == ("a", ["", "", "", ""])
     press(page, "z")
-    assert "nothing to undo" in page.inner_text("#said")
+    assert "Nothing to undo" in page.inner_text("#said")
 
 
 def test_a_key_held_down_decides_once(page: Any) -> None:
@@ -233,7 +233,7 @@ def test_two_windows_of_one_audit_agree(opened: Opener, tmp_path: Path) -> None:
 def test_a_browser_that_keeps_nothing_says_so_and_works(opened: Opener, tmp_path: Path) -> None:
     deny = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
     page = opened(write_review(flat(tmp_path)), deny)
-    assert "they live in the open page only" in page.inner_text("#notice")
+    assert "does not store verdicts" in page.inner_text("#notice")
     press(page, "as")
     rows = downloaded(page, tmp_path / "v.json")["verdicts"]
     assert [(row["case"], row["verdict"]) for row in rows] == [("a", "keep"), ("b", "take")]
@@ -304,7 +304,7 @@ def test_verdicts_of_another_audit_are_taken_where_the_labels_are_the_same(
     (tmp_path / "v.json").write_text(json.dumps(content | {"verdicts": [at | row for row in told]}))
     page.set_input_files("#file", tmp_path / "v.json")
     page.wait_for_function(
-        "() => document.getElementById('said').textContent.includes('3 are on other labels')"
+        "() => document.getElementById('said').textContent.includes('3 refer to other labels')"
     )
     assert chips(page) == ["S", "", "", ""]
     (saved,) = downloaded(page, tmp_path / "again.json")["verdicts"]
@@ -319,7 +319,7 @@ def test_a_file_of_something_else_changes_nothing(page: Any, tmp_path: Path, tex
     (tmp_path / "v.json").write_text(text)
     page.set_input_files("#file", tmp_path / "v.json")
     page.wait_for_function(
-        "() => /no verdicts|another audit/.test(document.getElementById('said').textContent)"
+        "() => /not a verdicts file|another audit/.test(document.getElementById('said').textContent)"
     )
     assert chips(page) == ["A", "", "", ""]
 
@@ -409,7 +409,7 @@ def test_a_right_drag_changes_brightness_and_contrast(page: Any) -> None:
 
 def test_findings_are_visited_one_by_one(page: Any) -> None:
     press(page, "jx")
-    assert page.inner_text("#findings [aria-current=true]").startswith("1 outline off: lung")
+    assert page.inner_text("#findings [aria-current=true]").startswith("1 inaccurate outline: lung")
     assert painted(page, "given", aside=True) == ["M12 10h4v2h-4z"]  # the heart steps back
     press(page, "x")
     assert page.inner_text("#findings [aria-current=true]").startswith("2 spurious object: heart")
@@ -548,7 +548,7 @@ def test_a_case_that_cannot_be_read_says_why_and_can_be_decided(opened: Opener, 
     assert "a.png does not exist" in page.inner_text("#unseen")
     assert len(painted(page, "given")) == 2
     press(page, "j")
-    assert "This case cannot be shown. b.png: this is no PNG" in page.inner_text("#unseen")
+    assert "This case cannot be shown. b.png: this is not a PNG" in page.inner_text("#unseen")
     assert page.is_hidden("#stage")
     press(page, "wex+0d")
     assert (case(page), chips(page)[1]) == ("c", "D")

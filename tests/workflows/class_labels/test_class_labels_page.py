@@ -42,7 +42,7 @@ def estimate(classes: tuple[str, ...] = ("ill", "well"), *, boot: bool = True) -
 def test_the_page_begins_with_how_many_labels_are_wrong_and_how_sure_that_is():
     page = render_transition(estimate(), [SUSPECT])
     assert "<h1>About 27 % of the labels look wrong</h1>\n<p>The 95 % interval is 22 to 31 %." in page
-    assert page.index("Classes overlap.") < page.index("How labels go wrong") < page.index("What was assumed")
+    assert page.index("Classes overlap.") < page.index("How labels go wrong") < page.index("Assumptions<")
     assert "Labels are wrong by class only." in page
     assert "Text was one-hot encoded." in page
 
@@ -50,7 +50,7 @@ def test_the_page_begins_with_how_many_labels_are_wrong_and_how_sure_that_is():
 def test_without_draws_there_are_no_intervals():
     page = render_transition({**estimate(boot=False), "warnings": []}, [])
     assert "95 %" not in page
-    assert "Be careful" not in page
+    assert "with caution" not in page
     assert "No label is less likely than another class." in page
 
 
@@ -62,7 +62,7 @@ def test_rows_of_the_picture_are_true_classes():
     ]  # fmt: skip
     assert [c.right for c in heat.cells] == [True, False, False, True]
     assert [c.number for c in heat.cells] == ["62 %", "38 %", "18 %", "82 %"]
-    assert heat.cells[1].told == "true ill, labelled well: 38 % (30 to 50 %)"
+    assert heat.cells[1].tooltip == "true ill, labelled well: 38 % (30 to 50 %)"
     assert heat.cells[1].strength == 0.38
 
 
@@ -123,7 +123,7 @@ def test_the_page_is_made_of_the_two_files_and_lists_fifty_suspects(tmp_path):
     assert page == tmp_path / "report.html"
     text = page.read_text(encoding="utf-8")
     assert text.count('<td class="word">well</td>') == 50
-    assert "of 60 that are less likely than another class" in text
+    assert "of 60 for which another class is more likely" in text
 
 
 WITHOUT_ASSUMPTIONS = {name: value for name, value in estimate().items() if name != "assumptions"}

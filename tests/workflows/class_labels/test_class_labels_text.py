@@ -43,12 +43,12 @@ def test_a_good_estimate_raises_no_doubt():
 @pytest.mark.parametrize(
     ("estimated", "method", "words"),
     [
-        (model(GOOD, doubtful=True), "hoc", "neighbours often are not of one class"),
-        (model(GOOD, converged=False), "hoc", "stopped before it had settled"),
-        (model(GOOD, agreement=0.25), "anchors", "features say nothing about these labels"),
-        (model([[0.55, 0.45], [0.4, 0.6]]), "anchors", "“ill” and “well” are labelled nearly alike"),
+        (model(GOOD, doubtful=True), "hoc", "neighbours often belong to different classes"),
+        (model(GOOD, converged=False), "hoc", "stopped before it converged"),
+        (model(GOOD, agreement=0.25), "anchors", "features carry no information on these labels"),
+        (model([[0.55, 0.45], [0.4, 0.6]]), "anchors", "“ill” and “well” have nearly the same labels"),
         (model([[0.3, 0.7], [0.0, 1.0]]), "anchors", "Rows of “ill” seem to be labelled “well” more often"),
-        (model(GOOD, (0.001, 0.999)), "anchors", "Hardly any row seems truly to be “ill”"),
+        (model(GOOD, (0.001, 0.999)), "anchors", "Almost no row seems to be “ill” in truth"),
     ],
 )
 def test_each_doubt_is_told_alone(estimated, method, words):
@@ -68,9 +68,9 @@ def test_classes_with_few_labels_are_named():
 def test_agreement_by_chance_grows_with_a_common_class():
     mostly_one = table([0] * 180 + [1] * 20)
     first, _few = estimate_doubts(mostly_one, model(GOOD, agreement=0.75), "anchors")
-    assert first.startswith("Rows that look alike")
+    assert first.startswith("Similar rows agree")
     assert not any(
-        "look alike" in text for text in estimate_doubts(EVEN, model(GOOD, agreement=0.75), "anchors")
+        "Similar rows agree" in text for text in estimate_doubts(EVEN, model(GOOD, agreement=0.75), "anchors")
     )
 
 
@@ -104,6 +104,6 @@ def test_what_was_done_to_rows_is_told():
     assert "mean 0 and standard deviation 1" in scaled
     labels = [0, 1] * 2
     _, grouped = done_to(table(labels, groups=np.array([0, 0, 1, 1])), "patient")
-    assert grouped == "Rows with the same patient were not compared with each other: 2 different ones."
+    assert grouped == "Rows with the same patient were not compared with each other (2 groups)."
     _, repeated = done_to(table(labels, [[1, 2], [1, 2], [1, 2], [3, 4]]), None)
     assert repeated.startswith("2 of 4 rows have the same features as another row.")

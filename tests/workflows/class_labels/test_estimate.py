@@ -122,7 +122,7 @@ def test_rows_of_one_group_are_not_compared(tmp_path):
     assert alone.rate.value < 0.05
     assert apart.rate.value == pytest.approx(one.wrong.mean(), abs=0.05)
     np.testing.assert_allclose(apart.matrix, once.matrix, atol=1e-3)
-    assert any("were not compared with each other: 400 different ones" in note for note in apart.notes)
+    assert any("were not compared with each other (400 groups)" in note for note in apart.notes)
     assert any("800 of 1200 rows have the same features" in note for note in alone.notes)
 
 
@@ -192,8 +192,8 @@ def test_a_warning_of_the_estimator_becomes_a_sentence(tmp_path):
     found = estimate_transition(
         features=tmp_path / "X.npy", labels=tmp_path / "y.npy", method="hoc", n_boot=0
     )
-    assert any("neighbours often are not of one class" in text for text in found.warnings)
-    assert any("two nearest neighbours truly are of one class" in text for text in found.assumptions)
+    assert any("neighbours often belong to different classes" in text for text in found.warnings)
+    assert any("two nearest neighbours belong to the same true class" in text for text in found.assumptions)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_warning_of_the_estimator_becomes_a_sentence(tmp_path):
         ({"features": "X.npy", "labels": "y.npy", "target": "y"}, "neither --target nor --drop"),
         ({"table": "t.csv", "target": "y", "n_boot": 1}, "n_boot must be 0"),
         ({"table": "t.csv", "target": "y", "n_boot": -2}, "n_boot must be 0"),
-        ({"table": "t.csv", "target": "y", "level": 1.0}, "level must lie between 0 and 1"),
+        ({"table": "t.csv", "target": "y", "level": 1.0}, "level must be between 0 and 1"),
     ],
 )
 def test_settings_that_do_not_belong_together_are_told(settings, expected):
@@ -216,7 +216,7 @@ def test_settings_that_do_not_belong_together_are_told(settings, expected):
 
 
 def test_an_unknown_method_or_divergence_is_told(drawn):
-    with pytest.raises(ConfigError, match="no method called 'magic': choose from anchors, hoc"):
+    with pytest.raises(ConfigError, match="no method 'magic': choose from anchors, hoc"):
         estimate_transition(drawn.table, target="y", method="magic")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="f must be one of tv"):
         estimate_transition(drawn.table, target="y", f="l2", n_boot=0)  # type: ignore[arg-type]

@@ -62,8 +62,8 @@ def test_constant_features_of_arrays_are_left_out_by_name(arrays):
 @pytest.mark.parametrize(
     ("features", "labels", "error", "expected"),
     [
-        ([1.0, 2.0], [0, 1], GeometryError, r"X\.npy has the shape \(2,\): expected features \(n f\)"),
-        ([[1.0], [2.0]], [[0], [1]], GeometryError, r"y\.npy has the shape \(2, 1\): expected labels \(n\)"),
+        ([1.0, 2.0], [0, 1], GeometryError, r"X\.npy has shape \(2,\): expected features \(n f\)"),
+        ([[1.0], [2.0]], [[0], [1]], GeometryError, r"y\.npy has shape \(2, 1\): expected labels \(n\)"),
         ([[1.0], [2.0]], [0, 1, 1], GeometryError, r"X\.npy has 2 rows, but .*y\.npy has 3 labels"),
         ([["u"], ["v"]], [0, 1], DataError, r"X\.npy holds <U1: expected numbers"),
         ([[1j], [2j]], [0, 1], DataError, r"X\.npy holds complex128: expected numbers"),
@@ -72,10 +72,10 @@ def test_constant_features_of_arrays_are_left_out_by_name(arrays):
         ([[1.0], [2.0]], [np.nan, 1], DataError, r"no whole numbers \(such as nan\)"),
         ([[1.0], [2.0]], [np.inf, 1], DataError, r"no whole numbers \(such as inf\)"),
         ([[1.0], [2.0]], ["", "u"], DataError, r"y\.npy: 1 labels are empty"),
-        ([[1.0], [2.0]], [b"\xff", b"u"], DataError, r"y\.npy holds labels that are not in UTF-8"),
+        ([[1.0], [2.0]], [b"\xff", b"u"], DataError, r"y\.npy holds labels that are not UTF-8"),
         ([[1.0], [2.0]], [4, 4], DataError, r"y\.npy holds one class only \(4\)"),
-        (np.zeros((0, 3)), [], DataError, r"X\.npy has the shape \(0, 3\): there are no rows"),
-        (np.zeros((2, 0)), [0, 1], DataError, r"X\.npy has the shape \(2, 0\): there are no features"),
+        (np.zeros((0, 3)), [], DataError, r"X\.npy has shape \(0, 3\): there are no rows"),
+        (np.zeros((2, 0)), [0, 1], DataError, r"X\.npy has shape \(2, 0\): there are no features"),
         ([[1, np.nan], [2, 3]], [0, 1], DataError, r"X\.npy holds NaN in 1 of 2 rows, column x1: "),
         ([[-np.inf, 1], [2, np.inf]], [0, 1], DataError, r"infinite values in 2 of 2 rows, columns x0, x1: "),
         ([[1, 2], [1, 2]], [0, 1], DataError, r"X\.npy has no features: each column holds one value"),
@@ -89,7 +89,7 @@ def test_arrays_that_cannot_be_used_are_named(arrays, features, labels, error, e
 def test_pickled_objects_are_refused(arrays, tmp_path):
     good, labels = arrays([[1.0], [2.0]], [0, 1])
     np.save(labels, np.array(["u", 1], object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"y\.npy holds Python objects \(pickled data\), refused"):
+    with pytest.raises(DataError, match=r"y\.npy holds Python objects \(pickled"):
         read_arrays(good, labels)
     parts = {"format": b"csr", "indices": [0], "indptr": [0, 1], "shape": (1, 1)}
     np.savez(tmp_path / "X.npz", data=np.array([{}], object), **parts)
@@ -99,9 +99,9 @@ def test_pickled_objects_are_refused(arrays, tmp_path):
 
 def test_files_that_hold_no_array_are_named(arrays, tmp_path):
     features, labels = arrays([[1.0], [2.0]], [0, 1])
-    with pytest.raises(MissingDataError, match=r"there is no file .*none\.npy"):
+    with pytest.raises(MissingDataError, match=r"none\.npy does not exist"):
         read_arrays(features, tmp_path / "none.npy")
-    with pytest.raises(MissingDataError, match=r"there is no file .*none\.npz"):
+    with pytest.raises(MissingDataError, match=r"none\.npz does not exist"):
         read_arrays(tmp_path / "none.npz", labels)
     for data in (pickle.dumps([0, 1]), labels.read_bytes()[:-3], b""):
         labels.write_bytes(data)
@@ -123,7 +123,7 @@ def test_sparse_features_too_large_to_be_dense_are_an_error(arrays, tmp_path):
     _, labels = arrays([[1.0]], np.arange(10))
     path = tmp_path / "X.npz"
     sparse.save_npz(path, sparse.csr_matrix((10, 5_000_001)))
-    with pytest.raises(DataError, match=r"X\.npz .*shape \(10, 5000001\), dense it has 50,000,010 entries"):
+    with pytest.raises(DataError, match=r"X\.npz .*shape \(10, 5000001\); dense, it has 50,000,010 entries"):
         read_arrays(path, labels)
 
 
@@ -151,7 +151,7 @@ def test_groups_become_codes(arrays, tmp_path, groups):
     ("groups", "expected"),
     [
         ([1, 2], r"X\.npy has 3 rows, but .*g\.npy has 2 groups"),
-        ([[1], [2], [3]], r"g\.npy has the shape \(3, 1\): expected groups \(n\)"),
+        ([[1], [2], [3]], r"g\.npy has shape \(3, 1\): expected groups \(n\)"),
         (["p", "", "q"], r"g\.npy: 1 groups are empty"),
     ],
 )

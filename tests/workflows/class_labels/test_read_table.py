@@ -101,7 +101,7 @@ def test_whole_numbers_of_few_values_stay_numbers_with_a_note(csv):
     path = csv("stage,sex,dose,y\n1,0,1.5,0\n2,1,2.5,1\n3,1,3.5,0\n")
     read = read_table(path, "y")
     assert read.feature_names == ("stage", "sex", "dose")
-    assert read.notes == ("Whole numbers, perhaps codes, were taken as numbers: stage.",)
+    assert read.notes == ("Integers that may be category codes were treated as numbers: stage.",)
     assert read_table(path, "y", max_categories=2).notes == ()
 
 
@@ -144,7 +144,7 @@ def test_dropped_columns_may_hold_anything(csv):
 def test_a_nameless_column_that_numbers_the_rows_is_no_feature(csv, first, kept):
     read = read_table(csv(f",a,y\n{first},1.5,0\n{first + 1},2.5,1\n"), "y")
     assert read.feature_names == kept
-    left_out = ("The column without a name, which only numbers the rows, was left out.",)
+    left_out = ("The unnamed column of row numbers was left out.",)
     assert read.notes == (left_out if len(kept) == 1 else ())
 
 
@@ -197,14 +197,14 @@ def test_columns_that_are_neither_numbers_nor_text_are_named(parquet, column, ki
 
 def test_text_of_too_many_values_is_named(csv):
     path = csv("id,a,y\n" + "".join(f"p{i},{i},{i % 2}\n" for i in range(4)))
-    with pytest.raises(DataError, match=r"column 'id' of .* 4 different values, and at most 3 .*--drop id"):
+    with pytest.raises(DataError, match=r"column 'id' of .* 4 distinct values, more than the 3 .*--drop id"):
         read_table(path, "y", max_categories=3)
     assert len(read_table(path, "y", max_categories=4).feature_names) == 5
 
 
 def test_numbers_spoilt_by_a_word_are_told_from_text(csv):
     path = csv("age,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)) + "unknown,1\n")
-    with pytest.raises(DataError, match=r"41 different values \(40 of them numbers, but not unknown\)"):
+    with pytest.raises(DataError, match=r"41 distinct values \(40 of them numbers, but not unknown\)"):
         read_table(path, "y")
 
 
@@ -230,7 +230,7 @@ def test_an_unknown_target_is_answered_with_the_columns_and_near_ones(csv):
         read_table(path, "zzz")
     with pytest.raises(ConfigError, match=r"--drop A: .* did you mean a\?"):
         read_table(path, "Label", drop=["A"])
-    with pytest.raises(ConfigError, match="Label is both --target and among --drop"):
+    with pytest.raises(ConfigError, match="Label is both --target and in --drop"):
         read_table(path, "Label", drop=["Label"])
 
 
@@ -243,7 +243,7 @@ def test_a_target_of_many_numbers_looks_like_a_quantity(csv):
     def lines(n):
         return "a,y\n" + "".join(f"{i}.5,{i}\n" for i in range(n))
 
-    with pytest.raises(DataError, match="101 different numbers, more than 100: it looks like a quantity"):
+    with pytest.raises(DataError, match="101 distinct numbers, more than 100: it looks like a quantity"):
         read_table(csv(lines(101)), "y")
     assert read_table(csv(lines(100)), "y").classes == tuple(str(i) for i in range(100))
 
@@ -261,9 +261,9 @@ def test_an_infinite_label_is_an_error(csv):
         ("a,y\n1,\n2,\n", "the target 'y' of .* is empty in every row"),
         ("a,y\n1,u\n2,u\n", r"the target 'y' of .* holds one class only \(u\)"),
         ("a,y\n1,1.0\n2,\n", r"one class only \(1\)"),
-        ("y\nu\nv\n", "no column beside the target 'y'"),
+        ("y\nu\nv\n", "no column besides the target 'y'"),
         ("a,y\n1,u\n1,v\n", "no features: each column holds one value only"),
-        ("a,a,b,b,y\n1,1,1,1,u\n", "more than one column called a, b: "),
+        ("a,a,b,b,y\n1,1,1,1,u\n", "more than one column named a, b: "),
         ("a,y\n1,u,9\n2,v,9\n", "2 columns in its header, but more in its rows"),
         ("a,y\n1,u\n2,v,9\n", "cannot be read as UTF-8 text .*Expected 2 fields in line 3, saw 3"),
         ('a,y\n"1,u\n2,v\n', "cannot be read as UTF-8 text .*EOF inside string"),
@@ -294,7 +294,7 @@ def test_a_column_of_groups_is_no_feature(csv):
     [
         ({"groups": "hwo"}, ConfigError, r"--groups hwo: .*no such column.*did you mean who\?"),
         ({"groups": "y"}, ConfigError, "y is both --target and --groups"),
-        ({"groups": "who", "drop": ["who"]}, ConfigError, "who is both --groups and among --drop"),
+        ({"groups": "who", "drop": ["who"]}, ConfigError, "who is both --groups and in --drop"),
         ({"groups": "team"}, DataError, r"column 'team' of .*t\.csv, the --groups, is empty in 1 of 2 rows"),
         ({"groups": "who", "drop": ["a", "team"]}, ConfigError, "there are no features"),
     ],
@@ -305,14 +305,14 @@ def test_groups_that_cannot_be_used_are_named(csv, settings, error, expected):
 
 
 def test_files_that_are_no_table_are_named(tmp_path):
-    with pytest.raises(MissingDataError, match=r"there is no file .*none\.csv"):
+    with pytest.raises(MissingDataError, match=r"none\.csv does not exist"):
         read_table(tmp_path / "none.csv", "y")
     with pytest.raises(
-        UnreadableFileError, match=r"t\.xlsx is no kind of table .* one of \.csv, .*\.parquet"
+        UnreadableFileError, match=r"t\.xlsx is not a supported table: expected one of \.csv, .*\.parquet"
     ):
         read_table(tmp_path / "t.xlsx", "y")
     for name, data, expected in (
-        ("latin.csv", "a,y\n1,é\n".encode("latin-1"), r"latin\.csv is not in UTF-8"),
+        ("latin.csv", "a,y\n1,é\n".encode("latin-1"), r"latin\.csv is not UTF-8 text"),
         ("t.csv.gz", gzip.compress(SMALL.encode())[:20], r"t\.csv\.gz cannot be read as .*damaged"),
         ("plain.csv.gz", SMALL.encode(), r"plain\.csv\.gz cannot be read as .*[Nn]ot a gzip"),
         ("t.parquet", b"PAR1 and no more", r"t\.parquet cannot be read as a Parquet file"),
@@ -356,7 +356,7 @@ def test_the_tables_of_the_papers_are_read(uci):
         order = [header.index(feature) for feature in read.feature_names]
         np.testing.assert_allclose(read.features, plain[:, order], rtol=1e-14)
     assert read_table(uci / "splice.csv", "target").notes == (
-        "Whole numbers, perhaps codes, were taken as numbers: 1, 2, 3, 4, 5 and 55 more.",
+        "Integers that may be category codes were treated as numbers: 1, 2, 3, 4, 5 and 55 more.",
     )
 
 
@@ -372,5 +372,5 @@ def test_a_table_larger_than_the_memory_for_one_file_is_refused_before_it_is_rea
     monkeypatch.setenv("LABELMEND_MAX_GIB", "0.0001")
     monkeypatch.setattr("pandas.read_csv", None)
     monkeypatch.setattr("pandas.read_parquet", None)
-    with pytest.raises(UnreadableFileError, match=r"declares .*more than the 0\.0001 GiB"):
+    with pytest.raises(UnreadableFileError, match=r"declares .*more than the limit of 0\.0001 GiB"):
         read_table(path, target="y")

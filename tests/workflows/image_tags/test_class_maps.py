@@ -58,7 +58,7 @@ def test_a_backbone_that_takes_other_images_says_so_and_learns_from_an_example()
         def forward(self, x):
             return self.conv(x + self.place)
 
-    with pytest.raises(ConfigError, match=r"FixedSize does not take images \(1, 1, 64, 64\): .*`example`"):
+    with pytest.raises(ConfigError, match=r"FixedSize does not accept images \(1, 1, 64, 64\): .*`example`"):
         MultiLayerCAM(FixedSize(), 2, layers=("conv",))
     model = MultiLayerCAM(FixedSize(), 2, layers=("conv",), example=torch.zeros(1, 1, 48, 48))
     assert model(torch.zeros(2, 1, 48, 48)).maps.shape == (2, 2, 23, 23)

@@ -106,7 +106,7 @@ def test_a_volume_is_told(folder):
     volume(folder / "images/e.nii", np.zeros((4, 5, 6), np.float32), np.eye(4))
     with (folder / "tags.csv").open("a") as file:
         file.write("e,1,0\n")
-    with pytest.raises(GeometryError, match=r"e\.nii is a volume of shape \(4, 5, 6\).*2-D images only"):
+    with pytest.raises(GeometryError, match=r"e\.nii is a volume of shape \(4, 5, 6\).*need 2-D images"):
         gathered(folder)
 
 
@@ -144,4 +144,4 @@ def test_slices_stored_in_other_orientations_are_learned_from_in_one_and_mapped_
     assert material.native == ((4, 3), (4, 3), (3, 4), (4, 3))
     for row, (array, _) in enumerate(ways[case] for case in "abcd"):
         assert material.stored(row, torch.from_numpy(values[None].copy()))[0].tolist() == array.tolist()
-    assert "2 of 4 volumes are not stored as RAS but as ARS, LAS" in material.notes[0]
+    assert "2 of 4 volumes are stored as ARS, LAS rather than RAS" in material.notes[0]

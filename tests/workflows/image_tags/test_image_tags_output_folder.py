@@ -88,7 +88,7 @@ def test_labels_that_somebody_else_keeps_there_are_refused(given):
 
 def test_a_mask_that_was_changed_by_hand_is_not_replaced(given):
     (given["out"] / "labels/b.png").write_text("corrected")
-    refused(given, "case b in .* was changed after it was written")
+    refused(given, "case b in .* was edited after it was written")
 
 
 def test_a_mask_that_was_removed_is_no_reason_to_refuse(given):
@@ -97,8 +97,8 @@ def test_a_mask_that_was_removed_is_no_reason_to_refuse(given):
 
 
 def test_a_folder_among_the_images_and_a_file_are_refused(given):
-    refused(given, "which is read", given["images"])
-    refused(given, "which is read", given["images"] / "out")
+    refused(given, "is inside the input folder", given["images"])
+    refused(given, "is inside the input folder", given["images"] / "out")
     refused(given, "is a file", given["tags"])
     refused(given, "already holds images", given["root"])
 

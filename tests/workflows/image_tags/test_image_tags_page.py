@@ -83,8 +83,8 @@ def test_the_page_says_what_was_made_and_puts_warnings_before_numbers():
     page = render_seeds(summary(), [], Path("/out/labels"))
     assert "<h1>Masks of disc and square from tags alone</h1>" in page
     assert "120 images. On the average image 20 % of the pixels" in page
-    assert "50 % as background, and 30 % are unsure: they hold 255" in page
-    order = ["Be careful", "disc is on every image.", "Class by class", "Which layers", "What was assumed"]
+    assert "50 % as background, and 30 % are unsure: they have value 255" in page
+    order = ["with caution", "disc is on every image.", "Class by class", "Which layers", "Assumptions<"]
     assert sorted(order, key=page.index) == order
     assert "Tags are right." in page
     assert "Left out: age." in page
@@ -104,8 +104,8 @@ def test_what_is_not_known_is_left_out():
     unknown = dict.fromkeys([*KNOWN, "shares"])
     classes = [one_class("disc", 1, **unknown), one_class("square", 2, **unknown)]
     page = render_seeds(summary(classes=classes, warnings=[], notes=[]), [], Path("x"))
-    assert "Be careful" not in page
-    assert "give no reason for doubt" in page
+    assert "with caution" not in page
+    assert "raise no concerns" in page
     assert "held-out image" not in page
     assert "Which layers" not in page
     one_known = render_seeds(summary(classes=[classes[0], one_class("square", 2)]), [], Path("x"))
@@ -118,7 +118,7 @@ def test_an_example_has_a_row_for_each_tag_and_a_picture_for_each_layer_and_all_
     assert (shown.height, shown.width) == (148, 74)
     assert [row.name for row in shown.rows] == ["disc"]
     assert len(shown.rows[0].uris) == 3
-    assert shown.told == "disc 25 % and unsure 25 %"
+    assert shown.content == "disc 25 % and unsure 25 %"
     strong, weak = pixels(shown.rows[0].uris[0]), pixels(shown.rows[0].uris[1])
     assert strong[:, :4, 3].min() > weak[:, :4, 3].max() > 0
     assert not strong[:, 4:, 3].any()

@@ -31,9 +31,9 @@ def test_what_a_change_gives_flows_on():
 
 
 def test_a_wrong_name_of_a_layer_gets_the_near_ones():
-    with pytest.raises(ConfigError, match=r"TinyBackbone has no layer 'stag3'; near: .*stage3"):
+    with pytest.raises(ConfigError, match=r"TinyBackbone has no layer 'stag3'; similar: .*stage3"):
         MultiLayerCAM(TinyBackbone(1), 2, layers=("stage2", "stag3"))
-    with pytest.raises(ConfigError, match="Sequential has no layer 'xyz'; near: stem, layer1, layer2"):
+    with pytest.raises(ConfigError, match="Sequential has no layer 'xyz'; similar: stem, layer1, layer2"):
         LayerTap(users_own(), ["xyz"])
 
 

@@ -186,7 +186,7 @@ def test_a_mask_corrected_by_hand_is_not_replaced(data, tmp_path):
     pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
     picture(tmp_path / "out/labels/c01.png", np.zeros((32, 32), np.uint8))
     before = contents(tmp_path / "out")
-    with pytest.raises(OutputError, match=r"case c01 in .* was changed"):
+    with pytest.raises(OutputError, match=r"case c01 in .* was edited"):
         pseudo_masks(data / "images", data / "tags.csv", tmp_path / "out", **FEW)
     assert contents(tmp_path / "out") == before
 
@@ -298,7 +298,7 @@ def rows(change: Callable[[int], str]) -> str:
 
 def test_tags_of_images_that_are_not_there(refused):
     refused(
-        MissingDataError, "1 of 25 cases that are no image: c99", tags=rows(lambda i: str(i % 2)) + "c99,1\n"
+        MissingDataError, "1 of 25 cases that have no image: c99", tags=rows(lambda i: str(i % 2)) + "c99,1\n"
     )
 
 
@@ -356,10 +356,10 @@ def test_images_of_differing_sizes_that_are_not_resized(refused, tmp_path):
         ({"epochs": 0}, "epochs and batch_size must be 1 or more"),
         ({"resize": [8]}, "resize needs 2 positive sizes"),
         ({"layers": ["stage9"]}, "no layer 'stage9'"),
-        ({"backbone": nn.Conv2d(1, 2, 3)}, "say with `layers`"),
+        ({"backbone": nn.Conv2d(1, 2, 3)}, "needs `layers`"),
         (
             {"backbone": nn.Sequential(nn.Conv2d(3, 2, 3)), "layers": ["0"]},
-            "does not take images (1, 1, 16, 16)",
+            "does not accept images (1, 1, 16, 16)",
         ),
         ({"device": "abacus"}, "device 'abacus' cannot be used"),
         ({"classes": ["dics"]}, "did you mean 'disc'"),
@@ -370,7 +370,7 @@ def test_settings_that_cannot_be_used(refused, settings, words):
 
 
 def test_an_output_folder_among_the_images_or_with_something_in_it(data, tmp_path):
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         pseudo_masks(data / "images", data / "tags.csv", data / "images" / "out", **FEW)
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(OutputError, match=r"already holds mine\.txt"):

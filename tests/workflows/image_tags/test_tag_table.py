@@ -66,7 +66,7 @@ def test_named_classes_are_taken_in_their_order_and_the_rest_is_noted(file):
     read = read_tags(path, images=IMAGES, classes=["heart", "lung"])
     assert read.classes == ("heart", "lung")
     assert read.tags.tolist() == [[False, True], [True, False], [False, False]]
-    assert read.notes == ("Columns or tags that were not asked for: age.",)
+    assert read.notes == ("Unused columns or tags: age.",)
 
 
 def test_a_class_on_every_image_is_kept_and_told(file):
@@ -88,7 +88,7 @@ BAD = {
     "an image that is not there": (
         HEAD + "a,1,0\n" + REST + "d.png,1,0\n",
         MissingDataError,
-        ["tags of 1 of 4 cases that are no image: d", "the images are a, b, c.07"],
+        ["tags 1 of 4 cases that have no image: d", "the images are a, b, c.07"],
     ),
     "an image without a line": (HEAD + REST, MissingDataError, ["1 of 3 images have no line", ": a;"]),
     "a class that is never tagged": (
@@ -99,7 +99,7 @@ BAD = {
     "all images of one class": (
         "image,lung\na,1\nb,1\nc.07,1\n",
         DataError,
-        ["same tags on every image (lung)", "cannot be told from background"],
+        ["same tags on every image (lung)", "cannot be distinguished from background"],
     ),
     "all images of all classes": (
         "image,tags\na,x;y\nb,y;x\nc.07,x;y\n",
@@ -118,21 +118,21 @@ BAD = {
         ["line 2, column 'heart' holds 'maybe'", "1 or 0"],
     ),
     "an empty cell": (HEAD + "\na,1,\n" + REST, DataError, ["line 3, column 'heart' is empty"]),
-    "a short line": (HEAD + "a,1\n" + REST, DataError, ["line 2, has 2 cells, the header has 3"]),
+    "a short line": (HEAD + "a,1\n" + REST, DataError, ["line 2, has 2 cells, but the header has 3"]),
     "a long line": (HEAD + "a,1,0,0\n" + REST, DataError, ["line 2, has 4 cells"]),
-    "no name in a line": (HEAD + ",1,0\n" + REST, DataError, ["line 2, names no image"]),
-    "a column twice": ("image,x,x\na,1,0\n", DataError, ["two columns called 'x'"]),
+    "no name in a line": (HEAD + ",1,0\n" + REST, DataError, ["line 2, has no image name"]),
+    "a column twice": ("image,x,x\na,1,0\n", DataError, ["two columns named 'x'"]),
     "a column without name": ("image,x,\na,1,0\n", DataError, ["column 3 has no name"]),
-    "one column": ("image\na\nb\n", DataError, ["one column only ('image')"]),
+    "one column": ("image\na\nb\n", DataError, ["only one column ('image')"]),
     "no header": ("a.png,1,0\nb,0,1\n", DataError, ["line 1 is about image 'a.png'", "header"]),
-    "no line": (HEAD, DataError, ["no line below it"]),
-    "blank lines": ("\n \n", UnreadableFileError, ["blank lines only"]),
+    "no line": (HEAD, DataError, ["a header but no rows"]),
+    "blank lines": ("\n \n", UnreadableFileError, ["only blank lines"]),
     "an empty file": ("", UnreadableFileError, ["empty (0 bytes)"]),
-    "not UTF-8": ("image,\xe4\na,1\n".encode("latin-1"), UnreadableFileError, ["no UTF-8 text"]),
+    "not UTF-8": ("image,\xe4\na,1\n".encode("latin-1"), UnreadableFileError, ["UTF-8"]),
     "a reserved name": (
         "image,Background\na,1\nb,0\nc.07,0\n",
         ConfigError,
-        ["cannot be called 'Background'"],
+        ["cannot be named 'Background'"],
     ),
     "too many classes": (
         "image,tags\na," + ";".join(map(str, range(255))) + "\nb,\nc.07,\n",
@@ -155,7 +155,7 @@ def test_bad_input_is_told_in_one_sentence(file, text, kind, words):
 def test_many_missing_images_are_counted_and_the_first_are_named(file):
     path = file("image,x\n" + "".join(f"z{i},1\n" for i in range(9)))
     with pytest.raises(
-        MissingDataError, match="9 of 9 cases that are no image: z0, z1, z2, z3, z4 and 4 more"
+        MissingDataError, match="9 of 9 cases that have no image: z0, z1, z2, z3, z4 and 4 more"
     ):
         read_tags(path, images=IMAGES)
 
@@ -164,7 +164,7 @@ def test_many_missing_images_are_counted_and_the_first_are_named(file):
     ("classes", "words"),
     [
         (["lnug"], "did you mean 'lung'"),
-        (["bone"], "it knows lung, heart"),
+        (["bone"], "it has lung, heart"),
         (["lung", "lung"], "named twice"),
     ],
 )

@@ -119,7 +119,7 @@ def test_settings_that_make_no_sense_are_told(drawn, settings, words):
 
 def test_data_that_do_not_fit_together_are_told(drawn):
     images, tags = drawn
-    with pytest.raises(GeometryError, match="39 images and 40 rows"):
+    with pytest.raises(GeometryError, match="39 images but 40 rows"):
         fit_tags(Bright(), images[1:], tags)
     with pytest.raises(GeometryError, match=r"\(2, 3, 5\) and \(2, 4, 5\)"):
         fit_tags(Bright(), [images[0][:, :3], *images[1:]], tags)

@@ -95,13 +95,13 @@ def test_the_page_of_a_fit_tells_settings_misfit_and_what_is_not_known() -> None
     assert "of which 1 left out" in page
     assert '<td class="off">+9.0</td>' in page
     assert '<td class="">+0.4</td>' in page
-    assert "What the data cannot tell" in page
+    assert "What the data cannot identify" in page
 
 
 def test_the_page_of_annotators_says_what_cannot_be_seen() -> None:
     page = render_noise(rater_fit())
-    assert "The biases add up to zero" in page
-    assert "shared out half and half" in page
+    assert "sum to zero" in page
+    assert "are split equally" in page
     assert "90 %" in page
 
 
@@ -121,7 +121,7 @@ def test_the_page_is_written_beside_the_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{}", '{"kind": "clean"}', "[1]"])
 def test_something_else_in_place_of_a_fit_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "fit.json").write_text(text)
-    with pytest.raises(UnreadableFileError, match="no finished noise fit"):
+    with pytest.raises(UnreadableFileError, match="not a finished noise fit"):
         write_noise_page(tmp_path)
 
 

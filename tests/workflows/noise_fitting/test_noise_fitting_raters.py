@@ -94,7 +94,7 @@ def test_annotators_without_a_link_are_refused() -> None:
         compare_raters([half(10), half(12), None, None]),
         compare_raters([None, None, half(12), half(15)]),
     ]
-    with pytest.raises(DataError, match="c and a have no case in common"):
+    with pytest.raises(DataError, match="c and a cannot be compared"):
         fit_raters(pool_comparisons(cases), "abcd")
 
 

@@ -120,12 +120,12 @@ def test_data_of_nnunet_without_images_keep_names_and_integers(tmp_path: Path) -
 
 def test_a_name_for_a_raw_data_set_needs_one(tmp_path: Path) -> None:
     verdicts = decide(tmp_path)
-    with pytest.raises(ConfigError, match=r"Dataset500_X.* is none"):
+    with pytest.raises(ConfigError, match=r"Dataset500_X.* is not one"):
         apply_review(flat(tmp_path), verdicts, out=tmp_path / "final", dataset="Dataset500_X")
     out = regions(tmp_path / "other")
-    with pytest.raises(ConfigError, match="'Mine' is no name that nnU-Net finds"):
+    with pytest.raises(ConfigError, match="nnU-Net would not recognise 'Mine'"):
         apply_review(out, verdicts, out=tmp_path / "final", dataset="Mine")
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         apply_review(out, verdicts, out=tmp_path / "other" / "data" / "Dataset007_Drawn" / "final")
 
 
@@ -166,7 +166,7 @@ def test_taken_cases_of_a_coco_file_hold_the_proposal_and_all_others_their_annot
         tmp_path / "final" / "worklist",
     )
     old, new = entries(given), entries(done.labels)
-    assert list(new) == [18, 2, 12, 3, 13, 14, 15, 16, 17]  # the cat of a is drawn anew, its dog is new
+    assert list(new) == [18, 2, 12, 3, 13, 14, 15, 16, 17]  # the cat of a is rewritten, its dog is new
     assert all(new[number] == old[number] for number in (2, 3, 12, 13, 14, 15, 16))
     assert {key: new[18][key] for key in ("image_id", "category_id", "by")} == {
         "image_id": 10,
@@ -284,7 +284,7 @@ def spoil(kind: str, proposal: Path) -> str:
     Image.fromarray(pixels).save(proposal)
     if kind == "another size":
         return "differs from the given"
-    return "7" if kind == "another value" else "nobody annotated"
+    return "7" if kind == "another value" else "changes unannotated pixels"
 
 
 @pytest.mark.parametrize(

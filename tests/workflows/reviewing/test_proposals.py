@@ -20,5 +20,5 @@ def test_a_proposal_that_fits_passes(tmp_path):
 def test_pixels_that_nobody_annotated_must_stay_so_in_their_own_folder_too(tmp_path):
     audit = read_audit(overlapping(tmp_path))
     picture(audit.folder / "proposals" / "ignore" / "a.png", np.zeros((12, 16), np.uint8))
-    with pytest.raises(DataError, match="changes pixels that nobody annotated"):
+    with pytest.raises(DataError, match="changes unannotated pixels"):
         check_proposals(audit, open_given(audit), ["a"])

@@ -1,4 +1,4 @@
-"""Labels drawn anew: which cases they are taken for, and which files are refused."""
+"""Redrawn labels: which cases they belong to, and which files are refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_cases_to_redraw_hold_what_was_drawn_and_the_manifest_says_so(tmp_path: 
 def test_what_was_drawn_over_the_first_final_labels_is_taken_in(tmp_path: Path) -> None:
     out, verdicts = flat(tmp_path), decide(tmp_path, ("b", "redraw"), ("c", "redraw"))
     first = apply_review(out, verdicts, out=tmp_path / "first")
-    with pytest.raises(MissingDataError, match=r"none of the 2 cases to draw again.*not equal.*b\.png"):
+    with pytest.raises(MissingDataError, match=r"none of the 2 cases to redraw.*different.*b\.png"):
         apply_review(out, verdicts, out=tmp_path / "second", redrawn=first.labels)
     picture(first.labels / "c.png", LUNG)
     second = apply_review(out, verdicts, out=tmp_path / "second", redrawn=first.labels)
@@ -84,7 +84,7 @@ def test_a_raw_data_set_takes_them_in(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_case_of_several_files_needs_those_of_its_classes(tmp_path: Path, with_ignore: bool) -> None:
     given, new = given_of(overlapping(tmp_path)), tmp_path / "new"
     picture(new / "heart" / "a.png", box((12, 16), (6, 10), (6, 11)))
-    with pytest.raises(MissingDataError, match=r"case a: .*heart/a\.png is there, but .*lung/a\.png is not"):
+    with pytest.raises(MissingDataError, match=r"case a: .*heart/a\.png exists, but .*lung/a\.png does not"):
         open_redrawn(new, given, ["a"])
     picture(new / "lung" / "a.png", np.zeros((12, 16), bool))
     if with_ignore:
@@ -144,11 +144,11 @@ def test_values_that_no_class_has_are_an_error(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     out = flat(tmp_path)
     verdicts = decide(tmp_path, ("b", "redraw"))
-    with pytest.raises(MissingDataError, match="is no folder"):
+    with pytest.raises(MissingDataError, match="is not a folder"):
         apply_review(out, verdicts, out=tmp_path / "final", redrawn=tmp_path / "absent")
-    with pytest.raises(OutputError, match="which is read"):
+    with pytest.raises(OutputError, match="is inside the input folder"):
         apply_review(out, verdicts, out=tmp_path / "new" / "final", redrawn=tmp_path / "new")
-    with pytest.raises(ConfigError, match="no verdict sends a case to be drawn again"):
+    with pytest.raises(ConfigError, match="no verdict sends a case to be redrawn"):
         apply_review(out, decide(tmp_path, ("b", "keep")), out=tmp_path / "final", redrawn=tmp_path / "data")
     assert not (tmp_path / "final").exists()
 

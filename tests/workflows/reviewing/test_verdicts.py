@@ -35,7 +35,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableFileError, match="version 2, this labelmend reads 1"):
+    with pytest.raises(UnreadableFileError, match="version 2, but this labelmend reads version 1"):
         read_verdicts(decide(tmp_path, version=2))
 
 
@@ -56,13 +56,13 @@ def test_verdicts_of_this_audit_pass(tmp_path: Path) -> None:
 
 def test_verdicts_of_another_audit_are_refused(tmp_path: Path) -> None:
     path = decide(tmp_path, ("a", "take"), audit="other")
-    with pytest.raises(DataError, match=r"of the audit 'other', but .* is '3f9a"):
+    with pytest.raises(DataError, match=r"on audit 'other', but .* is audit '3f9a"):
         check_verdicts(read_verdicts(path), read_audit(flat(tmp_path)), path)
 
 
 def test_a_case_that_was_not_audited_is_refused(tmp_path: Path) -> None:
     path = decide(tmp_path, ("nobody", "keep"))
-    with pytest.raises(DataError, match=r"case 'nobody', which .* does not have"):
+    with pytest.raises(DataError, match=r"case 'nobody', which is not in"):
         check_verdicts(read_verdicts(path), read_audit(flat(tmp_path)), path)
 
 
@@ -106,11 +106,11 @@ def test_a_verdict_on_other_labels_is_listed_and_has_to_be_made_anew(
     tmp_path: Path, sums: dict[str, str]
 ) -> None:
     path = on_labels(tmp_path)
-    with pytest.raises(DataError, match=r"decides 1 cases on other .* \(a\): load it in the page"):
+    with pytest.raises(DataError, match=r"decides 1 cases whose .* \(a\): load it in the page"):
         check_verdicts(read_verdicts(path), read_audit(marked(flat(tmp_path), **sums)), path)
 
 
 def test_of_another_audit_a_verdict_that_does_not_say_on_what_is_refused(tmp_path: Path) -> None:
     path = on_labels(tmp_path, given="", proposed="")
-    with pytest.raises(DataError, match="of the audit 'other'"):
+    with pytest.raises(DataError, match="on audit 'other'"):
         check_verdicts(read_verdicts(path), read_audit(marked(flat(tmp_path))), path)

@@ -126,7 +126,7 @@ def test_the_way_back_names_the_folder_of_the_labels(tmp_path: Path) -> None:
         write_worklists(home / "worklist", [final], given, home)
         text = (home / "worklist" / "README.txt").read_text()
         assert f"--to NEW --redrawn '{tmp_path}/my final/labels'\n" in text
-        assert ("version 3.6 shows the last only" in text) == (drawn is overlapping)
+        assert ("version 3.6 shows only the last" in text) == (drawn is overlapping)
 
 
 def test_volumes_get_the_lists_that_draw_in_volumes(tmp_path: Path) -> None:
@@ -134,7 +134,10 @@ def test_volumes_get_the_lists_that_draw_in_volumes(tmp_path: Path) -> None:
     write_worklists(tmp_path / "worklist", redraws, given, tmp_path)
     names = {path.name for path in (tmp_path / "worklist").iterdir()}
     assert names == {"README.txt", "itksnap", "open_in_slicer.py", "worklist.csv"}
-    assert "Volumes are not in the files for CVAT" in (tmp_path / "worklist" / "README.txt").read_text()
+    assert (
+        "The files for CVAT and Label Studio leave out volumes"
+        in (tmp_path / "worklist" / "README.txt").read_text()
+    )
 
 
 def test_cases_without_an_image_are_listed_all_the_same(tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_a_coco_file_gets_the_lists_that_need_no_label_files(tmp_path: Path) -> 
     masks = ElementTree.parse(tmp_path / "worklist" / "cvat.xml").findall("image/mask")
     assert [mask.get("label") for mask in masks] == ["dog", "cat"]
     read_me = (tmp_path / "worklist" / "README.txt").read_text()
-    assert "one a class, not one an object" in read_me
+    assert "one mask per class, not per object" in read_me
     assert "1 of the cases have no image and are in worklist.csv only" in read_me
     assert "Slicer" not in read_me
     assert "itksnap" not in read_me

@@ -802,5 +802,5 @@ def test_trusted_cases_that_show_no_class_at_all_are_refused(pictures, tmp_path)
     shutil.copytree(pictures, data)
     for name in ("heart", "lung"):
         picture(data / "clean" / name / "c0.png", np.zeros((32, 32), np.uint8))
-    with pytest.raises(LabelmendError, match="class heart is empty in all 1 cases"):
+    with pytest.raises(LabelmendError, match="class heart is absent from all 1 cases"):
         go(data, tmp_path / "run", method=ALWAYS, network=Pixelwise(), **trusted(data))

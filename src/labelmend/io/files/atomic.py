@@ -17,16 +17,16 @@ from labelmend.runtime.disk import is_disk_full, output_error
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Write to the temporary path this yields; on leaving, it is fsynced and renamed over `path`.
+    """Yield a temporary path to write to; on exit, fsync it and rename it over `path`.
 
-    The temporary file is hidden, lies in the same folder, keeps the suffix, and always has the same name: if
-    the process is killed, the next writer of `path` replaces what was left. Missing folders are made.
+    The temporary file is hidden, in the same folder, with the same suffix, and always has the same name: if
+    the process is killed, the next writer of `path` replaces the leftover. Missing folders are created.
 
     Args:
-        path: the file that is to appear whole or not at all.
+        path: the file; it appears whole or not at all.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written.
+        OutputError: the disk is full or the location is not writable.
     """
     path = Path(path)
     temporary = path.with_name(f".part-{path.name}")
@@ -46,33 +46,33 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a whole file of bytes."""
+    """Write bytes to a file atomically."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a whole UTF-8 file with Unix line ends."""
+    """Write a UTF-8 file with Unix line ends atomically."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, obj: Any) -> None:
-    """Write a whole JSON file: numpy values become plain ones, paths text, NaN and infinity null."""
+    """Write a JSON file atomically: NumPy values become plain ones, paths text, NaN and infinity null."""
     write_text(path, json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def append_line(path: str | Path, text: str) -> None:
-    """Append one line to a log: a line counts once its newline is there.
+    """Append one line to a log; only lines that end in a newline count.
 
-    A tail without a newline, left by a process killed while writing, is cut off first; a write that fails is
-    taken back. `read_lines` passes over such a tail.
+    An unfinished last line, left by a process killed while writing, is removed first; a failed write is
+    rolled back. `read_lines` skips an unfinished last line.
 
     Args:
-        path: the file; it and its folder are made where they are missing.
+        path: the file; it and its folder are created if missing.
         text: one line, without the newline.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written.
+        OutputError: the disk is full or the location is not writable.
     """
     path = Path(path)
     if "\n" in text:
@@ -94,7 +94,7 @@ def append_line(path: str | Path, text: str) -> None:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The finished lines of a log written with `append_line`; none if it is not there."""
+    """The finished lines of a log written with `append_line`; empty if the file does not exist."""
     path = Path(path)
     if not path.exists():
         return []
@@ -103,7 +103,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def plain(obj: Any) -> Any:
-    """The same value in what JSON knows: dict, list, text, number, true, false, null.
+    """Convert a value to JSON types: dict, list, text, number, true, false, null.
 
     >>> plain({"bias_mm": np.float32(0.5), "low": float("nan"), "n": (np.int64(1), 2)})
     {'bias_mm': 0.5, 'low': None, 'n': [1, 2]}
@@ -127,7 +127,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _end_of_last_line(log: Any) -> int:
-    """Offset just behind the last newline, looking back in blocks from the end; 0 if there is none."""
+    """Offset just after the last newline, searching backwards in blocks; 0 if there is none."""
     end = log.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65536)
@@ -140,7 +140,7 @@ def _end_of_last_line(log: Any) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself lasting, where the file system offers that."""
+    """Make the rename itself durable, if the file system supports that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

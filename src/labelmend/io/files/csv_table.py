@@ -1,4 +1,4 @@
-"""CSV files that labelmend writes: whole, in UTF-8, and without text that a spreadsheet runs as a formula."""
+"""Write CSV files atomically, in UTF-8, without text that a spreadsheet would run as a formula."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import numpy as np
 from labelmend.io.files.atomic import write_text
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""First letters by which a spreadsheet takes text for a formula."""
+"""First characters that make a spreadsheet treat text as a formula."""
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a whole CSV file in UTF-8 with Unix line ends; see `csv_text`.
+    """Write a CSV file in UTF-8 with Unix line ends; see `csv_text`.
 
     Args:
-        path: the file that appears whole or not at all.
+        path: the file; it appears whole or not at all.
         header: names of the columns.
-        rows: as many values each; numbers are written in full.
+        rows: one value per column; numbers are written in full precision.
 
     Raises:
-        OutputError: the disk is full or the place cannot be written.
+        OutputError: the disk is full or the location is not writable.
     """
     write_text(path, csv_text(header, rows, path))
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]], path: str | Path = "the table") -> str:
-    """The text of a CSV file: None and NaN are left empty, an apostrophe stands in front of formulas.
+    """The text of a CSV file: None and NaN become empty, formulas get a leading apostrophe.
 
     Args:
         header: names of the columns.
-        rows: as many values each; numbers are written in full.
+        rows: one value per column; numbers are written in full precision.
         path: for messages.
     """
     lines = []
@@ -56,12 +56,12 @@ def no_formula(text: str) -> str:
 
 
 def as_written(cell: str) -> str:
-    """The text that `no_formula` was given."""
+    """Invert `no_formula`."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
 
 
 def _cell(value: Any) -> str:
-    """A value as text, quoted where it holds what parts cells or lines; the module csv forgets a lone \\r."""
+    """A value as text, quoted if it contains separators or line ends; the csv module misses a lone \\r."""
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return ""
     text = no_formula(value) if isinstance(value, str) else str(value)
@@ -69,7 +69,7 @@ def _cell(value: Any) -> str:
 
 
 def as_number(text: str) -> float | None:
-    """The finite number that a text stands for, or None."""
+    """The finite number written in a text, or None."""
     try:
         number = float(text)
     except ValueError:

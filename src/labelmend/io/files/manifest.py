@@ -1,4 +1,4 @@
-"""The manifest: one JSON line for every version of a case's labels that was written, with its parentage."""
+"""The manifest: one JSON line per written version of a case's labels, with its provenance."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class ManifestRow:
 
     Args:
         case: case id.
-        files: the files written, relative to the folder of the manifest.
+        files: the written files, relative to the manifest's folder.
         checksum: of those files, in that order.
         parent: where the labels come from.
-        parent_checksum: of the parent's files.
-        method: name of what made this version.
-        parameters: its settings, or the noise parameters drawn.
+        parent_checksum: checksum of the parent's files.
+        method: name of the method that made this version.
+        parameters: its settings, or the sampled noise parameters.
         version: 0 as given, 1 after the first revision, and so on.
         seed: seed of the run.
-        labelmend_version: of the program that wrote it.
-        reason: one sentence for people.
+        labelmend_version: version of the program that wrote it.
+        reason: one sentence for readers.
         extra: anything else.
     """
 
@@ -52,7 +52,7 @@ class ManifestRow:
 
 
 def checksum(*paths: str | Path) -> str:
-    """SHA-256 of one file, or of several one after the other as `cat` would join them.
+    """SHA-256 of one file, or of several concatenated.
 
     Returns:
         `"sha256:"` and 64 hexadecimal digits.
@@ -64,14 +64,14 @@ def checksum(*paths: str | Path) -> str:
                 while block := file.read(_BLOCK):
                     digest.update(block)
         except FileNotFoundError as error:
-            raise MissingDataError(f"{path} does not exist, so it has no checksum") from error
+            raise MissingDataError(f"{path} does not exist: cannot compute its checksum") from error
         except OSError as error:
             raise UnreadableFileError(f"{path} cannot be read ({error.strerror})") from error
     return f"sha256:{digest.hexdigest()}"
 
 
 def write_manifest(path: str | Path, rows: Sequence[ManifestRow]) -> None:
-    """Write all rows of a manifest anew, at once."""
+    """Write all rows of a manifest, replacing the file."""
     write_text(path, "".join(f"{_line(row)}\n" for row in rows))
 
 
@@ -81,17 +81,17 @@ def append_row(path: str | Path, row: ManifestRow) -> None:
 
 
 def read_manifest(path: str | Path) -> list[ManifestRow]:
-    """All finished rows in the order written; none if there is no manifest. A torn last line is passed over.
+    """All finished rows in order; empty if there is no manifest. An unfinished last line is skipped.
 
     Raises:
-        UnreadableFileError: a finished line is no manifest row.
+        UnreadableFileError: a finished line is not a manifest row.
     """
     rows = []
     for number, content in enumerate(read_json_lines(path), start=1):
         try:
             rows.append(ManifestRow(**{**content, "files": tuple(content["files"])}))
         except (ValueError, TypeError, LookupError) as error:
-            raise UnreadableFileError(f"{path}, line {number}: this is no manifest row ({error})") from error
+            raise UnreadableFileError(f"{path}, line {number} is not a manifest row ({error})") from error
     return rows
 
 

@@ -1,7 +1,7 @@
-"""Text files of users and of earlier runs: JSON, YAML, plain text, and the boundary around all readers.
+"""Read JSON, YAML and plain text from users and earlier runs, and wrap the errors of all readers.
 
-Whatever such a file holds, a reader ends with a value or with one error that names the file. Only regular
-files are opened (a pipe or a device never ends), sizes are looked at first, and text is UTF-8.
+Whatever a file contains, a reader returns a value or raises one error that names the file. Only regular
+files are opened (a pipe or a device may never end), sizes are checked first, and text is UTF-8.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from labelmend.errors import DataError, LabelmendError, MissingDataError, Unread
 from labelmend.io.files.limits import check_declared
 
 MOST_NESTED = 100
-"""Levels of lists and mappings in one file; no file that labelmend reads needs ten."""
+"""Most levels of nested lists and mappings in one file; no file that labelmend reads needs ten."""
 
 MOST_YAML = 2**22
-"""Bytes of a YAML file."""
+"""Most bytes of a YAML file."""
 
 MOST_NODES = 100_000
-"""Values that a YAML file may stand for, once its aliases are written out."""
+"""Most values in a YAML file once its aliases are expanded."""
 
 _JSON_GROWS = 4
-"""Memory that JSON takes once it is read, against its size on disk, at least."""
+"""Memory of parsed JSON relative to its size on disk, a lower bound."""
 
 
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -39,39 +39,39 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
-    """The boundary: whatever goes wrong inside, but for errors of labelmend, means that the file is damaged.
+    """Error boundary: any exception inside, other than labelmend's own, means that the file is damaged.
 
     Args:
         path: the file, for the message.
         what: what it should be, such as "a NumPy array".
 
     Raises:
-        UnreadableFileError: in place of any other exception.
+        UnreadableFileError: replaces any other exception.
     """
     try:
         yield
     except LabelmendError:
         raise
     except MemoryError as error:
-        raise UnreadableFileError(f"{path} needs more memory than there is: check the file") from error
+        raise UnreadableFileError(f"{path} needs more memory than available: check the file") from error
     except UnicodeError as error:
-        raise UnreadableFileError(f"{path} is not in UTF-8 ({error}): save it again as UTF-8") from error
+        raise UnreadableFileError(f"{path} is not UTF-8 text ({error}): save it as UTF-8") from error
     except RecursionError as error:
         raise UnreadableFileError(
-            f"{path} cannot be read as {what} (it is nested too deeply): it is damaged or of another kind"
+            f"{path} cannot be read as {what} (nested too deeply): it is damaged or of another type"
         ) from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise UnreadableFileError(
-            f"{path} cannot be read as {what} ({reason}): it is damaged or of another kind"
+            f"{path} cannot be read as {what} ({reason}): it is damaged or of another type"
         ) from error
 
 
 @contextmanager
 def reading_arrays(path: Path, what: str) -> Iterator[None]:
-    """What libraries raise for absent or damaged files, as an error that names the file."""
+    """Convert a library's error about a missing or damaged file into one that names the file."""
     if not path.exists():
-        raise MissingDataError(f"there is no file {path}: check the name")
+        raise MissingDataError(f"{path} does not exist: check the name")
     check_regular(path)
     with reading(path, what):
         try:
@@ -80,7 +80,7 @@ def reading_arrays(path: Path, what: str) -> Iterator[None]:
             if "pickle" not in str(error):
                 raise
             raise DataError(
-                f"{path} holds Python objects (pickled data), refused since loading can run any code: "
+                f"{path} holds Python objects (pickled data), which can run any code when loaded: "
                 "save it again as a plain array, as array.astype(float) or array.astype(str)"
             ) from error
 
@@ -94,16 +94,16 @@ def check_regular(path: str | Path) -> int:
     except OSError as error:
         raise _no_access(path, error) from error
     except ValueError as error:  # a name with a zero byte, or one that cannot be encoded
-        raise MissingDataError(f"{str(path)!a} is no name of a file ({error})") from error
+        raise MissingDataError(f"{str(path)!a} is not a valid file name ({error})") from error
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableFileError(f"{path} cannot be read: it is a folder, expected a file")
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableFileError(f"{path} is no regular file but a pipe or a device: save it as a file")
+        raise UnreadableFileError(f"{path} is not a regular file but a pipe or a device: save it as a file")
     return status.st_size
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """A whole regular file that is not empty, or one clear error."""
+    """The content of a regular, non-empty file, or one clear error."""
     path = Path(path)
     size = check_regular(path)
     check_declared(size, path, f"{size} bytes")
@@ -117,23 +117,23 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def read_text(path: str | Path) -> str:
-    """A whole text file in UTF-8, with or without a byte order mark.
+    """The text of a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        MissingDataError, UnreadableFileError: no such file, empty, another encoding, or no text at all.
+        MissingDataError, UnreadableFileError: no such file, empty, another encoding, or not text.
     """
     return _decoded(path, read_bytes(path))
 
 
 def read_json(path: str | Path, remedy: str = "repair it, or export it again") -> Any:
-    """What a JSON file holds.
+    """The value in a JSON file.
 
     Args:
         path: the file.
-        remedy: what to do where it is damaged, for the message.
+        remedy: what to do if it is damaged, for the message.
 
     Raises:
-        MissingDataError, UnreadableFileError: no such file, no JSON, nested too deeply, or text that is none.
+        MissingDataError, UnreadableFileError: no such file, not JSON, nested too deeply, or invalid text.
     """
     size = check_regular(path)
     check_declared(_JSON_GROWS * size, path, f"{size} bytes of JSON")
@@ -145,11 +145,11 @@ def read_object(path: str | Path, keys: Sequence[str] = (), remedy: str = "write
 
     Args:
         path: the file.
-        keys: names that it must hold.
-        remedy: what to do where it is damaged, for the message.
+        keys: names that it must contain.
+        remedy: what to do if it is damaged, for the message.
 
     Raises:
-        MissingDataError, UnreadableFileError: see `read_json`; it holds something else, or lacks a name.
+        MissingDataError, UnreadableFileError: see `read_json`; not an object, or lacks a name.
     """
     found = read_json(path, remedy)
     if not isinstance(found, dict):
@@ -161,12 +161,12 @@ def read_object(path: str | Path, keys: Sequence[str] = (), remedy: str = "write
 
 
 def read_json_lines(path: str | Path, remedy: str = "repair it, or write it anew") -> list[Any]:
-    """The values of a log of one JSON value a line, as `append_line` writes it; none if it is not there.
+    """The values of a log with one JSON value per line, see `append_line`; empty if it does not exist.
 
-    A last line without a newline, left by a process killed while writing, is passed over.
+    An unfinished last line, left by a process killed while writing, is skipped.
 
     Raises:
-        UnreadableFileError: a finished line is no JSON.
+        UnreadableFileError: a finished line is not JSON.
     """
     if not os.path.lexists(path) or check_regular(path) == 0:
         return []
@@ -178,14 +178,14 @@ def read_json_lines(path: str | Path, remedy: str = "repair it, or write it anew
 
 
 def read_yaml(path: str | Path, what: str = "settings") -> dict[str, Any]:
-    """The mapping that a YAML file holds; aliases may not blow it up, and no key may come twice.
+    """The mapping in a YAML file; the size after expanding aliases is limited, and keys must be unique.
 
     Args:
         path: the file.
-        what: what it should hold, for the message.
+        what: what it should contain, for the message.
 
     Raises:
-        MissingDataError, UnreadableFileError: no such file, no YAML, no mapping, or more than `MOST_NODES`
+        MissingDataError, UnreadableFileError: no such file, not YAML, no mapping, or more than `MOST_NODES`
             values.
     """
     size = check_regular(path)
@@ -195,7 +195,7 @@ def read_yaml(path: str | Path, what: str = "settings") -> dict[str, Any]:
 
 
 def checked_yaml(text: str, path: str | Path, what: str = "settings") -> dict[str, Any]:
-    """The mapping that YAML text holds, see `read_yaml`; `path` is for messages."""
+    """The mapping in YAML text, see `read_yaml`; `path` is for messages."""
     loader = None
     try:
         loader = yaml.SafeLoader(text)
@@ -207,19 +207,19 @@ def checked_yaml(text: str, path: str | Path, what: str = "settings") -> dict[st
         raise UnreadableFileError(f"{path} is nested too deeply for {what}: check the file") from error
     except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise UnreadableFileError(f"{path} holds no YAML that can be read ({reason}): repair it") from error
+        raise UnreadableFileError(f"{path} is not valid YAML ({reason}): repair it") from error
     finally:
         if loader is not None:
             loader.dispose()
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        kind = {type(None): "nothing", dict: "keys that are no text"}.get(type(found), type(found).__name__)
-        raise UnreadableFileError(f"{path} holds {kind}: expected {what}, one `name: value` a line")
+        kind = {type(None): "nothing", dict: "keys that are not text"}.get(type(found), type(found).__name__)
+        raise UnreadableFileError(f"{path} holds {kind}: expected {what}, one `name: value` per line")
     _check_encodable(found, path)
     return found
 
 
 def as_count(text: str) -> int | None:
-    """The whole number from 0 up that a text spells in the digits 0 to 9, or None.
+    """The non-negative integer written in a text with digits 0 to 9, or None.
 
     >>> as_count("12"), as_count("²"), as_count("-1"), as_count("9" * 300)
     (12, None, None, None)
@@ -235,7 +235,7 @@ def _json(path: str | Path, text: str, place: str, remedy: str) -> Any:
     except RecursionError as error:
         raise UnreadableFileError(f"{place} holds JSON that is nested too deeply: {remedy}") from error
     except ValueError as error:
-        raise UnreadableFileError(f"{place} is no valid JSON ({error}): {remedy}") from error
+        raise UnreadableFileError(f"{place} is not valid JSON ({error}): {remedy}") from error
     if re.search(r"\\u[dD][89a-fA-F]", text):
         _check_encodable(found, path)
     return found
@@ -249,7 +249,7 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _once(keys: Iterable[str]) -> None:
-    """A ValueError if a key comes twice, where the later one would silently win."""
+    """Raise a ValueError for duplicate keys, of which the later would silently win."""
     seen: set[str] = set()
     for key in keys:
         if key in seen:
@@ -259,21 +259,23 @@ def _once(keys: Iterable[str]) -> None:
 
 def _decoded(path: str | Path, data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UnreadableFileError(f"{path} is no UTF-8 text but in UTF-16 or UTF-32: save it again as UTF-8")
+        raise UnreadableFileError(f"{path} is UTF-16 or UTF-32 text, expected UTF-8: save it as UTF-8")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableFileError(
-            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}): save it again as UTF-8"
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8"
         ) from error
 
 
 def _no_access(path: str | Path, error: OSError) -> UnreadableFileError:
-    return UnreadableFileError(f"{path} cannot be read ({error.strerror}): check the file and its rights")
+    return UnreadableFileError(
+        f"{path} cannot be read ({error.strerror}): check the file and its permissions"
+    )
 
 
 def _perhaps_deeper(text: str) -> bool:
-    """Whether brackets, also those within strings, open more than `MOST_NESTED` levels; quick."""
+    """Whether brackets nest deeper than `MOST_NESTED`; fast, so it also counts brackets in strings."""
     brackets = text.encode(errors="replace").translate(None, _NO_BRACKETS)
     steps = np.where(np.isin(np.frombuffer(brackets, np.uint8), list(b"[{")), 1, -1)
     lowest = np.minimum.accumulate(np.concatenate([[0], np.cumsum(steps)]))
@@ -295,21 +297,20 @@ def _check_depth(value: Any) -> None:
 
 
 def _check_encodable(value: Any, path: str | Path) -> None:
-    """An error for half characters (a lone \\ud800), which JSON can spell and no name of a file can hold."""
-    with suppress(TypeError):  # dates and the like of YAML
+    """Refuse lone surrogates (\\ud800), which JSON can express but no file name can contain."""
+    with suppress(TypeError):  # YAML dates and similar
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise UnreadableFileError(
-                f"{path} holds half a character ({error.object[error.start]!a}), which is no text: "
-                "repair that name"
+                f"{path} holds an incomplete character ({error.object[error.start]!a}): repair that name"
             ) from error
 
 
 def _check_node(node: yaml.Node, sizes: dict[int, int], above: tuple[int, ...]) -> int:
-    """How many values a node stands for; a ValueError if too many, within itself, or with a key twice."""
+    """Number of values in a node; a ValueError if there are too many, or for a cycle or a duplicate key."""
     if id(node) in above:
-        raise ValueError("an alias stands within what it stands for")
+        raise ValueError("an alias refers to itself")
     if id(node) in sizes:
         return sizes[id(node)]
     if len(above) > MOST_NESTED:
@@ -322,6 +323,6 @@ def _check_node(node: yaml.Node, sizes: dict[int, int], above: tuple[int, ...]) 
         below = list(node.value)
     size = 1 + sum(_check_node(part, sizes, (*above, id(node))) for part in below)
     if size > MOST_NODES:
-        raise ValueError(f"its aliases stand for more than {MOST_NODES} values")
+        raise ValueError(f"its aliases expand to more than {MOST_NODES} values")
     sizes[id(node)] = size
     return size

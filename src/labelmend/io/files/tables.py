@@ -1,4 +1,4 @@
-"""Tables as Parquet, for those who read findings with pandas, DuckDB or Spark."""
+"""Write tables as Parquet, for pandas, DuckDB or Spark."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def check_parquet() -> None:
 
 
 def write_parquet(path: str | Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write a table at once.
+    """Write a table as a Parquet file.
 
     Args:
         path: the file.
-        columns: per name its values: all text, all numbers or all lists of a kind; None where there is none.
+        columns: values by column name: all text, all numbers or all lists of one type; None if missing.
 
     Raises:
         MissingExtraError: pyarrow is not installed. OutputError: the file cannot be written.

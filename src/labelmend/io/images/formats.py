@@ -1,7 +1,7 @@
-"""Images and label arrays on disk: one table of formats, and what holds for all of them.
+"""Read and write images and label arrays: one table of formats, and the code they share.
 
 A format is a set of pure functions between bytes and arrays (`png.py`, `tiff.py`, `nifti.py`). Only this file
-opens image and label files; it reads each one whole, and adds its name to whatever a format complains about.
+opens image and label files; it reads each file whole and adds the file name to errors.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ class Image:
     grid: Grid
 
     def turned(self, turn: Turn | None) -> Image:
-        """The image turned, with its grid; None leaves it as it is."""
+        """The image and its grid, reoriented; None returns it unchanged."""
         return self if turn is None else Image(turn.apply(self.array), turn.grid(self.grid))
 
     def onto(self, grid: Grid) -> Image:
-        """The image with the axes of another grid, where both say how they lie in space; else as it is."""
+        """The image with the axes of another grid, if both have an orientation; otherwise unchanged."""
         return self.turned(turn_onto(self.grid, grid))
 
 
 @dataclass(frozen=True)
 class Format:
-    """How one family of files is read and written.
+    """How to read and write one family of files.
 
     Args:
         name: for messages.
         suffixes: lower case, with the dot.
         image: (bytes, spacing_mm) -> Image.
-        labels: (bytes, spacing_mm) -> integers `(*space)` and their grid; None where labels cannot be stored.
-        encode: (integers, bytes of the source file) -> bytes of a file like the source but for its data.
-        no_labels: why labels cannot be stored, for the message.
+        labels: (bytes, spacing_mm) -> integers `(*space)` and their grid; None if it cannot store labels.
+        encode: (integers, bytes of the source file) -> bytes of a file like the source with other data.
+        no_labels: why it cannot store labels, for the message.
     """
 
     name: str
@@ -77,13 +77,13 @@ FORMATS: dict[str, Format] = {}
 
 
 def register(new: Format) -> Format:
-    """Enter a format into FORMATS under each of its suffixes."""
+    """Add a format to FORMATS under each of its suffixes."""
     FORMATS.update(dict.fromkeys(new.suffixes, new))
     return new
 
 
 def suffix_of(path: str | Path) -> str:
-    """The known suffix a file name ends in, lower case, the longest that fits; empty if none does.
+    """The longest known suffix of a file name, in lower case; empty if none matches.
 
     >>> suffix_of("scan.v2.NII.GZ"), suffix_of("notes.txt")
     ('.nii.gz', '')
@@ -93,7 +93,7 @@ def suffix_of(path: str | Path) -> str:
 
 
 def case_id(path: str | Path) -> str:
-    """The case a file belongs to: its name without the suffix, in composed characters (NFC).
+    """The case id of a file: its name without the suffix, in composed Unicode characters (NFC).
 
     >>> case_id("labels/lung/case.07.nii.gz")
     'case.07'
@@ -104,12 +104,10 @@ def case_id(path: str | Path) -> str:
 
 
 def format_of(path: str | Path) -> Format:
-    """The format of a file by its suffix, or an error that lists the formats there are."""
+    """The format of a file by its suffix, or an error that lists the known formats."""
     suffix = suffix_of(path)
     if not suffix:
-        raise UnreadableFileError(
-            f"{path} has a suffix that labelmend does not read: use one of {', '.join(FORMATS)}"
-        )
+        raise UnreadableFileError(f"{path} has an unsupported suffix: use one of {', '.join(FORMATS)}")
     return FORMATS[suffix]
 
 
@@ -124,15 +122,15 @@ def decode_image(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> I
 
 
 def read_image(path: str | Path, spacing_mm: Spacing = None) -> Image:
-    """Read an image: float32 `(c *space)`, values as stored (no scaling but the header's own).
+    """Read an image: float32 `(c *space)`, values as stored (scaled only by the header).
 
     Args:
         path: PNG, TIFF, NIfTI, JPEG or BMP.
-        spacing_mm: per array axis, or one number, for formats that store none; 1.0 if not given.
+        spacing_mm: per array axis, or one number, for formats that store none; defaults to 1.0.
 
     Raises:
-        MissingDataError, UnreadableFileError: no such file, or it cannot be read whole.
-        GeometryError: axes that do not fit, or a spacing that contradicts the header.
+        MissingDataError, UnreadableFileError: no such file, or it cannot be read completely.
+        GeometryError: unsupported axes, or a spacing that contradicts the header.
         LabelValueError: a pixel is NaN or infinite.
     """
     format_of(path)
@@ -143,7 +141,7 @@ def decode_labels(path: str | Path, data: bytes, spacing_mm: Spacing = None) -> 
     """The label array in the bytes of the file `path`; see `read_label_array`."""
     form = format_of(path)
     if form.labels is None:
-        raise LabelValueError(f"{path}: labels cannot be kept in {form.name}, {form.no_labels}")
+        raise LabelValueError(f"{path}: {form.name} cannot store labels, {form.no_labels}")
     with _naming(path):
         return form.labels(data, spacing_mm)
 
@@ -156,7 +154,7 @@ def read_label_array(path: str | Path, spacing_mm: Spacing = None) -> tuple[NDAr
         spacing_mm: as for `read_image`.
 
     Raises:
-        LabelValueError: values that are no integers, a colour picture, or a format that alters values (JPEG).
+        LabelValueError: non-integer values, a colour image, or a lossy format (JPEG).
         MissingDataError, UnreadableFileError, GeometryError: as for `read_image`.
     """
     format_of(path)
@@ -164,16 +162,16 @@ def read_label_array(path: str | Path, spacing_mm: Spacing = None) -> tuple[NDAr
 
 
 def write_label_array(path: str | Path, array: NDArray[Any], source: str | Path) -> None:
-    """Write labels into a new file like `source`: its format, dtype, palette, header and geometry.
+    """Write labels to a new file with the format, dtype, palette, header and geometry of `source`.
 
     Args:
-        path: file to write, of the same format as `source`; it appears whole or not at all.
+        path: file to write, in the format of `source`; it appears whole or not at all.
         array: integers or booleans `(*space)` on the grid of `source`.
-        source: the file the labels came from; it is never written to.
+        source: the file the labels came from; never modified.
 
     Raises:
-        OutputError: `path` is the source itself or has another suffix; disk full, or not writable.
-        GeometryError, LabelValueError: the array does not fit the shape or the dtype of the source.
+        OutputError: `path` is the source or has another suffix; disk full, or not writable.
+        GeometryError, LabelValueError: the array does not match the shape or fit the dtype of the source.
     """
     path, source = Path(path), Path(source)
     if path.resolve() == source.resolve() or (path.exists() and source.exists() and path.samefile(source)):
@@ -182,9 +180,9 @@ def write_label_array(path: str | Path, array: NDArray[Any], source: str | Path)
         )
     form = format_of(source)
     if form.encode is None:
-        raise LabelValueError(f"{source}: labels cannot be kept in {form.name}, {form.no_labels}")
+        raise LabelValueError(f"{source}: {form.name} cannot store labels, {form.no_labels}")
     if format_of(path) is not form:
-        raise OutputError(f"{path} was to be written like {source}, but the suffixes differ")
+        raise OutputError(f"{path} cannot be written in the format of {source}: the suffixes differ")
     array = np.asarray(array)
     if array.dtype == bool:
         array = array.astype(np.uint8)
@@ -195,34 +193,34 @@ def write_label_array(path: str | Path, array: NDArray[Any], source: str | Path)
 
 
 def write_checked(path: Path, data: bytes, array: NDArray[Any], grid: Grid) -> None:
-    """Write a label file that takes its name only once it has been read back as what it should hold.
+    """Write a label file, and rename it into place only after reading back the same labels.
 
     Args:
         path: file to write.
         data: its bytes.
-        array: the labels that a reader must find.
-        grid: and where they lie.
+        array: the labels that must read back.
+        grid: their grid.
 
     Raises:
-        OutputError: it reads otherwise; disk full, or not writable.
+        OutputError: it reads back differently; disk full, or not writable.
     """
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
         try:
             found, its_grid = decode_labels(temporary, read_bytes(temporary))
         except DataError as error:
-            raise OutputError(f"{path} was not written, it could not be read again ({error})") from error
+            raise OutputError(f"{path} was not written: it could not be read back ({error})") from error
         same_values = np.array_equal(found, array)
         if not (same_values and _same_place(grid, its_grid)):
-            what = "place in space" if same_values else "values"
+            what = "geometry" if same_values else "values"
             raise OutputError(
-                f"{path} was not written, it reads back with other {what}: such {format_of(path).name} files "
-                "cannot be written unchanged, convert the given labels to another"
+                f"{path} was not written: it reads back with different {what}. This kind of "
+                f"{format_of(path).name} file cannot be rewritten unchanged: convert the labels to another"
             )
 
 
 def _same_place(one: Grid, other: Grid) -> bool:
-    """Whether two grids have the same shape and, if both say it, the same place, up to rounding."""
+    """Whether two grids have the same shape and, if both store it, the same geometry, up to rounding."""
     if one.shape != other.shape or one.affine is None or other.affine is None:
         return one.shape == other.shape
     return np.allclose(one.affine, other.affine, rtol=1e-4, atol=1e-3 * min(one.spacing_mm))
@@ -230,7 +228,7 @@ def _same_place(one: Grid, other: Grid) -> bool:
 
 @contextmanager
 def _naming(path: str | Path) -> Iterator[None]:
-    """Put the file's name in front of errors; whatever a decoder trips over means the file is damaged."""
+    """Prefix errors with the file name; any other decoder error means the file is damaged."""
     try:
         yield
     except DataError as error:
@@ -238,9 +236,9 @@ def _naming(path: str | Path) -> Iterator[None]:
     except LabelmendError:
         raise
     except MemoryError as error:
-        raise UnreadableFileError(f"{path} needs more memory than there is ({error}): check it") from error
+        raise UnreadableFileError(f"{path} needs more memory than available ({error}): check it") from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnreadableFileError(
-            f"{path} cannot be read whole, it is truncated or damaged ({reason}): copy or export it again"
+            f"{path} is truncated or damaged ({reason}): copy or export it again"
         ) from error

@@ -1,4 +1,4 @@
-"""What headers of volumes say that a reader should know: sizes that disagree, axes that run otherwise."""
+"""Notes on the headers of volumes: inconsistent voxel sizes, differing orientations."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from labelmend.io.images.nifti_header import SAME_SIZE, size_text
 from labelmend.types import Grid
 
 _OBLIQUE_DEG = 1.0
-"""Angle beyond which axes are told to be oblique; registration and gantry tilt make such files."""
+"""Angle above which axes are reported as oblique; registration and gantry tilt produce such files."""
 
 
 def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[str, ...]:
-    """Sentences on files whose pixdim is not the voxel size of their affine, or whose size is not that given.
+    """Sentences on files whose pixdim contradicts their affine, or whose voxel size was overridden.
 
-    Only headers are read; files that cannot be read are passed over.
+    Only headers are read; unreadable files are skipped.
 
     Args:
-        files: images and labels; those that are no NIfTI are passed over.
-        spacing_mm: given by hand, or None.
+        files: images and labels; files other than NIfTI are skipped.
+        spacing_mm: spacing set by the user, or None.
     """
     unlike, replaced, oblique = [], [], []
     for path in files:
@@ -42,26 +42,26 @@ def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[st
         try:
             given = None if spacing_mm is None else check_spacing(spacing_mm, len(found.spacing_mm))
         except GeometryError:
-            continue  # told by whoever reads the file
+            continue  # reported when the file is read
         if given is not None and not np.allclose(given, found.spacing_mm, rtol=SAME_SIZE, atol=0):
             replaced.append((path, found.spacing_mm, given))
     notes = []
     if oblique:
         notes.append(
-            f"The axes of {_files(len(oblique), oblique[0][0])} are {oblique[0][1]:.3g} degrees off right "
-            "angles: distances are measured as if they were at right angles."
+            f"The axes of {_files(len(oblique), oblique[0][0])} are {oblique[0][1]:.3g} degrees off "
+            "orthogonal: distances are computed as if they were orthogonal."
         )
     if unlike:
         path, pixdim, affine = unlike[0]
         notes.append(
-            f"In {_files(len(unlike), path)} pixdim gives the voxel size {size_text(pixdim)} mm, the affine "
-            f"{size_text(affine)} mm: the affine counts."
+            f"In {_files(len(unlike), path)} pixdim gives a voxel size of {size_text(pixdim)} mm, but the "
+            f"affine {size_text(affine)} mm: the affine is used."
         )
     if replaced:
         path, stored, given = replaced[0]
         notes.append(
-            f"The spacing given by hand, {size_text(given)} mm, replaces that of the header in "
-            f"{_files(len(replaced), path)}, which is {size_text(stored)} mm."
+            f"The spacing you set, {size_text(given)} mm, overrides that of the header in "
+            f"{_files(len(replaced), path)}, {size_text(stored)} mm."
         )
     return tuple(notes)
 
@@ -69,14 +69,14 @@ def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[st
 def common_orientation(
     images: Mapping[str, Path], labels: Mapping[str, Path]
 ) -> tuple[str | None, tuple[str, ...]]:
-    """The orientation that most images are stored in, and sentences on those that are stored otherwise.
+    """The most frequent stored orientation of the images, and sentences on those that differ.
 
     Args:
         images: per case its image file.
         labels: per case its (first) label file.
 
     Returns:
-        Three letters such as "RAS", or None where no image says how it lies; the first case decides ties.
+        Three letters such as "RAS", or None if no image stores an orientation; the first case breaks ties.
     """
     grids = {case: grid for case, path in images.items() if (grid := _grid(path)) is not None}
     codes = {case: code for case, grid in grids.items() if (code := axis_codes(grid)) is not None}
@@ -88,15 +88,15 @@ def common_orientation(
     if turned:
         others, first = ", ".join(sorted(set(turned.values()))), next(iter(turned))
         notes = (
-            f"{len(turned)} of {len(images)} volumes are not stored as {usual} but as {others}, first "
-            f"{images[first]}: in memory all are turned to {usual} by their affine, and labels are turned "
-            "back when they are written.",
+            f"{len(turned)} of {len(images)} volumes are stored as {others} rather than {usual}, first "
+            f"{images[first]}: all are reoriented to {usual} in memory by their affine, and labels are "
+            "written in their original orientation.",
         )
     return usual, (*notes, *stored_apart(images, labels))
 
 
 def stored_apart(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[str, ...]:
-    """A sentence on cases whose image and labels are stored in unlike orientation; none without any.
+    """A sentence on cases whose image and labels are stored in different orientations, if any.
 
     Args:
         images: per case its image file.
@@ -113,8 +113,8 @@ def stored_apart(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tupl
     if not apart:
         return ()
     return (
-        f"Image and labels of {len(apart)} cases are stored in unlike orientations, first {apart[0]}: they "
-        "are brought together by their affine.",
+        f"Image and labels of {len(apart)} cases are stored in different orientations, first {apart[0]}: "
+        "they are aligned by their affine.",
     )
 
 
@@ -123,7 +123,7 @@ def _grid(path: Path) -> Grid | None:
 
 
 def _most_oblique_deg(affine: NDArray[np.float64]) -> float:
-    """By how much the angle between two axes differs from a right one, at most."""
+    """Largest deviation of the angle between two axes from a right angle."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     axes = affine[:3, :3][:, lengths > 0] / lengths[lengths > 0]
     return float(np.degrees(np.arcsin(np.abs(axes.T @ axes - np.eye(axes.shape[1])).max().clip(0, 1))))

@@ -1,4 +1,4 @@
-"""Label values: as integers, in the dtype of a file, and which of them occur."""
+"""Label values: conversion to integers and to the dtype of a file, and the values that occur."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labelmend.errors import GeometryError, LabelValueError
 WHOLE_TOLERANCE = 1e-4
 
 BLOCK = 1 << 18
-"""Pixels that are counted at once: counting makes a copy of eight bytes each."""
+"""Pixels counted at once; counting makes a copy of eight bytes per pixel."""
 
 
 def as_integers(array: NDArray[Any]) -> NDArray[Any]:
@@ -39,7 +39,7 @@ def as_integers(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def fit_dtype(array: NDArray[Any], dtype: np.dtype | type) -> NDArray[Any]:
-    """The same values in the dtype of the source file, or a LabelValueError if it cannot hold them."""
+    """The values in the dtype of the source file, or a LabelValueError if they do not fit."""
     fitted = array.astype(dtype)
     if not np.array_equal(fitted, array):
         raise LabelValueError(
@@ -49,15 +49,13 @@ def fit_dtype(array: NDArray[Any], dtype: np.dtype | type) -> NDArray[Any]:
 
 
 def check_shape(array: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """A GeometryError unless the array to write lies on the source's grid."""
+    """Raise a GeometryError unless the array to write has the source's shape."""
     if array.shape != shape:
-        raise GeometryError(
-            f"labels of shape {array.shape} were to be written like this file of shape {shape}"
-        )
+        raise GeometryError(f"labels of shape {array.shape} do not match this source file of shape {shape}")
 
 
 def distinct_values(array: NDArray[Any]) -> tuple[int, ...]:
-    """The values that occur in an integer array, sorted; narrow ranges are counted, a block at a time."""
+    """The sorted values in an integer array; narrow ranges are counted block by block."""
     if array.size == 0:
         return ()
     low, high = int(array.min()), int(array.max())

@@ -1,4 +1,4 @@
-"""Label files for images that have none yet: on the image's grid, in a format that keeps integers."""
+"""Create label files for images without labels: on the image's grid, in a lossless format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labelmend.types import Grid
 
 
 def new_label_name(image: str | Path) -> str:
-    """File name of the labels of an image: its own name where the format keeps labels, else with .png.
+    """File name for the labels of an image: the image's name if its format can store labels, else .png.
 
     >>> new_label_name("a/scan.nii.gz"), new_label_name("photo.jpg")
     ('scan.nii.gz', 'photo.png')
@@ -28,12 +28,12 @@ def new_label_name(image: str | Path) -> str:
 
 
 def write_new_labels(path: str | Path, array: NDArray[Any], image: str | Path) -> None:
-    """Write an integer map on the grid of an image, as unsigned 8-bit, or 16-bit where the values need it.
+    """Write an integer map on the grid of an image, as unsigned 8-bit, or 16-bit if the values need it.
 
     Args:
-        path: file to write; its suffix decides the format. NIfTI takes affine, codes and units from `image`.
+        path: file to write; its suffix sets the format. NIfTI takes affine, codes and units from `image`.
         array: integers or booleans `(*space)`.
-        image: the image file; never written to.
+        image: the image file; never modified.
 
     Raises:
         OutputError: `path` is the image itself; disk full. GeometryError: the shape is not the image's.
@@ -85,7 +85,7 @@ def _png(array: NDArray[Any], path: Path) -> bytes:
     from PIL import Image
 
     if array.ndim != 2:
-        raise GeometryError(f"{path}: PNG keeps 2-D labels only, got shape {array.shape}")
+        raise GeometryError(f"{path}: PNG stores only 2-D labels, got shape {array.shape}")
     out = BytesIO()
     Image.fromarray(array).save(out, format="PNG")
     return out.getvalue()
@@ -100,7 +100,7 @@ def _tiff(array: NDArray[Any], path: Path) -> bytes:
 
 
 def _zipped(data: bytes) -> bytes:
-    """Gzip without name and time, so that the same labels give the same bytes."""
+    """Gzip without name and time stamp, so that equal labels give equal bytes."""
     out = BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=6, mtime=0) as stream:
         stream.write(data)

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 single files, read whole; labels go back under the source's own header."""
+"""Read single-file NIfTI-1 and NIfTI-2, and write labels with the source's own header."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from labelmend.io.images.nifti_header import GZIP, Geometry, Header, geometry, r
 from labelmend.types import Grid
 
 _ROUNDED = 1e-6
-"""Rounding of slope, intercept and their product as numbers of 32 bits, as a share of them."""
+"""Relative rounding error of slope, intercept and their product in 32 bits."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file taken apart: its bytes without compression, and its header."""
+    """A parsed file: its uncompressed bytes, and its header."""
 
     data: bytes
     header: Header
@@ -56,23 +56,23 @@ def decode_nifti_image(data: bytes, spacing_mm: Spacing = None) -> Image:
 
 
 def decode_nifti_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[Any], Grid]:
-    """2-D or 3-D integers; scaled or floating values must come out as whole numbers, see `_whole`."""
+    """2-D or 3-D integers; scaled or floating-point values must be whole numbers, see `_whole`."""
     file = _File(*unpacked(data))
     axes, channels = _axes(file.header.shape)
     if channels > 1:
         raise GeometryError(
             f"labels must be 2-D or 3-D, but the file has shape {file.header.shape}: "
-            "store one integer map a case, or one file a class in a sub-folder each"
+            "store one integer map per case, or one sub-folder per class"
         )
     array = _whole(file.stored(), file.header).reshape(_space(file.header.shape), order="F")
     return np.array(array, order="C"), _grid(file.header, axes, spacing_mm)
 
 
 def encode_nifti_labels(array: NDArray[Any], source: bytes) -> bytes:
-    """The source file with other data: header, extensions and whatever follows the data stay bit for bit.
+    """The source file with other data: header, extensions and trailing bytes stay bit for bit.
 
-    Values go through the header's scaling backwards, so that they read as given. Gzip is written without name
-    and time, so the same labels give the same bytes.
+    The header's scaling is inverted, so that the values read back unchanged. Gzip is written without name and
+    time stamp, so that equal labels give equal bytes.
     """
     file = _File(*unpacked(source))
     header = file.header
@@ -98,7 +98,7 @@ def encode_new_labels(array: NDArray[Any], image: bytes) -> bytes:
 
 
 def stored_dtype(path: str | Path) -> np.dtype | None:
-    """The dtype of the values of a file; float64 where its header scales them, None if it has no header."""
+    """The dtype of the values in a file; float64 if its header scales them, None without a header."""
     header = read_header(Path(path))
     if header is None:
         return None
@@ -106,13 +106,13 @@ def stored_dtype(path: str | Path) -> np.dtype | None:
 
 
 def stored_grid(path: str | Path) -> Grid | None:
-    """The grid of a file, of which only the header is read; None if there is none to be had."""
+    """The grid of a file, from its header alone; None if the header cannot be read."""
     found = stored_geometry(path)
     return None if found is None else Grid(found.shape, found.spacing_mm, found.affine)
 
 
 def stored_geometry(path: str | Path) -> Geometry | None:
-    """Where the voxels of a file lie, of which only the header is read; None if there is none to be had."""
+    """The geometry of a file, from its header alone; None if the header cannot be read."""
     header = read_header(Path(path))
     try:
         return None if header is None else geometry(header, _axes(header.shape)[0])
@@ -121,11 +121,11 @@ def stored_geometry(path: str | Path) -> Geometry | None:
 
 
 def _whole(raw: NDArray[Any], header: Header) -> NDArray[Any]:
-    """Labels as integers; where the header scales, what its rounding has moved is moved back.
+    """Labels as integers; rounding by the header's scaling is undone.
 
-    Whoever stores whole numbers under a slope rounds them to multiples of it, which moves them by up to half
-    of it. They are told where that is less than 1/2, every value lies as near to a whole number as that, and
-    no two stored numbers come to the same one.
+    Storing whole numbers with a slope rounds them to multiples of it, an error of up to half the slope. They
+    can be recovered if that is less than 1/2, every value is that close to a whole number, and no two stored
+    values map to the same one.
     """
     slope, inter = header.scaling()
     if (slope, inter) == (1.0, 0.0):
@@ -134,7 +134,7 @@ def _whole(raw: NDArray[Any], header: Header) -> NDArray[Any]:
         labels = as_integers(raw.astype(np.float64) * slope + inter)
         n_stored = len(distinct_values(raw)) if header.dtype.kind in "iu" else 1
         if n_stored > 1 and labels.min() == labels.max():
-            raise LabelValueError(f"{n_stored} different stored values come to only 1 label, {labels.min()}")
+            raise LabelValueError(f"{n_stored} different stored values map to a single label, {labels.min()}")
         return labels
     except LabelValueError as error:
         if header.dtype.kind in "iu":
@@ -152,7 +152,7 @@ def _whole(raw: NDArray[Any], header: Header) -> NDArray[Any]:
 
 
 def _scaled_back(array: NDArray[Any], header: Header) -> NDArray[Any]:
-    """Stored numbers that read as these labels under the scaling of a header."""
+    """The stored values that read as these labels under a header's scaling."""
     slope, inter = header.scaling()
     raw = (array - inter) / slope
     try:
@@ -168,9 +168,9 @@ def _scaled_back(array: NDArray[Any], header: Header) -> NDArray[Any]:
 
 
 def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """Which axes lie in space, and the number of channels (x y z [1] c).
+    """The spatial axes, and the number of channels (x y z [1] c).
 
-    An axis of length one is that of a single slice and is dropped, wherever it stands.
+    An axis of length one belongs to a single slice and is dropped, whatever its position.
 
     >>> _axes((64, 64, 1)), _axes((64, 1, 64)), _axes((64, 64, 20, 3)), _axes((64, 64, 1, 1, 2))
     (((0, 1), 1), ((0, 2), 1), ((0, 1, 2), 3), ((0, 1), 2))
@@ -181,18 +181,18 @@ def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
             space.remove(axis)
     if len(space) < 2 or len(extra) > 1:
         raise GeometryError(
-            f"expected 2 or 3 axes in space and at most one of channels, but the shape is {shape}"
+            f"expected 2 or 3 spatial axes and at most one channel axis, but the shape is {shape}"
         )
     return tuple(space), extra[0] if extra else 1
 
 
 def _space(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Voxels along the axes in space."""
+    """Voxels along the spatial axes."""
     return tuple(shape[axis] for axis in _axes(shape)[0])
 
 
 def _grid(header: Header, axes: tuple[int, ...], spacing_mm: Spacing) -> Grid:
-    """Grid from the header; a spacing given by hand replaces that of the header, and leaves its affine."""
+    """Grid from the header; a spacing set by the user overrides that of the header but keeps its affine."""
     found = geometry(header, axes, given=spacing_mm is not None)
     spacing = found.spacing_mm if spacing_mm is None else check_spacing(spacing_mm, len(axes))
     return Grid(found.shape, spacing, found.affine)

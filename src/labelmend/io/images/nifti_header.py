@@ -1,7 +1,7 @@
-"""Headers of NIfTI files: what they declare, read before voxels are unpacked, and what their geometry says.
+"""NIfTI headers: parsed before voxels are unpacked, and their geometry.
 
-Where voxels lie is what the affine says, the sform before the qform, as everybody reads it; pixdim counts
-only where there is neither. Gzip is told by its first bytes, whatever the file is called.
+Geometry comes from the affine, sform before qform, as in other software; pixdim is used only if both are
+absent. Gzip is detected by its first bytes, whatever the file name.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ LONGEST = 544
 """Bytes of the longest header, with the four that say whether extensions follow."""
 
 TAIL_BYTES = 16 * 2**20
-"""So much may follow behind the voxels of a compressed file; more is no file that the header describes."""
+"""Most bytes after the voxels of a compressed file; with more, the file does not match its header."""
 
 SAME_SIZE = 1e-4
-"""Two voxel sizes within this share of each other are one: headers keep them as rounded numbers."""
+"""Relative difference up to which two voxel sizes count as equal: headers store rounded numbers."""
 
 _FEED = 1 << 16
 _PADDING = re.compile(rb"\0*")
 _UNIT_MM = {1: 1000.0, 3: 1e-3}
 _FLATTEST = 1e-4
-"""Volume of the axes as unit vectors below which they lie in one plane."""
+"""Volume spanned by the unit axis vectors below which they count as coplanar."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Header:
     Args:
         fields: nibabel's header.
         size: bytes of the header itself.
-        offset: of the voxels in the file.
+        offset: byte offset of the voxels in the file.
         shape: as declared.
-        dtype: of the stored numbers.
+        dtype: dtype of the stored values.
     """
 
     fields: Any
@@ -64,20 +64,20 @@ class Header:
         return self.offset + self.dtype.itemsize * math.prod(self.shape)
 
     def scaling(self) -> tuple[float, float]:
-        """Slope and intercept; 1 and 0 where the header scales nothing."""
+        """Slope and intercept; 1 and 0 without scaling."""
         slope, inter = self.fields.get_slope_inter()
         return (1.0, 0.0) if slope is None else (float(slope), float(inter or 0.0))
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the voxels of a file lie.
+    """The geometry of a file's voxels.
 
     Args:
-        shape: voxels along each axis in space.
-        spacing_mm: size of a voxel along each of them.
+        shape: voxels along each spatial axis.
+        spacing_mm: voxel size along each of them.
         affine: `(4 4)` from voxels to mm.
-        pixdim_mm: what pixdim says, where that is another size; else None.
+        pixdim_mm: voxel size in pixdim if it differs, otherwise None.
     """
 
     shape: tuple[int, ...]
@@ -93,54 +93,56 @@ def parsed(start: bytes) -> Header:
         start: the first bytes, LONGEST or more if the file has them.
 
     Raises:
-        UnreadableFileError: no NIfTI, half of a pair, cut off, or numbers that make no sense.
+        UnreadableFileError: not NIfTI, half of a pair, truncated, or nonsensical numbers.
         LabelValueError: colours or complex numbers. GeometryError: no voxels.
     """
     import nibabel
 
     kinds: dict[int, Callable[..., Any]] = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
     if len(start) < min(kinds):
-        raise UnreadableFileError(f"this is no NIfTI file, or its header is cut off after {len(start)} bytes")
+        raise UnreadableFileError(
+            f"this is not a NIfTI file, or its header is truncated after {len(start)} bytes"
+        )
     sizes = {order: struct.unpack(order + "i", start[:4])[0] for order in "<>"}
     order = next((order for order, size in sizes.items() if size in kinds), None)
     if order is None:
-        raise UnreadableFileError("this is no NIfTI file, its header size is neither 348 nor 540")
+        raise UnreadableFileError("this is not a NIfTI file: its header size is neither 348 nor 540")
     size = sizes[order]
     fields = kinds[size](start[:size], endianness=order, check=False)
     if not bytes(fields["magic"]).startswith(b"n+"):
         raise UnreadableFileError(
-            "only single NIfTI files are read, but this is half of a pair: convert it to .nii"
+            "only single-file NIfTI is supported, but this is half of a .hdr/.img pair: convert it to .nii"
         )
     try:
         dtype = fields.get_data_dtype()
     except (KeyError, nibabel.spatialimages.HeaderDataError) as error:
         raise UnreadableFileError(
-            f"the header gives the data type {int(fields['datatype'])}, which there is not: export it again"
+            f"the header gives data type {int(fields['datatype'])}, which does not exist: export it again"
         ) from error
     if dtype.kind not in "iuf":
-        raise LabelValueError(f"expected one number a voxel, but the file stores {dtype}")
+        raise LabelValueError(f"expected one number per voxel, but the file stores {dtype}")
     n_axes, offset = int(fields["dim"][0]), float(fields["vox_offset"])
     if not 1 <= n_axes <= 7:
-        raise UnreadableFileError(f"the header declares {n_axes} axes, it is damaged: export the file again")
+        raise UnreadableFileError(f"the header declares {n_axes} axes: it is damaged, export the file again")
     if offset == 0:
         offset = size + 4
     if not (math.isfinite(offset) and offset >= size):
         raise UnreadableFileError(
-            f"the header puts the voxels at byte {offset:g}, it is damaged: export the file again"
+            f"the header puts the voxels at byte {offset:g}: it is damaged, export the file again"
         )
     shape = tuple(int(n) for n in fields["dim"][1 : n_axes + 1])
     if min(shape) < 1:
-        raise GeometryError(f"the header gives the shape {shape}, which holds no voxel")
+        raise GeometryError(f"the header gives shape {shape}, which contains no voxels")
     return Header(fields, size, int(offset), shape, dtype)
 
 
 def unpacked(data: bytes) -> tuple[bytes, Header]:
-    """A whole file without its compression, and its header.
+    """The uncompressed content of a file, and its header.
 
-    Nothing is unpacked beyond what the header declares and TAIL_BYTES, and that only where there is memory.
+    Unpacks at most what the header declares plus TAIL_BYTES, and only if memory allows.
 
     Raises:
-        UnreadableFileError: it declares more than may be read, or is cut off; see also `parsed`.
+        UnreadableFileError: it declares more than the limit, or is truncated; see also `parsed`.
     """
     if not data.startswith(GZIP):
         header = parsed(data)
@@ -153,21 +155,21 @@ def unpacked(data: bytes) -> tuple[bytes, Header]:
             if found is not None and len(whole) > found.end + TAIL_BYTES:
                 raise UnreadableFileError(
                     f"the header declares {found.shape} voxels, which end at byte {found.end}, but the file "
-                    f"goes on for more than {TAIL_BYTES >> 20} MiB behind them: export it again"
+                    f"continues for more than {TAIL_BYTES >> 20} MiB after them: export it again"
                 )
         data = bytes(whole)
         header = found or parsed(data)
     if len(data) < header.end:
         raise UnreadableFileError(
-            f"the file is truncated, it has {len(data)} of {header.end} bytes: copy or export it again"
+            f"the file is truncated to {len(data)} of {header.end} bytes: copy or export it again"
         )
     return data, header
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a file, of which only the start is read; None where there is none to be had.
+    """The header of a file, reading only its start; None if it cannot be read.
 
-    Whoever reads the whole file says what is wrong with it.
+    Errors are reported when the whole file is read.
     """
     if not path.is_file():
         return None
@@ -177,21 +179,21 @@ def read_header(path: Path) -> Header | None:
         if start.startswith(GZIP):
             start = zlib.decompressobj(wbits=31).decompress(start, LONGEST)
         return parsed(start)
-    except Exception:  # nibabel raises whatever comes to it
+    except Exception:  # nibabel raises many kinds of errors
         return None
 
 
 def geometry(header: Header, axes: tuple[int, ...], *, given: bool = False) -> Geometry:
-    """Where the voxels lie: by the sform, else the qform, else pixdim.
+    """Voxel geometry from the sform, else the qform, else pixdim.
 
     Args:
         header: the header.
-        axes: the 2 or 3 axes in space that are kept; of two, the third column of the affine is that of the
-            axis that was dropped, which need not have a size.
-        given: the spacing is given by hand, so that pixdim may be senseless.
+        axes: the 2 or 3 spatial axes to keep; with two, the third column of the affine belongs to the dropped
+            axis, whose size may be zero.
+        given: the user sets the spacing, so pixdim need not be valid.
 
     Raises:
-        GeometryError: nothing says how large a voxel is.
+        GeometryError: the voxel size is unknown.
     """
     fields, n_axes = header.fields, len(axes)
     columns = [*axes, *(axis for axis in range(4) if axis not in axes)]
@@ -210,13 +212,13 @@ def geometry(header: Header, axes: tuple[int, ...], *, given: bool = False) -> G
         return Geometry(space, lengths, affine, pixdim)
     if fields["sform_code"] > 0 or fields["qform_code"] > 0:
         raise GeometryError(
-            "the affine of the header puts all voxels into one plane or holds numbers that make no sense: "
-            "mend sform and qform, or set the codes of both to 0, so that pixdim counts"
+            "the affine in the header is degenerate (all voxels in one plane, or invalid numbers): correct "
+            "sform and qform, or set the codes of both to 0 to use pixdim"
         )
     if not has_pixdim and not given:
         raise GeometryError(
-            f"the header has no affine, and its pixdim gives the voxel size {size_text(pixdim)} mm: mend the "
-            "header, or give the spacing by hand"
+            f"the header has no affine, and its pixdim gives a voxel size of {size_text(pixdim)} mm: correct "
+            "the header, or set the spacing yourself"
         )
     sizes = [float(size) * to_mm for size in fields["pixdim"][1:4]]
     sizes = [size if math.isfinite(size) and size > 0 else 1.0 for size in sizes]
@@ -225,14 +227,14 @@ def geometry(header: Header, axes: tuple[int, ...], *, given: bool = False) -> G
 
 
 def _affines(fields: Any) -> Iterator[NDArray[np.float64]]:
-    """Those that the header says it has."""
+    """The affines that the header declares."""
     from nibabel.spatialimages import HeaderDataError
 
     if fields["sform_code"] > 0:
         yield np.array(fields.get_sform(), np.float64)
     if fields["qform_code"] > 0:
         if fields["pixdim"][0] not in (-1, 1):
-            fields["pixdim"][0] = 1  # as the standard has it
+            fields["pixdim"][0] = 1  # as the standard requires
         with suppress(HeaderDataError, ValueError):
             yield np.array(fields.get_qform(), np.float64)
 
@@ -247,21 +249,21 @@ def _is_usable(affine: NDArray[np.float64]) -> bool:
 
 
 def _by_sizes(shape: tuple[int, ...], sizes: list[float]) -> NDArray[np.float64]:
-    """The affine that nibabel takes where a header has none."""
+    """The affine that nibabel uses for a header without one."""
     from nibabel.volumeutils import shape_zoom_affine
 
     return np.array(shape_zoom_affine((*shape, 1, 1)[:3], sizes, x_flip=True), np.float64)
 
 
 def _affordable(header: Header) -> Header:
-    """The header, once there is memory for what it declares."""
+    """The header, after checking that memory suffices for what it declares."""
     size = " x ".join(map(str, header.shape))
     check_declared(header.end, "the header", f"{size} voxels of {header.dtype.name}")
     return header
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """What gzip holds, one member after the other, in pieces; what is no member at the end is passed over."""
+    """Yield the content of all gzip members in pieces; trailing bytes that are no member are skipped."""
     member, at = zlib.decompressobj(wbits=31), 0
     while at < len(data):
         fed = data[at : at + _FEED]
@@ -273,7 +275,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
                 return
             member = zlib.decompressobj(wbits=31)
     if not member.eof:
-        raise EOFError("compressed data end in the middle")
+        raise EOFError("the compressed data end early")
 
 
 def size_text(sizes: tuple[float, ...]) -> str:

@@ -1,7 +1,7 @@
-"""How a picture is turned for viewing: the orientation tag 1..8 of EXIF and TIFF.
+"""The orientation tag 1..8 of EXIF and TIFF, which rotates and flips a picture for display.
 
-Cameras keep pixels as the sensor saw them and say in a tag how to turn them. Viewers and drawing tools turn
-them, so masks lie on the turned picture, and pictures are read as they are shown.
+Cameras store pixels in sensor order and record the rotation in a tag. Viewers and annotation tools apply it,
+so masks match the rotated picture; pictures are therefore read as displayed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _FLIPS_ROWS, _FLIPS_COLUMNS, _TURNS = (3, 4, 7, 8), (2, 3, 6, 7), (5, 6, 7, 8)
 
 
 def as_shown(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Stored pixels as every viewer shows them.
+    """Stored pixels as a viewer displays them.
 
     Args:
         array: `(*any h w)`.
-        orientation: 1 to 8; 1 shows them as stored.
+        orientation: 1 to 8; 1 displays them as stored.
 
     >>> as_shown(np.array([[1, 2, 3], [4, 5, 6]]), 6).tolist()
     [[4, 1], [5, 2], [6, 3]]
@@ -33,20 +33,20 @@ def as_shown(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def stored(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """The inverse of `as_shown`: pixels as a file with this orientation tag keeps them."""
+    """The inverse of `as_shown`: pixels as a file with this orientation tag stores them."""
     array = _flipped(array, orientation)
     return np.swapaxes(array, -2, -1) if orientation in _TURNS else array
 
 
 def checked_orientation(orientation: object) -> int:
-    """An orientation tag as viewers take it: what is no number from 1 to 8 means 1."""
+    """An orientation tag as viewers interpret it: anything other than 1 to 8 means 1."""
     return int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def turned_apart(image: Grid, labels: Grid) -> str:
-    """What is wrong with labels that are turned otherwise than their image, in words; empty if nothing is.
+    """Describe how labels are rotated relative to their image; empty if they agree.
 
-    Labels without a tag belong to the image as it is shown, with the tag of the image to the stored one.
+    Labels without a tag belong to the image as displayed; with the image's tag, to the image as stored.
 
     Args:
         image: grid of the image.
@@ -55,14 +55,14 @@ def turned_apart(image: Grid, labels: Grid) -> str:
     if labels.orientation_tag not in (1, image.orientation_tag):
         its_own = f"has {image.orientation_tag}" if image.orientation_tag > 1 else "has none"
         return (
-            f"the labels have the orientation tag {labels.orientation_tag}, but the image {its_own}: turn "
-            "both as they are shown and drop the tag (ImageMagick: -auto-orient)"
+            f"the labels have orientation tag {labels.orientation_tag}, but the image {its_own}: rotate both "
+            "as displayed and remove the tag (ImageMagick: -auto-orient)"
         )
     tag, unturned = image.orientation_tag, (*image.shape[:-2], image.shape[-1], image.shape[-2])
     if tag in _TURNS and labels.orientation_tag == 1 and labels.shape == unturned != image.shape:
         return (
-            f"the image has the orientation tag {tag} and is shown as {image.shape}, but the "
-            f"labels have the shape {labels.shape} of its unturned pixels: turn them as the image is shown"
+            f"the image has orientation tag {tag} and is displayed as {image.shape}, but the labels have "
+            f"the shape {labels.shape} of its stored pixels: rotate them as the image is displayed"
         )
     return ""
 

@@ -1,4 +1,4 @@
-"""Pictures through Pillow: PNG for images and labels; JPEG and BMP for images only."""
+"""Read and write pictures with Pillow: PNG for images and labels; JPEG and BMP for images only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _READERS: dict[bytes, Any] = {
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
     b"BM": BmpImagePlugin.BmpImageFile,
 }
-"""By what a file begins with. `PIL.Image.open` would refuse large pictures, and try every format there is."""
+"""Decoder by signature. `PIL.Image.open` would refuse large pictures and try every known format."""
 
 _NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"pHYs", b"eXIf")
 _NEEDED_NOTES = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
@@ -41,10 +41,10 @@ def plain_grid(shape: tuple[int, ...], spacing_mm: Spacing, orientation: int = 1
 
 
 def decode_png_image(data: bytes, spacing_mm: Spacing = None) -> Image:
-    """Grey pictures as one channel, everything else as red, green, blue; transparency is dropped.
+    """Grey pictures as one channel, all others as red, green, blue; transparency is dropped.
 
-    Pixels lie as viewers show them, turned by the orientation tag. 16-bit grey keeps its values; 16-bit
-    colour is read at 8 bits, which is all that Pillow offers.
+    Pixels are oriented as displayed, by the orientation tag. 16-bit grey keeps its values; Pillow reads
+    16-bit colour at 8 bits.
     """
     picture, orientation = _opened(data)
     if picture.mode == "LA":
@@ -61,14 +61,14 @@ def decode_png_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[
     """Stored integers of a grey or palette PNG (indices, not colours) of 1, 2, 4, 8 or 16 bits."""
     if not data.startswith(_PNG):
         raise UnreadableFileError(
-            "this is no PNG whatever its name says, or truncated: export the labels as PNG"
+            "this is not a PNG despite its name, or it is truncated: export the labels as PNG"
         )
     picture, orientation = _opened(data)
     if picture.mode not in _GREY:
         what = "has transparency" if picture.mode == "LA" else "is in colour"
         raise LabelValueError(
-            f"a label picture needs one value a pixel, but this one {what} (mode {picture.mode}): "
-            "save it as grey or palette"
+            f"a label image needs one value per pixel, but this one {what} (mode {picture.mode}): "
+            "save it as greyscale or palette"
         )
     array = as_integers(np.array(picture))
     if picture.mode == "L":
@@ -78,11 +78,11 @@ def decode_png_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray[
 
 
 def encode_png_labels(array: NDArray[Any], source: bytes) -> bytes:
-    """A PNG of the source's kind: grey, or palette with the same colours; its resolution and orientation tag.
+    """A PNG like the source: grey, or palette with the same colours; same resolution and orientation tag.
 
-    Values that 1 bit cannot hold take 8 bits, and a palette that is too short for them gets more colours.
+    Values that do not fit 1 bit are stored in 8 bits, and a palette too short for them is extended.
 
-    Differs: grey of 2 and 4 bits comes back as 8 bits with the same values.
+    Differs: grey with 2 or 4 bits is written with 8 bits and the same values.
     """
     old, orientation = _opened(source)
     check_shape(array, old.size if orientation >= 5 else old.size[::-1])
@@ -101,15 +101,15 @@ def encode_png_labels(array: NDArray[Any], source: bytes) -> bytes:
 
 
 def _opened(data: bytes) -> tuple[Pillow.Image, int]:
-    """A picture loaded whole, and its orientation tag.
+    """A fully loaded picture, and its orientation tag.
 
-    Pillow's own limit of pixels is not asked, but what the header declares is checked before it is unpacked,
-    as 32-bit numbers, which it becomes.
+    Pillow's pixel limit is bypassed; instead, the declared size, at 32 bits per value, is checked before
+    unpacking.
     """
     reader = next((reader for start, reader in _READERS.items() if data.startswith(start)), None)
     if reader is None:
         raise UnreadableFileError(
-            "this is no PNG, JPEG or BMP whatever its name says, or truncated: export it as one"
+            "this is not a PNG, JPEG or BMP despite its name, or it is truncated: export it as one"
         )
     picture = reader(BytesIO(_without_notes(data) if data.startswith(_PNG) else data))
     width, height = picture.size
@@ -117,27 +117,27 @@ def _opened(data: bytes) -> tuple[Pillow.Image, int]:
     check_declared(4 * width * height * channels, "the file", f"{width} x {height} pixels")
     picture.load()
     orientation = 1
-    with suppress(Exception):  # EXIF that cannot be read turns nothing, as in every viewer
+    with suppress(Exception):  # unreadable EXIF is ignored, as in viewers
         orientation = checked_orientation(picture.getexif().get(TAG))
     return picture, orientation
 
 
 def _without_notes(data: bytes) -> bytes:
-    """A PNG without what does not matter to its pixels; the checksum of every chunk is verified.
+    """A PNG without chunks that do not affect its pixels; the checksum of every chunk is verified.
 
-    Notes and colour profiles may unpack to any size, and none of them is looked at.
+    Text and colour profiles could unpack to any size, and are not used.
     """
     view, place, kind = memoryview(data), len(_PNG), b""
     kept = [view[:place]]
     while kind != b"IEND":
         end = place + 12 + int.from_bytes(view[place : place + 4], "big")
         if end > len(data):
-            raise UnreadableFileError("the PNG is truncated, its end is missing: copy or export it again")
+            raise UnreadableFileError("the PNG is truncated: copy or export it again")
         kind = bytes(view[place + 4 : place + 8])
         if zlib.crc32(view[place + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise UnreadableFileError(
-                f"the PNG is damaged, the checksum of its part {kind.decode('ascii', 'replace')} is wrong: "
-                "copy or export it again"
+                f"the PNG is damaged, its chunk {kind.decode('ascii', 'replace')} has a wrong checksum: copy "
+                "or export it again"
             )
         if kind in _NEEDED or bytes(view[place + 8 : place + 40]).startswith(_NEEDED_NOTES):
             kept.append(view[place:end])
@@ -146,9 +146,9 @@ def _without_notes(data: bytes) -> bytes:
 
 
 def _with_colours(palette: list[int], n: int) -> list[int]:
-    """A palette of at least n colours: those given, then others that are not among them.
+    """Extend a palette to at least n colours with new, distinct ones.
 
-    Without a colour for each index Pillow would write too few bits a pixel, and lose the higher ones.
+    Without a colour for each index, Pillow would write too few bits per pixel and lose the highest.
     """
     given = {tuple(palette[i : i + 3]) for i in range(0, len(palette), 3)}
     fresh = (colour for colour in map(_spread, range(512)) if colour not in given)
@@ -156,7 +156,7 @@ def _with_colours(palette: list[int], n: int) -> list[int]:
 
 
 def _spread(index: int) -> tuple[int, int, int]:
-    """A colour of its own for each index below 512, the lowest bits in the highest."""
+    """A distinct colour for each index below 512; its lowest bits become the highest colour bits."""
     red, green, blue = (
         (index >> c & 1) << 7 | (index >> c + 3 & 1) << 6 | (index >> c + 6 & 1) << 5 for c in (0, 1, 2)
     )
@@ -164,7 +164,7 @@ def _spread(index: int) -> tuple[int, int, int]:
 
 
 def _grey_scale(data: bytes) -> int:
-    """The factor by which Pillow stretches grey of 2 and 4 bits to 0..255."""
+    """The factor by which Pillow scales 2- and 4-bit grey to 0..255."""
     return {2: 85, 4: 17}.get(data[24], 1)
 
 
@@ -174,7 +174,7 @@ JPEG = register(
         "JPEG",
         (".jpg", ".jpeg"),
         decode_png_image,
-        no_labels="whose compression alters label values: export the labels as PNG, TIFF or NIfTI",
+        no_labels="whose compression alters values: export the labels as PNG, TIFF or NIfTI",
     )
 )
 BMP = register(

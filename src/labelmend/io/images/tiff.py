@@ -1,4 +1,4 @@
-"""TIFF through tifffile: single pages are 2-D, stacks 3-D; Pillow decodes what tifffile alone cannot."""
+"""Read and write TIFF with tifffile: single pages are 2-D, stacks 3-D; Pillow decodes the rest."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from labelmend.io.images.png import plain_grid
 from labelmend.types import Grid
 
 _INTEGERS = {1: "B", 3: "H", 4: "I"}
-"""Types that a tag of one small number may have."""
+"""Types of a tag that holds one small number."""
 
 _DEFLATE = (8, 32946)
 _MOST_DEFLATED = 1032
-"""Bytes that a byte of Deflate stands for at most."""
+"""Largest expansion of one byte of Deflate."""
 
 _SMALL = 2**26
 _LEAST_BYTES = 4
-"""Pixels are handled as 32-bit numbers, whatever the file stores."""
+"""Pixels are held as 32-bit numbers, whatever the file stores."""
 
 _LOSSY = ("JPEG", "JP2000", "WEBP", "LERC")
 
 
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is an error here
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its warnings are errors here
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
-    """A TIFF of any number of pixels: what its header declares has been checked before."""
+    """A TIFF with any number of pixels: the declared size has already been checked."""
 
     def load_prepare(self) -> None:
         if getattr(self, "_im", self) is None:
@@ -49,7 +49,7 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 
 
 def decode_tiff_image(data: bytes, spacing_mm: Spacing = None) -> Image:
-    """Colour samples or channels first, pages as depth; turned by the orientation tag, as viewers show it."""
+    """Colour samples or channels first, pages as depth; oriented as displayed, by the orientation tag."""
     array, axes, orientation = _decoded(data)
     for name in "SC":
         if name in axes:
@@ -71,8 +71,8 @@ def decode_tiff_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray
     array, axes, orientation = _decoded(data, lossless=True)
     if "S" in axes or "C" in axes:
         raise LabelValueError(
-            f"a label picture needs one value a pixel, but this one has channels (axes {axes}, shape "
-            f"{array.shape}): save it as grey or palette, and slices as depth (axis Z) instead of channels"
+            f"a label image needs one value per pixel, but this one has channels (axes {axes}, shape "
+            f"{array.shape}): save it as greyscale or palette, with slices as depth (axis Z), not channels"
         )
     if len(axes) not in (2, 3) or not axes.endswith("YX"):
         raise GeometryError(
@@ -85,7 +85,7 @@ def decode_tiff_labels(data: bytes, spacing_mm: Spacing = None) -> tuple[NDArray
 def encode_tiff_labels(array: NDArray[Any], source: bytes) -> bytes:
     """A TIFF with the source's dtype, palette, byte order, description, resolution and orientation tag.
 
-    Values that 1 bit cannot hold take 8 bits.
+    Values that do not fit 1 bit are stored in 8 bits.
 
     Differs: a compression that tifffile cannot write without extra packages (LZW, PackBits) becomes Deflate.
     """
@@ -114,24 +114,24 @@ def encode_tiff_labels(array: NDArray[Any], source: bytes) -> bytes:
 
 
 def _decoded(data: bytes, lossless: bool = False) -> tuple[NDArray[Any], str, int]:
-    """Array and axis letters, without axes of length one other than height and width; orientation tag.
+    """Array, axis letters and orientation tag; axes of length one other than height and width are dropped.
 
-    Pixels lie as stored.
+    Pixels are in stored order.
     """
     import tifffile
 
     tags = _orientation_tags(data)
     orientation = tags[0] or 1
     if set(tags) - {0, orientation}:
-        raise GeometryError("the pages of the TIFF are turned differently: save them as they are shown")
+        raise GeometryError("the pages of the TIFF have different orientation tags: save them as displayed")
     with tifffile.TiffFile(BytesIO(data)) as tif:
         if len(tif.series) != 1:
-            raise GeometryError(f"the TIFF holds {len(tif.series)} pictures of different kinds, expected one")
+            raise GeometryError(f"the TIFF holds {len(tif.series)} series of different images, expected one")
         series, page = tif.series[0], tif.pages.first
         axes, shape = series.axes, series.shape
         if page.bitspersample not in (1, 8, 16, 32, 64):
             raise UnreadableFileError(
-                f"{page.bitspersample} bits a pixel are not read: save the TIFF with 8 or 16"
+                f"{page.bitspersample} bits per pixel are not supported: save the TIFF with 8 or 16"
             )
         compression = tifffile.COMPRESSION(page.compression).name
         if lossless and any(name in compression for name in _LOSSY):
@@ -152,7 +152,7 @@ def _decoded(data: bytes, lossless: bool = False) -> tuple[NDArray[Any], str, in
 
 
 def _check_size(series: Any, page: Any) -> None:
-    """An error unless the memory that the header asks for may be taken, and every strip or tile is there."""
+    """Raise an error if the declared size exceeds the limit, or a strip or tile is missing."""
     size = max(_LEAST_BYTES, series.dtype.itemsize)
     declared = {"pixels": series.shape, "pixels in each strip or tile": page.chunks}
     for what, shape in declared.items():
@@ -163,15 +163,15 @@ def _check_size(series: Any, page: Any) -> None:
             continue
         if len(each.dataoffsets) < math.prod(page.chunked):
             raise UnreadableFileError(
-                f"the TIFF names {len(each.dataoffsets)} of {math.prod(page.chunked)} strips or tiles: it is "
-                "damaged, export it again"
+                f"the TIFF lists only {len(each.dataoffsets)} of {math.prod(page.chunked)} strips or tiles: "
+                "it is damaged, export it again"
             )
         if page.compression in _DEFLATE:
             _check_unpacked(each, max(2 * piece, _SMALL))
 
 
 def _check_unpacked(page: Any, allowed: int) -> None:
-    """An error if a strip or tile unpacks to far more than its header declares."""
+    """Raise an error if a strip or tile unpacks to far more than its header declares."""
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if count * _MOST_DEFLATED > allowed:
             page.parent.filehandle.seek(offset)
@@ -185,22 +185,24 @@ def _check_unpacked(page: Any, allowed: int) -> None:
 def _through_pillow(data: bytes, n_pages: int, orientation: int, page: Any, dtype: np.dtype) -> NDArray[Any]:
     """Pages decoded by Pillow, as stored.
 
-    Undone: Pillow turns pages by their orientation tag, and inverts 1 and 8 bits where zero means white.
+    Pillow applies the orientation tag, and inverts 1 and 8 bits if zero means white; both are undone.
     """
     from PIL import ImageSequence
 
     with _Tiff(BytesIO(data)) as picture:
         pages = [np.array(frame) for frame in ImageSequence.Iterator(picture)]
     if len(pages) != n_pages:
-        raise UnreadableFileError(f"{n_pages} pages announced, {len(pages)} found: the file is truncated")
+        raise UnreadableFileError(
+            f"the header declares {n_pages} pages, the file has {len(pages)}: it is truncated"
+        )
     array = np.stack(pages)
     if array.ndim == 4:
         array = np.moveaxis(array, -1, 1)
     array = stored(array, orientation)
     if array.dtype.itemsize < dtype.itemsize or array.shape[-2:] != (page.imagelength, page.imagewidth):
         raise UnreadableFileError(
-            f"{page.compression.name} compression of {dtype} {page.photometric.name} is not read: save the "
-            "TIFF uncompressed or with Deflate"
+            f"{page.compression.name} compression of {dtype} {page.photometric.name} is not supported: save "
+            "the TIFF uncompressed or with Deflate"
         )
     if page.photometric == 0 and array.dtype in (bool, np.uint8):
         array = ~array
@@ -208,10 +210,10 @@ def _through_pillow(data: bytes, n_pages: int, orientation: int, page: Any, dtyp
 
 
 def _orientation_tags(data: bytes) -> list[int]:
-    """Of each page, 0 without one, after following their chain: tifffile only logs one that is cut off."""
+    """The tag of each page, 0 if absent; follows the page chain, since tifffile only logs a broken one."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 16:
-        raise UnreadableFileError("this is no TIFF file")
+        raise UnreadableFileError("this is not a TIFF file")
     big = struct.unpack(order + "H", data[2:4])[0] == 43
     offset_code, count_code, entry = (
         (order + "Q", order + "Q", order + "HHQ") if big else (order + "I", order + "H", order + "HHI")
@@ -222,7 +224,7 @@ def _orientation_tags(data: bytes) -> list[int]:
     while offset:
         if offset in seen or offset >= len(data):
             raise UnreadableFileError(
-                f"page {len(seen) + 1} of the TIFF lies outside the file: it is truncated"
+                f"page {len(seen) + 1} of the TIFF is beyond the end of the file: it is truncated"
             )
         seen[offset] = 0
         (count,) = struct.unpack_from(count_code, data, offset)
@@ -239,7 +241,7 @@ def _orientation_tags(data: bytes) -> list[int]:
 
 
 def _bytes(tag: Any) -> bytes | None:
-    """A text tag in a form that may hold more than ASCII."""
+    """A text tag as bytes, which may hold more than ASCII."""
     return None if tag is None else tag.value.encode() if isinstance(tag.value, str) else bytes(tag.value)
 
 

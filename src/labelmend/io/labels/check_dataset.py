@@ -1,4 +1,4 @@
-"""Read a data set once, whole, before anything expensive starts, and say the first thing that is wrong."""
+"""Read a whole dataset once before anything expensive starts, and report the first error."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from labelmend.io.labels.label_folder import grid_difference
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What one reading of a data set tells.
+    """Facts gathered from one pass over a dataset.
 
     Args:
         n_cases: number of cases.
         n_channels: image channels, the same in every case.
         ndim: 2 or 3, the same in every case.
-        class_frequency: per class, share of the annotated pixels that belong to it.
+        class_frequency: per class, fraction of annotated pixels that belong to it.
         checksums: per case, "sha256:..." of the image file.
-        shapes: the different shapes of the images.
+        shapes: the distinct image shapes.
     """
 
     n_cases: int
@@ -39,17 +39,17 @@ class DatasetFacts:
 def check_dataset(
     dataset: Dataset, on_case: Callable[[str], None] = lambda case: None, *, every_class: bool = True
 ) -> DatasetFacts:
-    """Read every image and every label file once and check that they can be trained on.
+    """Read every image and label file once and check that they can be used for training.
 
     Args:
-        dataset: what `open_dataset` found.
-        on_case: called with each case id when it has passed, for progress.
-        every_class: whether each class must be in some case; else one class is enough.
+        dataset: as opened by `open_dataset`.
+        on_case: called with each case id that passes, for progress.
+        every_class: whether each class must occur in some case; otherwise one class is enough.
 
     Raises:
         UnreadableFileError: a file is truncated or damaged.
         GeometryError: image and labels differ in shape, spacing or affine; cases differ in channels or axes.
-        LabelValueError: NaN or infinite pixels, a value that no class has, a class empty in every case.
+        LabelValueError: NaN or infinite pixels, a value of no class, a class absent from every case.
     """
     checksums: dict[str, str] = {}
     shapes: set[tuple[int, ...]] = set()
@@ -69,14 +69,14 @@ def check_dataset(
         problem = grid_difference(image.grid, labels.grid)
         if problem:
             raise GeometryError(
-                f"case {case}: image {path} and labels {source} differ in {problem}: bring them onto one grid"
+                f"case {case}: image {path} and labels {source} differ in {problem}: resample one of them"
             )
         kind = (image.array.shape[0], image.grid.ndim)
         first = first or (case, kind)
         if kind != first[1]:
             raise GeometryError(
                 f"case {case}: {path} has {kind[0]} channels in {kind[1]}-D, but case {first[0]} has "
-                f"{first[1][0]} channels in {first[1][1]}-D: all cases must be alike"
+                f"{first[1][0]} channels in {first[1][1]}-D: all cases must match"
             )
         shapes.add(image.grid.shape)
         valid = ~labels.ignored()
@@ -84,11 +84,11 @@ def check_dataset(
         counts += [int(np.count_nonzero(labels.mask(name) & valid)) for name in labels.classes]
         on_case(case)
     if first is None:
-        raise LabelValueError(f"{dataset.root}: no case was selected, so there is nothing to check")
+        raise LabelValueError(f"{dataset.root}: no cases were selected")
     for name, count in zip(dataset.labels.classes, counts, strict=True):
         if count == 0 and (every_class or not counts.any()):
             raise LabelValueError(
-                f"class {name} is empty in all {len(dataset.cases)} cases of {dataset.labels.path}: "
+                f"class {name} is absent from all {len(dataset.cases)} cases of {dataset.labels.path}: "
                 "correct the class names and values, or leave the class out"
             )
     frequency = tuple(float(count) / annotated for count in counts)

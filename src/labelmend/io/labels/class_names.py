@@ -1,4 +1,4 @@
-"""Which integer means which class: from the caller, from a dataset.json, or from the values found."""
+"""Map integers to classes: from the caller, a dataset.json, or the values in the files."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _BACKGROUND_WORDS = (
     "outside"
 )
 NO_CLASS = frozenset(("", *_BACKGROUND_WORDS.split()))
-"""What value 0 is called, in small letters and without signs, where it is background and no class."""
+"""Names of value 0 that mean background, in lower case and without punctuation."""
 
 MANY_VALUES = 5
-"""With more values in one file than this, it is looked at whether they are classes or faded edges."""
+"""With more values than this in one file, check whether they are classes or faded edges."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """Foreground classes in the order of their values, and the value to ignore.
+    """Foreground classes in the order of their values, and the ignore value.
 
     Args:
         classes: names of the k foreground classes.
         values: their integers.
-        ignore: the integer that marks "not annotated", or None.
-        stored_foreground: 255 where 0/255 is read as 0/1, else None.
-        background: name of value 0 where it is a class, else None.
+        ignore: the integer that marks unannotated pixels, or None.
+        stored_foreground: 255 if 0/255 is read as 0/1, otherwise None.
+        background: name of value 0 if it is a class, otherwise None.
     """
 
     classes: tuple[str, ...]
@@ -49,38 +49,37 @@ class Names:
 
 
 def names_given(mapping: Mapping[str, int], ignore: int | None, origin: str) -> Names:
-    """Names as somebody wrote them down; the name `ignore` marks the value to ignore.
+    """Parse a mapping of names to values; the name `ignore` marks the ignore value.
 
-    Value 0 is background, unless its name says that it is a class: {"road": 0, "sidewalk": 1}.
+    Value 0 is background unless its name is that of a class: {"road": 0, "sidewalk": 1}.
 
     Args:
         mapping: name -> integer.
-        ignore: value to ignore, stronger than one in `mapping`.
+        ignore: ignore value, overrides the one in `mapping`.
         origin: where the names come from, for messages.
     """
     for name, value in mapping.items():
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise ConfigError(
-                f"{origin}: class {name!r} has the value {value!r:.60}, expected one integer from 0 up"
+                f"{origin}: class {name!r} has the value {value!r:.60}, expected a non-negative integer"
             )
     if ignore is None:
         ignore = mapping.get("ignore")
     background = class_of_zero(mapping, origin)
     if ignore is not None and not -(2**63) <= ignore < 2**63:
-        raise ConfigError(f"{origin}: {ignore!r:.60} cannot be the value to ignore, no label file holds it")
+        raise ConfigError(f"{origin}: {ignore!r:.60} cannot be the ignore value: label files cannot store it")
     if ignore == 0:
         what = "the background" if background is None else f"the class {background!r}"
-        raise ConfigError(f"{origin}: 0 is {what} and cannot be the value to ignore")
+        raise ConfigError(f"{origin}: 0 is {what} and cannot be the ignore value")
     pairs = sorted((v, name) for name, v in mapping.items() if v not in (0, ignore) and name != "ignore")
     values = tuple(value for value, _ in pairs)
     if background is not None and not pairs:
         raise ConfigError(
-            f"{origin}: {background!r} = 0 is the only class, so there is nothing to tell it from: "
-            "name the classes of the other values too"
+            f"{origin}: {background!r} = 0 is the only class: name the classes of the other values too"
         )
     if not pairs or len(set(values)) < len(values):
         raise ConfigError(
-            f"{origin}: expected foreground classes with a value of their own each, got {dict(mapping)}"
+            f"{origin}: expected foreground classes, each with its own value, got {dict(mapping)}"
         )
     return Names(tuple(name for _, name in pairs), values, ignore, background=background)
 
@@ -92,7 +91,7 @@ def class_of_zero(mapping: Mapping[str, int], origin: str) -> str | None:
     ('road', None)
 
     Raises:
-        ConfigError: 0 has two names, and is not background in both.
+        ConfigError: 0 has two names that do not both mean background.
     """
     named = [name for name, value in mapping.items() if value == 0 and name != "ignore"]
     found = [name for name in named if re.sub(r"[\W_]+", "", str(name).casefold()) not in NO_CLASS]
@@ -118,14 +117,14 @@ def names_in_json(folder: Path) -> tuple[Mapping[str, int], Path] | None:
 
 
 def _named(path: Path) -> bool:
-    """Whether anything has this name; links to nowhere and pipes are refused by whoever reads them."""
+    """Whether the path exists in any form; broken links and pipes are refused on reading."""
     return path.is_symlink() or (path.exists() and not path.is_dir())
 
 
 def with_255_as_1(names: Names, paths: Iterable[Path]) -> Names:
-    """The same names, reading 0/255 as 0/1 if no file of the folder holds anything else.
+    """The same names, with 0/255 read as 0/1 if the folder holds no other value.
 
-    Reads files until one holds another value: usually one file, all of them only if the folder is 0/255.
+    Reads files until one holds another value: usually just one, all only if the folder is 0/255.
     """
     if 255 in (*names.values, names.ignore):
         return names
@@ -145,9 +144,9 @@ def with_255_as_1(names: Names, paths: Iterable[Path]) -> Names:
 
 
 def names_found(paths: Iterable[Path], ignore: int | None, folder: Path) -> Names:
-    """Names made from the values themselves; reads every file of the folder once."""
+    """Class names derived from the values; reads every file of the folder once."""
     if ignore == 0:
-        raise ConfigError("0 is the background and cannot be the value to ignore")
+        raise ConfigError("0 is the background and cannot be the ignore value")
     found: set[int] = set()
     foregrounds: dict[frozenset[int], Path] = {}
     for path in paths:
@@ -159,22 +158,22 @@ def names_found(paths: Iterable[Path], ignore: int | None, folder: Path) -> Name
             what = (
                 "negative values" if min(found) < 0 else f"more than {MOST_CLASSES} different values so far"
             )
-            raise LabelValueError(f"{path} holds {what}, which no label map should: are these images?")
+            raise LabelValueError(f"{path} holds {what}, unexpected in a label map: are these images?")
         if len(held) > (2 if 255 in held else MANY_VALUES) and is_faded(array):
-            raise LabelValueError(f"{path} holds {len(held)} values beside 0: {FADED}")
+            raise LabelValueError(f"{path} holds {len(held)} nonzero values: {FADED}")
     if not found:
-        raise LabelValueError(f"every label file in {folder} is empty: there is no class to learn")
+        raise LabelValueError(f"every label file in {folder} is empty: expected at least one class")
     if found == {255}:
         return Names(("1",), (1,), ignore, stored_foreground=255)
     if found == {1, 255} and frozenset({1, 255}) not in foregrounds:
         raise LabelValueError(
-            f"{foregrounds[frozenset({1})]} holds 1 and {foregrounds[frozenset({255})]} holds 255: write "
-            "foreground alike in all files, or say that 255 is to ignore where nobody annotated those pixels"
+            f"{foregrounds[frozenset({1})]} holds 1 and {foregrounds[frozenset({255})]} holds 255: use one "
+            "foreground value in all files, or set 255 as the ignore value if those pixels are unannotated"
         )
     if 255 in found:
         raise LabelValueError(
-            f"the label files in {folder} hold 255 beside {', '.join(map(str, sorted(found - {255})))}: "
-            "say that 255 is the value to ignore, or name the classes with their values"
+            f"the label files in {folder} hold 255 as well as {', '.join(map(str, sorted(found - {255})))}: "
+            "set 255 as the ignore value, or name the classes with their values"
         )
     values = tuple(sorted(found))
     return Names(tuple(map(str, values)), values, ignore)

@@ -1,9 +1,10 @@
-"""COCO JSON files (object detection and stuff segmentation) as overlapping classes, one case an image.
+"""COCO JSON files (object detection and stuff segmentation) as overlapping classes, one case per image.
 
 The mask of a class is the union of its annotations in an image. Crowd regions (`iscrowd` 1) are ignored: they
-say that there are such objects, not where each is. But where all masks of an image are crowds they are its
-objects, since tools mark run lengths so; of a file that holds nothing else all are. Panoptic files keep their
-masks in PNG files and are not read. Source: cocodataset.org, "Data format" (dataset/format-data.htm).
+mark the presence of objects but not their outlines. If all masks of an image are crowds, they count as
+objects, since some tools mark every run-length mask as a crowd; likewise for a whole file. Panoptic files,
+whose masks are PNG files, are not supported. Source: cocodataset.org, "Data format"
+(dataset/format-data.htm).
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class CocoImage:
     """One image of a COCO file.
 
     Args:
-        id: its number, as the file spells it.
-        file_name: as the file says, with folders where there are some.
+        id: its id, as written in the file.
+        file_name: as written in the file, including any folders.
         shape: height and width in pixels.
     """
 
@@ -59,18 +60,18 @@ class CocoImage:
 
 @dataclass(frozen=True, eq=False)
 class CocoLabels:
-    """What `open_coco` found.
+    """The labels of a COCO file, as opened by `open_coco`.
 
     Args:
         path: the JSON file.
-        classes: names of the k categories, in the order of their numbers.
-        category_ids: those numbers, as the file spells them.
-        images: per case its image.
-        annotations: per case its annotations as in the file, in the order of the file.
-        spacing_mm: of the pixels.
+        classes: names of the k categories, in the order of their ids.
+        category_ids: those ids, as written in the file.
+        images: image by case.
+        annotations: annotations by case, unchanged and in file order.
+        spacing_mm: pixel spacing.
         notes: sentences on what is left out.
-        crowd_objects: cases whose crowd regions are objects.
-        folder: of the images, where their sizes were looked up if the file does not tell.
+        crowd_objects: cases whose crowd regions count as objects.
+        folder: image folder, used to look up sizes missing from the file.
     """
 
     path: Path
@@ -85,12 +86,12 @@ class CocoLabels:
 
     @property
     def overlapping(self) -> bool:
-        """Always: annotations of different categories may hold the same pixel."""
+        """Always True: annotations of different categories may share pixels."""
         return True
 
     @property
     def background(self) -> None:
-        """No category is what lies outside of all."""
+        """Always None: COCO has no background category."""
         return None
 
     @property
@@ -99,7 +100,7 @@ class CocoLabels:
         return tuple(sorted(self.images))
 
     def only(self, *cases: str) -> CocoLabels:
-        """The same labels with some cases; with one, small enough to send to a worker."""
+        """The same labels restricted to some cases; a single case is small enough to send to a worker."""
         return dataclasses.replace(
             self,
             images={case: self._image(case) for case in cases},
@@ -108,9 +109,9 @@ class CocoLabels:
         )
 
     def checksum(self, case: str) -> str:
-        """ "sha256:..." of what the file says of one case, which changes when its labels do."""
-        said = [dataclasses.asdict(self._image(case)), self.classes, self.annotations.get(case, ())]
-        return f"sha256:{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}"
+        """ "sha256:..." of the entries for one case; changes whenever its labels do."""
+        entries = [dataclasses.asdict(self._image(case)), self.classes, self.annotations.get(case, ())]
+        return f"sha256:{hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()}"
 
     def read(self, case: str) -> LabelMap:
         """The labels of one case, overlapping classes; crowd regions are ignored.
@@ -132,21 +133,21 @@ class CocoLabels:
         return LabelMap(masks, grid, self.classes, ignored_mask=ignored if ignored.any() else None)
 
     def drawn(self, case: str) -> list[tuple[Mapping[str, Any], BoolArray]]:
-        """The annotations of single objects in a case that have a mask, with it: `(h w)` booleans."""
+        """The single-object annotations of a case with their `(h w)` boolean masks."""
         single = [a for a in self.annotations.get(case, ()) if self.is_object(a, case)]
         masks = [(annotation, self._mask(annotation, case)) for annotation in single]
         return [(annotation, mask) for annotation, mask in masks if mask is not None]
 
     def is_object(self, annotation: Entry, case: str) -> bool:
-        """Whether an annotation of a case is an object, not a crowd region that is ignored."""
+        """Whether an annotation is an object rather than an ignored crowd region."""
         return case in self.crowd_objects or not is_crowd(annotation)
 
     def of_class(self, annotation: Entry, category: Any) -> bool:
-        """Whether an annotation is of a category, however the file spells its number."""
+        """Whether an annotation belongs to a category, whether ids are numbers or text."""
         return number_of(annotation["category_id"]) == number_of(category)
 
     def image_files(self, folder: str | Path) -> dict[str, Path]:
-        """Per case its image below a folder, if it is there; of names that lead elsewhere the last part."""
+        """Existing image file by case below a folder; names that leave it are reduced to their last part."""
         found = {case: image_file(folder, image.file_name) for case, image in self.images.items()}
         return {case: place for case, place in found.items() if place is not None}
 
@@ -155,7 +156,7 @@ class CocoLabels:
 
     def _image(self, case: str) -> CocoImage:
         if case not in self.images:
-            raise MissingDataError(f"case {case} is no image of {self.path}: check the case id")
+            raise MissingDataError(f"{self.path} has no image for case {case}: check the case id")
         return self.images[case]
 
     def _mask(self, annotation: Mapping[str, Any], case: str) -> BoolArray | None:
@@ -168,20 +169,20 @@ class CocoLabels:
 def open_coco(
     path: str | Path, *, spacing_mm: Spacing = None, images: str | Path | None = None
 ) -> CocoLabels:
-    """Read a COCO file and check that its parts fit together; masks are drawn later, case by case.
+    """Read a COCO file and check its consistency; masks are rasterised later, case by case.
 
-    A case is called as its image file without folders and suffix; where two images would be called the same,
-    their numbers are added to both.
+    A case id is the image file name without folders and suffix; if two images share it, their image ids are
+    appended.
 
     Args:
         path: the .json file.
-        spacing_mm: distance of pixels in mm, one number or two; lengths are in pixels without it.
-        images: folder of the images, which tells the size of one whose entry does not.
+        spacing_mm: pixel spacing in mm, one number or two; without it lengths are in pixels.
+        images: image folder, to look up sizes missing from the file.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
-        UnreadableFileError: no COCO file, or one of another kind (captions, panoptic).
-        DataError: numbers or names twice, or annotations of images or categories that are not there.
+        UnreadableFileError: not a COCO file, or an unsupported kind (captions, panoptic).
+        DataError: duplicate ids or names, or annotations of unknown images or categories.
     """
     pycocotools()
     with reading(path, "a COCO file"):
@@ -228,13 +229,15 @@ def _file_name(path: Path, number: int, entry: Entry) -> str:
 
 
 def _shape(path: Path, entry: Entry, drawn: Sequence[Entry], images: Path | None) -> tuple[int, int]:
-    """Height and width of an image: as the entry says, else of its file, else of its run lengths."""
-    said = (entry.get("height"), entry.get("width"))
-    height, width = map(number_of, said)
+    """Height and width of an image from its entry, else its file, else its run lengths."""
+    stored = (entry.get("height"), entry.get("width"))
+    height, width = map(number_of, stored)
     if height is not None and width is not None and min(height, width) > 0:
         return height, width
-    if said != (None, None):
-        raise DataError(f"{path}: image {entry['id']} has the height and width {said!r:.80}: expected pixels")
+    if stored != (None, None):
+        raise DataError(
+            f"{path}: image {entry['id']} has the height and width {stored!r:.80}: expected pixels"
+        )
     place = None if images is None else image_file(images, str(entry.get("file_name") or ""))
     if place is not None:
         shape = read_image(place).grid.shape
@@ -244,10 +247,10 @@ def _shape(path: Path, entry: Entry, drawn: Sequence[Entry], images: Path | None
     numbers = next(iter(sizes), ())
     if len(sizes) == 1 and len(numbers) == 2 and min(numbers) > 0:
         return numbers[0], numbers[1]
-    where = "its masks do not tell them" if images is None else f"there is no such picture in {images}"
+    where = "its masks do not give them" if images is None else f"{images} does not contain the image"
     raise DataError(
         f"{path}: image {entry['id']} ({entry.get('file_name')!r:.80}) has no height and width, and {where}: "
-        "write both into the file"
+        "add both to the file"
     )
 
 
@@ -257,7 +260,7 @@ def _has_runs(annotation: Entry) -> bool:
 
 
 def image_file(folder: str | Path, file_name: str) -> Path | None:
-    """The file that an image is called below a folder; of a name that leads elsewhere the last part."""
+    """The file of an image below a folder; a name that leaves the folder is reduced to its last part."""
     name = PurePosixPath(file_name.replace("\\", "/"))
     inside = not name.is_absolute() and ".." not in name.parts and ":" not in file_name
     places = [Path(folder) / name] * inside + [Path(folder) / name.name]
@@ -270,7 +273,7 @@ def image_file(folder: str | Path, file_name: str) -> Path | None:
 
 
 def _case_ids(names: Mapping[int, str]) -> dict[int, str]:
-    """Case ids by number of the image: never with a folder in them."""
+    """Case ids by image id; they never contain folders."""
     stems = {}
     for number, file_name in names.items():
         name = unicodedata.normalize("NFC", file_name.replace("\\", "/").rpartition("/")[2])

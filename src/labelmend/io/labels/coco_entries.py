@@ -1,8 +1,8 @@
-"""What the entries of a COCO file say, however a tool spells it: numbers, sizes, names, crowds.
+"""Parse the entries of a COCO file as tools variously write them: ids, sizes, names, crowds.
 
-Tools write ids as text, sizes as null, a category that only groups the others, and `iscrowd` 1 on every mask,
-since run lengths went with crowds in the first COCO files. What can be read in one way only is read so, what
-is left out is told, and the rest is refused.
+Tools write ids as text, sizes as null, categories that only group others, and `iscrowd` 1 on every mask,
+because the first COCO files used run lengths only for crowds. Unambiguous variants are accepted, omissions
+are reported, and the rest is refused.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from labelmend.io.files.reading import as_count, read_json
 from labelmend.runtime.text import listed
 
 CROWD_IMAGES = "labelmend_images_whose_crowds_are_objects"
-"""Key of a COCO file that labelmend wrote: numbers of the images whose crowd regions are objects."""
+"""Key of a COCO file written by labelmend: ids of the images whose crowd regions are objects."""
 
 _ROOTS = ("", "none", "null", "root")
-"""What tools write as the supercategory of a category that has none."""
+"""Values that tools write for a missing supercategory."""
 
 _YES_OR_NO = {"": 0, "0": 0, "false": 0, "no": 0, "1": 1, "true": 1, "yes": 1}
 
@@ -35,17 +35,16 @@ def read_content(path: Path) -> dict[str, Any]:
     absent = [k for k in keys if not isinstance(content, dict) or not isinstance(content.get(k), list)]
     if absent or not content["images"] or not content["categories"]:
         lacks = listed(absent) or "images or categories"
-        raise UnreadableFileError(f"{path} is no COCO file with masks, it lists no {lacks}")
+        raise UnreadableFileError(f"{path} is not a COCO file with masks: it has no {lacks}")
     if any(isinstance(a, dict) and "segments_info" in a for a in content["annotations"]):
         raise UnreadableFileError(
-            f"{path} is a panoptic COCO file, whose masks lie in PNG files: use the one of instances "
-            "or of stuff"
+            f"{path} is a panoptic COCO file, whose masks are PNG files: use the instances or stuff file"
         )
     return content
 
 
 def number_of(value: Any) -> int | None:
-    """The whole number that an id or a size is, also one that is written as text or as 5.0; else None.
+    """An id or size as an integer, also if written as text or as 5.0; otherwise None.
 
     >>> number_of(7), number_of("7"), number_of(7.0), number_of([7]), number_of(True)
     (7, 7, 7, None, None)
@@ -58,15 +57,13 @@ def number_of(value: Any) -> int | None:
 
 
 def by_number(path: Path, entries: Sequence[Any], what: str) -> dict[int, dict[str, Any]]:
-    """Entries by their number, or an error: none, no whole number, or one number twice."""
+    """Entries by id, or an error for missing, non-integer or duplicate ids."""
     found: dict[int, dict[str, Any]] = {}
     for entry in entries:
-        said = entry.get("id") if isinstance(entry, dict) else None
-        number = number_of(said)
+        raw = entry.get("id") if isinstance(entry, dict) else None
+        number = number_of(raw)
         if number is None:
-            raise DataError(
-                f"{path} holds an entry ({what}) with the id {_short(said)}: expected a whole number"
-            )
+            raise DataError(f"{path} holds an entry ({what}) with the id {_short(raw)}: expected an integer")
         if number in found:
             raise DataError(f"{path} holds two entries ({what}) with the id {number}: each needs its own")
         found[number] = entry
@@ -76,7 +73,7 @@ def by_number(path: Path, entries: Sequence[Any], what: str) -> dict[int, dict[s
 def checked_entry(
     path: Path, annotations: Mapping[int, Entry], images: Iterable[int], ids: Iterable[int]
 ) -> None:
-    """An error unless every annotation is of an image and a category that the file lists."""
+    """Raise an error unless every annotation refers to a listed image and category."""
     there = {"image_id": frozenset(images), "category_id": frozenset(ids)}
     for number, annotation in annotations.items():
         for key, known in there.items():
@@ -92,23 +89,23 @@ def checked_entry(
 
 
 def is_crowd(annotation: Entry) -> bool:
-    """Whether an annotation says that it is a crowd region; "0" and "false" as text do not.
+    """Whether an annotation is marked as a crowd region; the texts "0" and "false" mean no.
 
     Raises:
-        DataError: `iscrowd` is neither yes nor no.
+        DataError: `iscrowd` is neither true nor false.
     """
-    said = annotation.get("iscrowd")
-    if isinstance(said, str):
-        said = _YES_OR_NO.get(said.strip().lower(), said)
-    if said is None:
+    raw = annotation.get("iscrowd")
+    if isinstance(raw, str):
+        raw = _YES_OR_NO.get(raw.strip().lower(), raw)
+    if raw is None:
         return False
-    if not isinstance(said, bool | int | float) or said not in (0, 1):
-        raise DataError(f"its iscrowd is {_short(said)}, expected 0 or 1: repair or export it again")
-    return bool(said)
+    if not isinstance(raw, bool | int | float) or raw not in (0, 1):
+        raise DataError(f"its iscrowd is {_short(raw)}, expected 0 or 1: repair or export it again")
+    return bool(raw)
 
 
 def n_too_short(annotation: Entry) -> int:
-    """How many polygons of an annotation have fewer than three corners, so that they enclose nothing."""
+    """Number of polygons with fewer than three vertices, which enclose nothing."""
     drawn = annotation.get("segmentation")
     if not isinstance(drawn, list):
         return 0
@@ -116,7 +113,7 @@ def n_too_short(annotation: Entry) -> int:
 
 
 def has_mask(annotation: Entry) -> bool:
-    """Whether an annotation draws anything: run lengths, or a polygon of three corners."""
+    """Whether an annotation has a mask: run lengths, or a polygon with at least three vertices."""
     drawn = annotation.get("segmentation")
     return bool(drawn) and not (isinstance(drawn, list) and n_too_short(annotation) == len(drawn))
 
@@ -124,10 +121,10 @@ def has_mask(annotation: Entry) -> bool:
 def chosen_categories(
     path: Path, categories: Mapping[int, Entry], annotations: Iterable[Entry]
 ) -> tuple[dict[int, str], list[str]]:
-    """Names of the categories by number, in the order of the numbers, and sentences on what is left out.
+    """Category names by id, in order of id, and sentences on what is left out.
 
-    Without annotations, a category is left out that only groups others: one without a name, with the name of
-    another one, or named as their supercategory.
+    An unannotated category is left out if it only groups others: it has no name, the name of another
+    category, or is their supercategory.
     """
     used = {number_of(annotation.get("category_id")) for annotation in annotations}
     names = {number: _name(categories[number]) for number in sorted(categories)}
@@ -146,10 +143,10 @@ def chosen_categories(
     twice = [name for name, count in Counter(kept.values()).items() if count > 1 or not name.strip()]
     if twice:
         raise DataError(
-            f"{path} calls two categories {twice[0]!r}, or one nothing: each needs a name of its own"
+            f"{path} has two categories named {twice[0]!r}, or one without a name: names must be unique"
         )
     if not kept:
-        raise DataError(f"{path} has only categories that group others, and none of them is annotated")
+        raise DataError(f"{path} has only grouping categories, none of them annotated")
     if not roots:
         return kept, []
     return kept, [f"Categories without annotations that only group others are left out: {listed(roots)}."]
@@ -158,18 +155,18 @@ def chosen_categories(
 def crowd_objects(
     content: Entry, drawn: Mapping[str, Sequence[Entry]], numbers: Mapping[str, int]
 ) -> tuple[frozenset[str], list[str]]:
-    """Cases whose crowd regions are objects, and what is to be said of crowds.
+    """Cases whose crowd regions count as objects, and notes on crowds.
 
     Args:
-        content: of the file; one that labelmend wrote says it itself (`CROWD_IMAGES`).
+        content: content of the file; files written by labelmend list these images (`CROWD_IMAGES`).
         drawn: annotations by case.
-        numbers: those of the images, by case.
+        numbers: image ids by case.
     """
     masks = {case: [is_crowd(a) for a in own if has_mask(a)] for case, own in drawn.items()}
     n_crowds = sum(map(sum, masks.values()))
-    said = content.get(CROWD_IMAGES)
-    if isinstance(said, list):
-        known = {number_of(number) for number in said}
+    listed_ids = content.get(CROWD_IMAGES)
+    if isinstance(listed_ids, list):
+        known = {number_of(number) for number in listed_ids}
         objects = frozenset(case for case in drawn if numbers[case] in known)
     elif n_crowds and all(map(all, masks.values())):
         objects = frozenset(drawn)
@@ -179,10 +176,10 @@ def crowd_objects(
     taken = sum(sum(masks[case]) for case in objects)
     if taken:
         where = "the file" if taken == n_crowds == sum(map(len, masks.values())) else "their images"
-        told = f"{taken} masks are" if taken > 1 else "1 mask is"
+        marked = f"{taken} masks are marked as" if taken > 1 else "1 mask is marked as"
         notes.append(
-            f"{told} marked as crowds (iscrowd 1) and taken as objects, since {where} "
-            f"hold{'s' if where == 'the file' else ''} no other: some tools mark all run lengths so."
+            f"{marked} crowds (iscrowd 1) but read as objects, since {where} "
+            f"contain{'s' if where == 'the file' else ''} no others: some tools mark every mask as a crowd."
         )
     if n_crowds > taken:
         regions = (
@@ -190,22 +187,22 @@ def crowd_objects(
             if n_crowds - taken == 1
             else (f"{n_crowds - taken} crowd regions (iscrowd 1) are")
         )
-        notes.append(f"{regions} ignored: it is not known where each object in them is.")
+        notes.append(f"{regions} ignored: crowds do not outline single objects.")
     return objects, notes
 
 
 def left_out(annotations: Iterable[Entry]) -> list[str]:
-    """What is to be said of annotations and polygons that draw nothing."""
+    """Notes on annotations and polygons without a mask."""
     entries = list(annotations)
     without = sum(not has_mask(a) for a in entries)
     short = sum(n_too_short(a) for a in entries)
     notes = []
     if without:
         have, are = ("annotation has", "is") if without == 1 else ("annotations have", "are")
-        notes.append(f"{without} {have} no mask (a box or key points only) and {are} left out.")
+        notes.append(f"{without} {have} no mask (only a box or keypoints) and {are} left out.")
     if short:
         have, are = ("polygon has", "is") if short == 1 else ("polygons have", "are")
-        notes.append(f"{short} {have} fewer than three corners and {are} left out.")
+        notes.append(f"{short} {have} fewer than three vertices and {are} left out.")
     return notes
 
 
@@ -216,6 +213,6 @@ def _name(entry: Entry) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value as it is shown in a message, which a list of 10,000 ids would fill."""
+    """A value shortened for a message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

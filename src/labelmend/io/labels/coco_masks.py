@@ -1,8 +1,8 @@
 """Masks of COCO annotations: polygons, run lengths, and compressed run lengths.
 
-Run lengths count pixels column by column, first those of background. Compressed ones hold, per run, five bits
-a character (from "0" on, a sixth bit says that more follow), and from the fourth run on the difference to the
-run two before. They are unpacked here, since pycocotools.decode reads past runs that are too short.
+Run lengths count pixels column by column, starting with background. Compressed run lengths hold five bits per
+character (offset "0"; a sixth bit marks continuation), and from the fourth run on the difference to the run
+two before. They are decoded here because pycocotools.decode reads beyond runs that are too short.
 
 Source: cocodataset.org, "Data format" and "Mask API"; pycocotools/mask.py.
 """
@@ -20,25 +20,25 @@ from labelmend.runtime.extras import needed_by
 from labelmend.types import BoolArray
 
 MOST_OUTSIDE = 4
-"""So many times the size of the image a corner may lie outside of it, before it counts as damaged."""
+"""Largest distance of a vertex outside the image, in image sizes, before the polygon counts as damaged."""
 
 
 def pycocotools() -> Any:
-    """The mask functions of pycocotools, or an error that says how to install it."""
+    """The mask functions of pycocotools, or an error with install instructions."""
     with needed_by("reading COCO labels"):
         from pycocotools import mask
     return mask
 
 
 def mask_of(annotation: Mapping[str, Any], shape: tuple[int, int]) -> BoolArray | None:
-    """The mask of an annotation, `(h w)` booleans; None if it has a box or key points only.
+    """The mask of an annotation, `(h w)` booleans; None if it has only a box or keypoints.
 
     Args:
         annotation: as in the JSON file.
         shape: height and width of its image.
 
     Raises:
-        DataError, GeometryError: a segmentation that cannot be read, or that belongs to another image size.
+        DataError, GeometryError: an unreadable segmentation, or one for another image size.
     """
     drawn = annotation.get("segmentation")
     if not drawn:
@@ -72,16 +72,16 @@ def drawn_as(mask: BoolArray) -> dict[str, Any]:
 
 
 def _filled(polygons: Sequence[Any], shape: tuple[int, int]) -> BoolArray | None:
-    """Polygons as pycocotools fills them; those of fewer than three corners enclose nothing."""
+    """Polygons filled by pycocotools; fewer than three vertices enclose nothing."""
     height, width = shape
     kept = []
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) % 2:
-            raise DataError("a polygon is no list of x y x y ...: export it again")
+            raise DataError("a polygon is not a list of x y x y ...: export it again")
         if not all(type(v) is int or (type(v) is float and math.isfinite(v)) for v in polygon):
-            raise DataError("a polygon holds something else than numbers: export it again")
+            raise DataError("a polygon holds values that are not numbers: export it again")
         if not all(abs(value) <= (MOST_OUTSIDE + 1) * max(shape) for value in polygon):
-            raise DataError(f"a polygon lies far outside of its image of {height} x {width}: export it again")
+            raise DataError(f"a polygon is far outside its {height} x {width} image: export it again")
         if len(polygon) >= 6:
             kept.append(polygon)
     if not kept:
@@ -95,21 +95,21 @@ def _unpacked(drawn: Mapping[str, Any], shape: tuple[int, int]) -> BoolArray:
     """The mask of run lengths."""
     size, counts = drawn.get("size"), drawn.get("counts")
     if size != list(shape):
-        raise GeometryError(f"its run lengths are of the size {size}, its image has {list(shape)}")
+        raise GeometryError(f"its run lengths have size {size}, its image has {list(shape)}")
     runs = run_lengths(counts) if isinstance(counts, str) else counts
     if not isinstance(runs, list) or not all(type(n) is int and n >= 0 for n in runs):
-        raise DataError("its run lengths are no whole numbers from 0 up: export it again")
+        raise DataError("its run lengths are not non-negative integers: export it again")
     if sum(runs) != shape[0] * shape[1]:
-        raise DataError(f"its run lengths sum up to {sum(runs)}, its image has {shape[0] * shape[1]} pixels")
+        raise DataError(f"its run lengths sum to {sum(runs)}, its image has {shape[0] * shape[1]} pixels")
     flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return np.ascontiguousarray(flat.reshape(shape, order="F"))
 
 
 def run_lengths(text: str) -> list[int]:
-    """Compressed run lengths as numbers.
+    """Decode compressed run lengths.
 
     Raises:
-        DataError: another character, or an end in the middle of a number.
+        DataError: an invalid character, or an end in the middle of a number.
 
     >>> run_lengths("11110")
     [1, 1, 1, 2, 1]

@@ -1,7 +1,7 @@
-"""Labels proposed for a COCO file: one small COCO file a case, `<case>.json`.
+"""Labels proposed for a COCO file: one small COCO file per case, `<case>.json`.
 
-It holds the image, all categories, the crowd regions as given, and one annotation a class: an audit speaks of
-classes. What becomes of single objects is settled by `write_coco`, when a proposal is taken.
+It holds the image, all categories, the given crowd regions, and one annotation per class, since an audit
+works on classes. `write_coco` assigns the pixels to objects once a proposal is taken.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from labelmend.types import LabelMap
 
 @dataclass(frozen=True)
 class CocoProposals:
-    """Proposed labels that read like the given ones.
+    """Proposed labels, with the interface of the given ones.
 
     Args:
-        files: per case with a proposal its COCO file.
-        spacing_mm: of the pixels, as of the given labels.
+        files: COCO file of each case with a proposal.
+        spacing_mm: pixel spacing of the given labels.
     """
 
     files: Mapping[str, Path]
@@ -38,14 +38,14 @@ class CocoProposals:
         """The labels proposed for one case, overlapping classes.
 
         Raises:
-            DataError: the file is gone, damaged, or of another kind.
+            DataError: the file is missing, damaged, or of another type.
         """
         found = open_coco(self.files[case], spacing_mm=self.spacing_mm)
         return found.read(found.cases[0])
 
 
 def write_proposal(folder: str | Path, given: CocoLabels, case: str, labels: LabelMap) -> Path:
-    """Write the labels proposed for a case, whole or not at all.
+    """Write the labels proposed for a case, atomically.
 
     Args:
         folder: where to write `<case>.json`.
@@ -81,5 +81,5 @@ def write_proposal(folder: str | Path, given: CocoLabels, case: str, labels: Lab
         temporary.write_bytes(json.dumps(content).encode())
         written = open_coco(temporary, spacing_mm=given.spacing_mm)
         if not np.array_equal(written.read(written.cases[0]).array, labels.array):
-            raise OutputError(f"{path} does not read back as the labels proposed, so it was not kept")
+            raise OutputError(f"{path} does not read back as the proposed labels, so it was removed")
     return path

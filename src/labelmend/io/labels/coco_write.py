@@ -1,4 +1,4 @@
-"""Revised labels as a COCO file: annotations that did not change stay as they are, with their numbers."""
+"""Write revised labels as a COCO file; unchanged annotations keep their content and ids."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from labelmend.types import BoolArray, LabelMap
 
 @dataclass(frozen=True)
 class Changed:
-    """What a revision did to the annotations of one case, by their numbers.
+    """How a revision changed the annotations of one case, by id.
 
     Args:
-        redrawn: pairs of the number that an annotation with another mask had and has.
-        removed: annotations that are gone.
-        added: annotations that are new.
+        redrawn: pairs of old and new id of annotations whose mask changed.
+        removed: deleted annotations.
+        added: new annotations.
     """
 
     redrawn: tuple[tuple[int, int], ...] = ()
@@ -48,27 +48,27 @@ def write_coco(
 ) -> Path:
     """Write a COCO file like the source with revised labels.
 
-    Masks of classes go back to objects: what a revision takes away is taken off every object; what it adds
-    goes to the object that it touches, to the nearest one if there are several; what touches none becomes an
-    annotation of its own with a new number. An object with nothing left loses its annotation. Objects that
-    did not change keep their annotation as it is, polygons too; changed ones keep all but segmentation
-    (compressed run lengths), area, bbox and, with `new_ids`, number. Crowd regions, boxes and key points are
-    left alone. Where crowds are objects, new objects are crowds too. If nothing changed, the file is a copy
-    of the source; else it is read back and compared before it takes its name.
+    Class masks are mapped back to objects: removed pixels leave every object; added pixels join the object
+    they touch (the nearest if several); added pixels that touch none become a new annotation with a new id.
+    Objects left empty lose their annotation. Unchanged objects keep theirs, polygons included; changed ones
+    keep everything but segmentation (now compressed run lengths), area, bbox and, with `new_ids`, id. Crowd
+    regions, boxes and keypoints are not touched. If crowds count as objects, new objects are crowds too. If
+    nothing changed, the file is a copy of the source; otherwise it is read back and compared before it is
+    renamed into place.
 
     Args:
         path: file to write; never the source.
-        source: what `open_coco` found.
-        labels: revised labels by case, or pairs of case and labels; all other cases stay as given.
-        new_ids: give changed objects a new number, so that no number stands for two masks.
-        on_case: called after each revised case with what changed.
+        source: as opened by `open_coco`.
+        labels: revised labels by case, or pairs of case and labels; other cases stay as given.
+        new_ids: give changed objects a new id, so that no id refers to two masks.
+        on_case: called after each revised case with its changes.
 
     Returns:
         The file.
 
     Raises:
-        OutputError: `path` is the source; disk full; not writable; the file reads back as other labels.
-        ConfigError, GeometryError, MissingDataError, DataError: classes, shape or cases do not fit.
+        OutputError: `path` is the source; disk full; not writable; the file reads back differently.
+        ConfigError, GeometryError, MissingDataError, DataError: classes, shape or cases do not match.
     """
     path = Path(path)
     if path.resolve() == source.path.resolve() or (path.exists() and path.samefile(source.path)):
@@ -82,7 +82,7 @@ def write_coco(
     done: dict[str, str] = {}
     for case, revised in labels.items() if isinstance(labels, Mapping) else labels:
         if case in done:
-            raise DataError(f"case {case} has revised labels twice: hand over one")
+            raise DataError(f"case {case} has revised labels twice: pass only one")
         done[case] = _digest(revised)
         changes, fresh = _changes(source, case, revised, numbers, new_ids=new_ids)
         replaced.update(changes)
@@ -101,7 +101,7 @@ def write_coco(
 
 
 def _keep_crowds(content: dict[str, Any], source: CocoLabels) -> None:
-    """Write down which crowds are objects, where the revised file alone would tell otherwise."""
+    """Record which crowds count as objects, if the revised file alone would suggest otherwise."""
     if not any(map(is_crowd, content["annotations"])):
         return
     source = open_coco(source.path, spacing_mm=source.spacing_mm, images=source.folder)  # all of its cases
@@ -115,18 +115,18 @@ def _keep_crowds(content: dict[str, Any], source: CocoLabels) -> None:
 
 
 def _check_written(temporary: Path, path: Path, source: CocoLabels, expected: Mapping[str, str]) -> None:
-    """An OutputError unless the file reads back as the labels that were to be written."""
+    """Raise an OutputError unless the file reads back as the labels written."""
     written = open_coco(temporary, spacing_mm=source.spacing_mm, images=source.folder)
     wrong = [case for case, digest in expected.items() if _digest(written.read(case)) != digest]
     if wrong or written.classes != source.classes:
         raise OutputError(
-            f"{path} does not read back as the labels that were to be written (case {listed(wrong)}), so it "
-            "was not kept: please report this"
+            f"{path} does not read back as the labels written (case {listed(wrong)}), so it was removed: "
+            "please report this"
         )
 
 
 def _digest(labels: LabelMap) -> str:
-    """Of the masks of a case without their ignored pixels, which are kept as they were given."""
+    """Of the masks of a case without their ignored pixels, which stay as given."""
     return hashlib.sha256(np.packbits(labels.array).tobytes()).hexdigest()
 
 
@@ -141,12 +141,12 @@ def _changed(replaced: Mapping[int, dict[str, Any] | None], added: Sequence[dict
 def _changes(
     source: CocoLabels, case: str, revised: LabelMap, numbers: Iterator[Any], *, new_ids: bool
 ) -> tuple[dict[int, dict[str, Any] | None], list[dict[str, Any]]]:
-    """Annotations of one case that change (None: go), and those that come, with new numbers."""
+    """The changed annotations of one case (None: removed), and the new ones with new ids."""
     given = source.read(case)
     if revised.classes != given.classes or not revised.overlapping:
         raise ConfigError(
             f"case {case}: labels with classes {revised.classes} (overlapping: {revised.overlapping}) do not "
-            f"fit {source.path} with {given.classes}"
+            f"match {source.path} with {given.classes}"
         )
     if revised.grid.shape != given.grid.shape:
         raise GeometryError(
@@ -173,14 +173,14 @@ def _changes(
 
 
 def shared_out(objects: Sequence[BoolArray], new: BoolArray) -> tuple[list[BoolArray], list[BoolArray]]:
-    """The pixels of a revised class among its objects.
+    """Distribute the pixels of a revised class among its objects.
 
     Args:
-        objects: masks `(*space)` of the objects as given; they may overlap.
+        objects: given masks `(*space)` of the objects; they may overlap.
         new: `(*space)`, the revised mask of their class.
 
     Returns:
-        The revised masks of the objects, in their order, and those of new objects.
+        The revised masks of the objects in order, and those of new objects.
     """
     kept = [mask & new for mask in objects]
     owner = np.zeros(new.shape, np.int32)

@@ -1,8 +1,8 @@
-"""Images and labels of a folder, paired by case.
+"""A dataset folder: images and labels paired by case.
 
 DATA/images/<case>.<ext>
-DATA/<labels>/<case>.<ext>             one integer map a case
-DATA/<labels>/<class>/<case>.<ext>     one boolean map a class, and `ignore/<case>.<ext>` where there is one
+DATA/<labels>/<case>.<ext>             one integer map per case
+DATA/<labels>/<class>/<case>.<ext>     one boolean map per class, and optionally `ignore/<case>.<ext>`
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labelmend.runtime.text import listed
 from labelmend.types import Grid, LabelMap
 
 MOST_LISTED = 50
-"""Cases that a message names."""
+"""Most cases that a message lists."""
 
 __all__ = ["Dataset", "LabelFolder", "open_dataset", "open_images", "open_labels", "read_case_list"]
 
@@ -34,12 +34,12 @@ class Dataset:
 
     Args:
         root: the folder.
-        images: per case its image file.
+        images: image file by case.
         labels: the label folder.
-        cases: sorted ids of the cases that have both (or of those asked for).
-        spacing_mm: spacing given by hand; one per axis means the axes after volumes are turned.
-        orientation: three letters, such as "RAS", for where the axes of volumes run once read: images are
-            turned by their affine, labels with their image; None reads all as stored.
+        cases: sorted ids of the cases that have both (or of the selected ones).
+        spacing_mm: spacing set by the user; per-axis values refer to the axes after reorientation.
+        orientation: three letters, such as "RAS": volumes are reoriented to it on reading, images by their
+            affine and labels with their image; None reads all as stored.
     """
 
     root: Path
@@ -56,7 +56,7 @@ class Dataset:
         return self.turned(read_image(self.images[case], self.spacing_mm))
 
     def turned(self, image: Image) -> Image:
-        """An image as stored, brought into the orientation of the data set."""
+        """Reorient an image as stored to the orientation of the dataset."""
         if self.orientation is None:
             return image
         image = image.turned(turn_to(image.grid, self.orientation))
@@ -72,7 +72,7 @@ class Dataset:
         return dataclasses.replace(labels, grid=self._spaced(labels.grid))
 
     def write_labels(self, folder: str | Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
-        """Write labels that lie as read here below another folder, each file lying like its source."""
+        """Write labels, oriented as read here, below another folder, each file oriented like its source."""
         turn = None
         if self.orientation is not None and (stored := stored_grid(self.labels.sources(case)[0])) is not None:
             turn = self._turn_of_labels(case, stored)
@@ -81,7 +81,7 @@ class Dataset:
         return self.labels.write(folder, case, labels)
 
     def _turn_of_labels(self, case: str, grid: Grid) -> Turn | None:
-        """What turns labels as stored to the axes of their turned image."""
+        """The reorientation from stored labels to the axes of their reoriented image."""
         if self.orientation is None or grid.affine is None:
             return None
         image = stored_grid(self.images[case])
@@ -91,17 +91,17 @@ class Dataset:
         return turn_onto(grid, turn.grid(image))
 
     def _spaced(self, grid: Grid) -> Grid:
-        """A spacing per axis given by hand belongs to the axes after the turn."""
+        """Apply a per-axis spacing set by the user, which refers to the axes after reorientation."""
         if grid.affine is None or self.spacing_mm is None:
             return grid
         return dataclasses.replace(grid, spacing_mm=check_spacing(self.spacing_mm, grid.ndim))
 
     def subset(self, cases: Iterable[str]) -> Dataset:
-        """The same data set, restricted to some of its cases."""
+        """The dataset restricted to some of its cases."""
         wanted = tuple(sorted(set(cases)))
         unknown = [case for case in wanted if case not in self.cases]
         if unknown:
-            raise MissingDataError(f"no case called {unknown[0]!r} in {self.root}: check the case ids")
+            raise MissingDataError(f"no case {unknown[0]!r} in {self.root}: check the case ids")
         return dataclasses.replace(self, cases=wanted)
 
 
@@ -121,23 +121,21 @@ def open_dataset(
         root: folder that holds `images` and `labels` (each may also be an absolute path).
         labels, images: names of the two folders.
         classes, ignore, spacing_mm: see `open_labels`.
-        cases: only these; without them, every image needs a label and every label an image.
+        cases: only these; by default, every image needs a label and every label an image.
 
     Raises:
-        MissingDataError: a folder, an image, a label or a named case is not there.
+        MissingDataError: a folder, an image, a label or a selected case is missing.
     """
     root = Path(root)
     if not root.is_dir():
-        raise MissingDataError(f"{root} is no folder: expected one that holds {images}/ and {labels}/")
+        raise MissingDataError(f"{root} is not a folder: expected one with {images}/ and {labels}/")
     image_files = open_images(root / images)
     folder = open_labels(root / labels, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     wanted = tuple(sorted(set(cases) if cases is not None else image_files.keys() | folder.files.keys()))
     for case in wanted:
         if case not in image_files and case not in folder.files:
-            raise MissingDataError(
-                f"no case called {case!r}: neither {root / images} nor {folder.path} holds it"
-            )
-    told = []
+            raise MissingDataError(f"no case {case!r} in {root / images} or {folder.path}")
+    problems = []
     for lacking, files, what in (
         ([case for case in wanted if case not in folder.files], image_files, f"no label in {folder.path}"),
         ([case for case in wanted if case not in image_files], folder.files, f"no image in {root / images}"),
@@ -145,11 +143,11 @@ def open_dataset(
         if lacking:
             kind = "an image" if files is image_files else "labels"
             first = files[lacking[0]]
-            more = f"; so have {listed(lacking[1:], MOST_LISTED)}" if lacking[1:] else ""
+            more = f"; the same for {listed(lacking[1:], MOST_LISTED)}" if lacking[1:] else ""
             file = first if isinstance(first, Path) else first[0]
-            told.append(f"case {lacking[0]} has {kind} ({file}) but {what}{more}")
-    if told:
+            problems.append(f"case {lacking[0]} has {kind} ({file}) but {what}{more}")
+    if problems:
         raise MissingDataError(
-            f"{'; '.join(told)}. Add them, or list the cases to use in a text file (--cases)"
+            f"{'; '.join(problems)}. Add them, or list the cases to use in a text file (--cases)"
         )
     return Dataset(root, image_files, folder, wanted, spacing_mm)

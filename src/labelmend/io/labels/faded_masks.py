@@ -1,4 +1,4 @@
-"""Masks whose edges fade: resized, anti-aliased or saved as JPEG, so they hold values that nobody drew."""
+"""Detect masks with faded edges: resized, anti-aliased or saved as JPEG, they hold intermediate values."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 FADED = (
-    "its edges fade, as in a mask that was resized, anti-aliased or saved as JPEG: threshold it, or export "
-    "it without smoothing"
+    "its edges are blurred, as after resizing, anti-aliasing or JPEG: threshold it, or export it without "
+    "smoothing"
 )
 _FEWEST = 3
-"""Values beside 0 that a faded mask has at least: the drawn one, and two in between."""
+"""Fewest nonzero values of a faded mask: the drawn one, and two intermediate ones."""
 
 _FLAT = 0.25
-"""Share of its pixels that begin a square of four alike, from which on a value fills areas."""
+"""A value fills areas if at least this fraction of its pixels start a uniform 2 x 2 square."""
 
 _FADED = 0.6
-"""Share of values that fill no area, from which on a mask is faded."""
+"""A mask is faded if at least this fraction of its values fill no area."""
 
 
 def is_faded(array: NDArray[Any]) -> bool:
-    """Whether most values of a mask fill no area, but change from pixel to pixel as smoothing makes them.
+    """Whether most values of a mask fill no area but change from pixel to pixel, as after smoothing.
 
     Args:
         array: integers `(*any h w)`.

@@ -1,4 +1,4 @@
-"""One folder of labels: read a case as a LabelMap, write a revised one into another folder like it."""
+"""A label folder: read a case as a LabelMap, write a revised one to another folder in the same format."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from labelmend.io.labels.faded_masks import FADED, is_faded
 from labelmend.types import BoolArray, Grid, LabelMap, every_class
 
 SPACING_TOLERANCE = 1e-3
-"""Share by which the spacing of two grids may differ."""
+"""Relative tolerance of the spacing of two grids."""
 
 CORNER_TOLERANCE_VOX = 0.1
-"""How far apart the corner voxels of two grids may lie."""
+"""Tolerance of the corner voxel positions of two grids."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelFolder:
-    """What `open_labels` found.
+    """A folder of label files, as opened by `open_labels`.
 
     Args:
         path: the folder.
         classes: names of the k foreground classes.
-        overlapping: True for one boolean file a class, False for one integer map a case.
+        overlapping: True for one boolean file per class, False for one integer map per case.
         values: the integer of each class in an integer map; None when overlapping.
-        ignore: the integer that marks "not annotated" in an integer map, or None.
-        files: per case its file, or one file per class in the order of `classes`.
-        ignore_files: per case the file whose foreground is not annotated (overlapping classes only).
+        ignore: the integer that marks unannotated pixels in an integer map, or None.
+        files: per case, its file, or one file per class in the order of `classes`.
+        ignore_files: per case, the file whose foreground is unannotated (overlapping classes only).
         spacing_mm: spacing for files that store none.
-        stored_foreground: 255 where an integer map keeps its one class as 255 and reads as 1, else None.
-        usual_foreground: per class what foreground is written as where a source is empty; None: look at the
-            other cases.
-        background: name of the value 0 of an integer map where it is a class, None where it is background.
+        stored_foreground: 255 if integer maps store their one class as 255, which reads as 1; otherwise None.
+        usual_foreground: per class, the foreground value to write if a source is empty; None: infer it from
+            the other cases.
+        background: name of value 0 of an integer map if it is a class, None if it is background.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class LabelFolder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every class that reports count by, see `LabelMap.names`."""
+        """Every class that reports include, see `LabelMap.names`."""
         return every_class(self.background, self.classes)
 
     @property
@@ -68,18 +68,18 @@ class LabelFolder:
         return tuple(sorted(self.files))
 
     def class_map(self) -> dict[str, int]:
-        """Class names with their values (1..k when overlapping), fit for `open_labels(classes=...)`."""
+        """Class names with their values (1..k when overlapping), as `open_labels(classes=...)` takes them."""
         zero = {} if self.background is None else {self.background: 0}
         return zero | dict(zip(self.classes, self.values or range(1, len(self.classes) + 1), strict=True))
 
     def dataset_json(self) -> dict[str, dict[str, int]]:
-        """What a dataset.json beside integer maps says of their values, background and ignore among them."""
+        """The values for a dataset.json next to integer maps, including background and ignore."""
         zero = {"background": 0} if self.background is None else {}
         ignore = {} if self.ignore is None else {"ignore": self.ignore}
         return {"labels": {**zero, **self.class_map(), **ignore}}
 
     def only(self, *cases: str) -> LabelFolder:
-        """The same folder with some cases, small enough to send to a worker; writes what the whole would."""
+        """The folder restricted to some cases, small enough to send to a worker; writes the same files."""
         for case in cases:
             self.sources(case)
         return dataclasses.replace(
@@ -91,50 +91,50 @@ class LabelFolder:
 
     @cached_property
     def foregrounds(self) -> tuple[int, ...]:
-        """Per class what foreground usually is in its boolean files."""
+        """Per class, the usual foreground value in its boolean files."""
         return self.usual_foreground or tuple(map(self._find_foreground, range(len(self.classes))))
 
     def sources(self, case: str) -> tuple[Path, ...]:
-        """The files of a case: its label file or one a class, then its ignore file if it has one."""
+        """The files of a case: its label file or one per class, then its ignore file if present."""
         if case not in self.files:
             raise MissingDataError(f"case {case} has no labels in {self.path}: check the case id")
         return (*self.files[case], *([self.ignore_files[case]] if case in self.ignore_files else []))
 
     def target(self, folder: str | Path, case: str) -> tuple[Path, ...]:
-        """Where the files of a case lie below another root folder, in the order of `sources`."""
+        """Paths of the files of a case below another root folder, in the order of `sources`."""
         return tuple(Path(folder) / source.relative_to(self.path) for source in self.sources(case))
 
     def read(self, case: str) -> LabelMap:
         """The labels of one case.
 
         Raises:
-            LabelValueError: a value that no class has; in a boolean file, more than one value beside 0.
-            GeometryError: the files of one case lie on different grids.
+            LabelValueError: a value of no class; in a boolean file, more than one nonzero value.
+            GeometryError: the files of one case have different grids.
         """
         self.sources(case)
         return self._read_masks(case) if self.overlapping else self._read_map(case)
 
     def write(self, folder: str | Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
-        """Write labels of a case below another folder, each file like its source but for its data.
+        """Write labels of a case below another folder, each file in the format of its source.
 
-        Foreground keeps the value that it has in the source (1 or 255). Ignore files are copied as they are.
+        Foreground keeps its value in the source (1 or 255). Ignore files are copied unchanged.
 
         Returns:
             The files written, in the order of `sources`.
 
         Raises:
-            OutputError: `folder` is, or lies in, the folder of the sources; disk full; not writable.
+            OutputError: `folder` is, or is inside, the source folder; disk full; not writable.
             ConfigError, GeometryError: classes or shape differ from the source.
         """
         folder, home = Path(folder), self.path.resolve()
         if home in (folder.resolve(), *folder.resolve().parents):
             raise OutputError(
-                f"{folder} lies in the folder of the given labels {self.path}: choose another folder"
+                f"{folder} is inside the folder of the given labels {self.path}: choose another folder"
             )
         if labels.classes != self.classes or labels.overlapping != self.overlapping:
             raise ConfigError(
                 f"case {case}: labels with classes {labels.classes} (overlapping: {labels.overlapping}) do "
-                f"not fit {self.path} with classes {self.classes} (overlapping: {self.overlapping})"
+                f"not match {self.path} with classes {self.classes} (overlapping: {self.overlapping})"
             )
         targets = self.target(folder, case)
         if self.overlapping:
@@ -158,11 +158,11 @@ class LabelFolder:
         known = (self.stored_foreground,) if self.stored_foreground is not None else self.values or ()
         strange = set(distinct_values(array)) - {0, *known, self.ignore}
         if strange:
-            remedy = "name the value as a class, or as the one to ignore"
+            remedy = "name it as a class, or set it as the ignore value"
             if is_faded(array):
                 remedy = FADED
             elif strange == {255} and len(known) == 1:
-                remedy = f"write {known[0]} where 255 is foreground, or say that 255 is to ignore"
+                remedy = f"write {known[0]} instead of 255 for foreground, or set 255 as the ignore value"
             pairs = [*zip(self.classes, known, strict=True)]
             pairs = pairs if self.background is None else [(self.background, 0), *pairs]
             named = ", ".join(f"{name} = {value}" for name, value in pairs)
@@ -192,20 +192,20 @@ class LabelFolder:
         array, grid = read_label_array(path, self.spacing_mm)
         values = distinct_values(array)
         if len(set(values) - {0}) > 1:
-            remedy = "store one boolean map a class, or one integer map a case without sub-folders"
+            remedy = "store one boolean map per class, or one integer map per case without sub-folders"
             raise LabelValueError(
-                f"case {case}: {path} holds {_listed(values)}, but a file of one class may hold 0 and one "
-                f"other value: {FADED if is_faded(array) else remedy}"
+                f"case {case}: {path} holds {_listed(values)}, but a single-class file may hold only 0 and "
+                f"one other value: {FADED if is_faded(array) else remedy}"
             )
         return array != 0, grid
 
     def _foreground(self, source: Path, index: int) -> int:
-        """The value of foreground in a boolean source; if it is empty, in the first file that is not."""
+        """The foreground value in a boolean source or, if that is empty, in the first file that is not."""
         value = _foreground_of(source)
         return self.foregrounds[index] if value is None else value
 
     def _find_foreground(self, index: int) -> int:
-        """The value of foreground in the first file that has some, those of the class first."""
+        """The foreground value in the first non-empty file, files of the class first."""
         own_class_first = sorted(range(len(self.classes)), key=lambda i: i != index)
         files = (self.files[case][i] for i in own_class_first for case in self.cases)
         found = next((value for value in map(_foreground_of, files) if value is not None), None)
@@ -215,15 +215,15 @@ class LabelFolder:
 
 
 def grid_difference(one: Grid, other: Grid) -> str:
-    """What two grids disagree in, in words; what headers lose by rounding is no disagreement.
+    """Describe how two grids differ, up to rounding in headers.
 
     Args:
         one: a grid.
-        other: another; spacing and affine are compared only where both files store them, the affine by where
-            the corner voxels lie.
+        other: another; spacing and affine are compared only if both files store them, the affine by the
+            positions of the corner voxels.
 
     Returns:
-        "shape, ...", "spacing, ..." or "affine, ...", or the empty string if they agree.
+        "shape, ...", "spacing, ..." or "affine, ...", or an empty string if they agree.
     """
     if one.shape != other.shape:
         return f"shape, {one.shape} and {other.shape}"
@@ -238,7 +238,7 @@ def grid_difference(one: Grid, other: Grid) -> str:
 
 
 def _foreground_of(path: Path) -> int | None:
-    """The largest value but 0 in a file, None if it is empty."""
+    """The largest nonzero value in a file, None if it is empty."""
     values = [value for value in distinct_values(read_label_array(path)[0]) if value]
     return values[-1] if values else None
 

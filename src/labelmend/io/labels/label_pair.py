@@ -28,7 +28,7 @@ def open_pair(
     spacing_mm: Sequence[float] | float | None,
     cases: str | Path | Sequence[str] | None = None,
 ) -> tuple[LabelFolder, LabelFolder]:
-    """Both folders with the same class names and a reference for every case (asked for), or an error."""
+    """Both folders with the same class names and a reference for every (selected) case, or an error."""
 
     def opened(path: Path, names: Mapping[str, int] | None) -> LabelFolder:
         return open_labels(path, classes=names, ignore=ignore, spacing_mm=spacing_mm)
@@ -64,7 +64,7 @@ def _named_alike(
     theirs = opened(reference, classes)
     try:
         ours = opened(labels, classes)
-    except LabelValueError:  # without names of its own and empty throughout: the reference may lend it names
+    except LabelValueError:  # unnamed and entirely empty: the reference may provide the names
         if classes is not None or theirs.overlapping:
             raise
         ours = opened(labels, theirs.class_map())
@@ -88,14 +88,14 @@ def _paired(ours: Opened, theirs: Opened, cases: str | Path | Sequence[str] | No
     if missing:
         raise MissingDataError(
             f"{len(missing)} of {len(ours.cases)} cases in {ours.path} have no reference in {theirs.path}: "
-            f"{listed(missing, MOST_LISTED)}. Add them, or name the cases to compare (--cases: ids, or a "
+            f"{listed(missing, MOST_LISTED)}. Add them, or select the cases to compare (--cases: ids, or a "
             "text file of them)"
         )
     return ours, theirs
 
 
 def _lent_names(ours: Labels, theirs: Labels) -> dict[str, int] | None:
-    """Names for two sets of integer maps that differ because one or both have none; else None."""
+    """Common names for two sets of integer maps of which one or both are unnamed; otherwise None."""
     if set(ours.names) == set(theirs.names) or ours.overlapping or theirs.overlapping:
         return None
     if _unnamed(ours) and _unnamed(theirs):
@@ -106,35 +106,35 @@ def _lent_names(ours: Labels, theirs: Labels) -> dict[str, int] | None:
 
 
 def _unnamed(folder: Labels) -> bool:
-    """True for classes that are called after their values, since nobody named them."""
+    """Whether classes are named after their values, that is, unnamed."""
     return folder.names == tuple(map(str, folder.values or ()))
 
 
 def common_grid(ours: Grid, theirs: Grid, where: str) -> Grid:
-    """The grid of a pair, from the file that stores its geometry; an error where the two disagree."""
+    """The grid of a pair, from the file that stores its geometry; an error if the two disagree."""
     difference = grid_difference(ours, theirs)
     if difference:
-        raise GeometryError(f"{where} differ in {difference}: bring them onto one grid")
+        raise GeometryError(f"{where} differ in {difference}: resample them to one grid")
     return ours if theirs.affine is None else theirs
 
 
 def common_unit(units: Mapping[str, str]) -> str:
-    """The unit of all cases, or an error: pixels and millimetres cannot be averaged."""
+    """The common unit of all cases, or an error: pixels and millimetres cannot be averaged."""
     without = [case for case, unit in units.items() if unit == "px"]
     if without and len(without) < len(units):
         raise GeometryError(
-            f"case {without[0]} has no spacing and others have: give the spacing or store it in every file"
+            f"case {without[0]} has no spacing, but other cases do: set the spacing or store it in every file"
         )
     return "px" if without else "mm"
 
 
 def asked_for(cases: object, ours: Labels) -> tuple[str, ...]:
-    """A sentence if only some cases were looked at."""
-    return () if cases is None else (f"Only {len(ours.cases)} cases were compared, as asked for.",)
+    """A sentence if only some cases were compared."""
+    return () if cases is None else (f"Only {len(ours.cases)} selected cases were compared.",)
 
 
 def pair_notes(ours: Labels, theirs: Labels, spacing_mm: CaseSpacing | None) -> tuple[str, ...]:
-    """What the headers of the compared files say that a reader should know."""
+    """Notes on the headers of the compared files."""
     folders = [folder for folder in (ours, theirs) if isinstance(folder, LabelFolder)]
     files = (path for folder in folders for case in ours.cases for path in folder.sources(case))
     return spacing_notes(files, one_spacing(spacing_mm)) if folders else ()

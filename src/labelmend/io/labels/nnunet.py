@@ -1,7 +1,7 @@
-"""Raw data sets of nnU-Net v2: label maps, images by channel, and what their dataset.json says.
+"""nnU-Net v2 raw datasets: label maps, images by channel, and dataset.json.
 
     DatasetXXX_Name/dataset.json
-    DatasetXXX_Name/imagesTr/<case>_0000<ending>   one file a channel (_0001 and so on)
+    DatasetXXX_Name/imagesTr/<case>_0000<ending>   one file per channel (_0001 and so on)
     DatasetXXX_Name/labelsTr/<case><ending>        integer maps
 
 Source: documentation/dataset_format.md, region_based_training.md and ignore_label.md of nnU-Net v2.
@@ -32,15 +32,15 @@ _ONE_FILE_COLOURS = (".png", ".bmp", ".tif")
 
 @dataclass(frozen=True, eq=False)
 class NnunetInfo:
-    """What is known of a raw data set beside its labels.
+    """Facts about a raw dataset other than its labels.
 
     Args:
-        root: the folder of dataset.json.
-        file_ending: of images and labels.
-        channel_names: of the image channels, in their order.
+        root: folder of dataset.json.
+        file_ending: file name ending of images and labels.
+        channel_names: names of the image channels, in order.
         regions: whether classes are regions, sets of integers.
-        content: dataset.json as it is.
-        notes: sentences on what does not fit together, and what was made of it.
+        content: dataset.json, unchanged.
+        notes: sentences on inconsistencies and how they were resolved.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class NnunetInfo:
 
 
 def is_nnunet(path: str | Path) -> bool:
-    """Whether a folder is a raw data set of nnU-Net, or its labelsTr or labelsTs."""
+    """Whether a folder is an nnU-Net raw dataset, or its labelsTr or labelsTs."""
     path = Path(path)
     if path.name in (LABELS, "labelsTs") and (path.parent / DATASET_JSON).is_file():
         return True
@@ -62,26 +62,26 @@ def is_nnunet(path: str | Path) -> bool:
 def open_nnunet(
     path: str | Path, *, spacing_mm: Spacing = None
 ) -> tuple[LabelFolder, dict[str, tuple[Path, ...]], NnunetInfo]:
-    """Open a raw data set; reads dataset.json and lists files.
+    """Open a raw dataset; reads dataset.json and lists files.
 
     Args:
         path: the folder of dataset.json, or its labelsTr.
-        spacing_mm: for files that store none; TIFF stacks have it in a .json beside each.
+        spacing_mm: spacing for files that store none; TIFF stacks have it in a .json next to each.
 
     Returns:
-        The labels (a `RegionFolder` of overlapping classes where classes are regions, else exclusive ones);
-        per case the files of its channels; and what else is known.
+        The labels (a `RegionFolder` of overlapping classes if classes are regions, otherwise exclusive ones);
+        the channel files by case; and the other facts.
 
     Raises:
-        MissingDataError, UnreadableFileError: no data set there, or in another format than labelmend reads.
-        ConfigError: names, regions or the value to ignore that nnU-Net itself would refuse.
+        MissingDataError, UnreadableFileError: no dataset, or in a format that labelmend does not read.
+        ConfigError: names, regions or an ignore value that nnU-Net would refuse.
         DataError: channels of a case are missing.
     """
     path = Path(path)
     if not is_nnunet(path):
         raise MissingDataError(
-            f"{path} is no raw data set of nnU-Net: expected {DATASET_JSON}, {IMAGES} and {LABELS} in it, as "
-            "in nnUNet_raw/Dataset005_Prostate"
+            f"{path} is not an nnU-Net raw dataset: expected it to contain {DATASET_JSON}, {IMAGES} and "
+            f"{LABELS}, like nnUNet_raw/Dataset005_Prostate"
         )
     root, folder = (path, path / LABELS) if (path / DATASET_JSON).is_file() else (path.parent, path)
     content = _content(root / DATASET_JSON)
@@ -98,18 +98,18 @@ def _content(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise UnreadableFileError(
-            f'{path} names no "labels": expected such as {{"background": 0, "liver": 1}}'
+            f'{path} has no "labels": expected for example {{"background": 0, "liver": 1}}'
         )
     if "dataset" in content:
         raise ConfigError(
-            f'{path} lists the files of each case itself (key "dataset"), which is not read: put them, or '
+            f'{path} lists the files of each case (key "dataset"), which is not supported: put the files, or '
             f"links to them, into {IMAGES} and {LABELS}"
         )
     return content
 
 
 def _file_ending(content: Mapping[str, Any], folder: Path) -> str:
-    """The ending of images and labels; told by the labels where an old dataset.json does not say."""
+    """The file ending of images and labels, from the labels if an old dataset.json does not give it."""
     ending = content.get("file_ending")
     if ending is None:
         first = next((p.name for p in sorted(folder.iterdir()) if not p.name.startswith(".")), "")
@@ -118,7 +118,7 @@ def _file_ending(content: Mapping[str, Any], folder: Path) -> str:
     if form is None or form.labels is None:
         able = ", ".join(suffix for suffix, form in FORMATS.items() if form.labels)
         raise UnreadableFileError(
-            f"{folder} holds files that end in {ending!r}, which labelmend does not read: convert images and "
+            f"{folder} holds files ending in {ending!r}, which labelmend cannot read: convert images and "
             f"labels to one of {able}"
         )
     return str(ending)
@@ -129,7 +129,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
     ignore = names.pop("ignore", (None,))[0]
     values = {value for region in names.values() for value in region}
     if ignore is not None and ignore <= max(values, default=0):
-        raise ConfigError(f'{source}: "ignore" is {ignore}, but nnU-Net needs the highest value for it')
+        raise ConfigError(f'{source}: "ignore" is {ignore}, but nnU-Net requires it to be the highest value')
     regions = {name: region for name, region in names.items() if region != (0,)}
     zeros = {name: 0 for name, region in names.items() if region == (0,)}
     zero = class_of_zero(zeros, str(source))
@@ -139,7 +139,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
         return open_labels(folder, classes=classes, ignore=ignore, spacing_mm=spacing)
     if zero is not None:
         raise ConfigError(
-            f"{source}: {zero!r} is 0, but beside classes of several values 0 is what lies in none of them: "
+            f"{source}: {zero!r} is 0, but with region classes 0 is what belongs to none of them: "
             'call it "background"'
         )
     found = open_labels(
@@ -148,7 +148,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
     order = content.get("regions_class_order")
     if not isinstance(order, list) or not all(type(value) is int for value in order):
         raise ConfigError(
-            f'{source} has classes of several values, so it needs "regions_class_order": one value a class'
+            f'{source} has region classes, so it needs "regions_class_order" with one value per class'
         )
     return RegionFolder(
         path=folder,
@@ -164,7 +164,7 @@ def _labels(folder: Path, source: Path, content: Mapping[str, Any], spacing: Spa
 
 
 def _integers(source: Path, labels: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Class names with their integers; the old form, integers with their names, is turned round."""
+    """Class names with their integers; the old form, integers with their names, is inverted."""
     if all(as_count(key) is not None and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
     found = {}
@@ -172,7 +172,7 @@ def _integers(source: Path, labels: Mapping[str, Any]) -> dict[str, tuple[int, .
         region = tuple(value) if isinstance(value, list) else (value,)
         if not region or any(type(v) is not int or not 0 <= v < 2**63 for v in region):
             raise ConfigError(
-                f"{source}: class {name!r} is {value!r}, expected an integer from 0 up, or a list of them"
+                f"{source}: class {name!r} is {value!r}, expected a non-negative integer, or a list of them"
             )
         found[name] = region
     if len(found.get("ignore", (0,))) != 1:
@@ -181,7 +181,7 @@ def _integers(source: Path, labels: Mapping[str, Any]) -> dict[str, tuple[int, .
 
 
 def _channel_names(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Channel names in order, also under the name that earlier versions gave them."""
+    """Channel names in order, also from the key of earlier versions."""
     names = content.get("channel_names", content.get("modality", {}))
     if not isinstance(names, dict):
         return ()
@@ -189,7 +189,7 @@ def _channel_names(content: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _spacing_beside(folder: Path, ending: str) -> tuple[Spacing, list[str]]:
-    """Spacing of TIFF stacks from <case>.json beside them, if it is the same in all."""
+    """Spacing of TIFF stacks from <case>.json next to them, if it is the same for all."""
     if ending.lower() not in (".tif", ".tiff"):
         return None, []
     found: set[tuple[float, ...]] = set()
@@ -203,17 +203,17 @@ def _spacing_beside(folder: Path, ending: str) -> tuple[Spacing, list[str]]:
         except (ValueError, LookupError, TypeError, OverflowError) as error:
             raise UnreadableFileError(f'{path} gives no "spacing": expected three numbers in mm') from error
     if len(found) > 1:
-        return None, ["The cases differ in the spacing that is noted beside them, so lengths are in pixels."]
+        return None, ["The .json files next to the cases give different spacings, so lengths are in pixels."]
     return next(iter(found), None), []
 
 
 def _images(
     folder: Path, labels: LabelFolder, names: tuple[str, ...], ending: str, notes: list[str]
 ) -> dict[str, tuple[Path, ...]]:
-    """Per case of the labels its channels in order; what is odd goes into notes."""
+    """Channel files in order for each labelled case; inconsistencies are added to the notes."""
     found: dict[str, list[Path]] = {}
     if not folder.is_dir() or not any(folder.iterdir()):
-        notes.append(f"There are no images in {folder}.")
+        notes.append(f"{folder} contains no images.")
         return {}
     for stem, path in sorted(open_images(folder).items()):
         match = _CHANNEL.fullmatch(stem)
@@ -224,7 +224,7 @@ def _images(
     if absent:
         notes.append(f"Cases without an image in {folder}: {listed(absent)}.")
     if extra:
-        notes.append(f"Cases in {folder} without labels, which are left out: {listed(extra)}.")
+        notes.append(f"Cases in {folder} without labels, left out: {listed(extra)}.")
     images = {case: tuple(found[case]) for case in labels.cases if case in found}
     for case, files in images.items():
         colours = len(files) == 1 and len(names) in (3, 4) and ending.lower() in _ONE_FILE_COLOURS

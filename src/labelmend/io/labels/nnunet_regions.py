@@ -3,12 +3,12 @@
     "labels": {"background": 0, "whole_tumor": [1, 2, 3], "tumor_core": [2, 3], "enhancing_tumor": 3}
     "regions_class_order": [1, 2, 3]
 
-Read, every region is one overlapping class: its mask is where the map holds one of its integers. That is how
-nnU-Net trains, and its probabilities have one sigmoid channel a region, in the same order. Written back,
-masks become integers as nnU-Net's predictions do: the integers of `regions_class_order` are painted one after
-the other where the mask of their region is, later ones over earlier ones. Only pixels whose masks changed are
-painted, all others keep their integer. Masks that no integer stands for (a core outside of the whole) read
-back as what was painted (the whole grows).
+On reading, each region is one overlapping class: its mask covers the pixels with one of its integers. nnU-Net
+trains the same way, and its probabilities have one sigmoid channel per region, in the same order. On writing,
+masks become integers as in nnU-Net's predictions: the integers of `regions_class_order` are painted in order
+over the masks of their regions, later ones over earlier ones. Only pixels whose masks changed are painted;
+all others keep their integer. Mask combinations without an integer (a core outside the whole) read back as
+painted (the whole grows).
 
 Source: documentation/region_based_training.md and ignore_label.md of nnU-Net v2.
 """
@@ -33,15 +33,15 @@ from labelmend.types import BoolArray, Grid, LabelMap
 
 @dataclass(frozen=True, eq=False)
 class RegionFolder(LabelFolder):
-    """A label folder with one integer map a case that reads and writes as overlapping classes.
+    """A label folder with one integer map per case, read and written as overlapping classes.
 
     Args:
-        regions: per class, its integers.
-        order: per class, the integer that is painted where its mask is, in this order.
+        regions: the integers of each class.
+        order: the integer to paint over the mask of each class, in this order.
 
     The fields of `LabelFolder` (path, classes, overlapping, values, ignore, files, ignore_files, spacing_mm,
     stored_foreground, usual_foreground, background) mean the same; `overlapping` is True, `values` and
-    `background` None, and `files` has one file a case.
+    `background` None, and `files` has one file per case.
     """
 
     regions: tuple[tuple[int, ...], ...] = ()
@@ -55,13 +55,13 @@ class RegionFolder(LabelFolder):
             )
 
     def only(self, *cases: str) -> RegionFolder:
-        """The same folder with some cases."""
+        """The folder restricted to some cases."""
         for case in cases:
             self.sources(case)
         return dataclasses.replace(self, files={case: self.files[case] for case in cases})
 
     def read(self, case: str) -> LabelMap:
-        """The regions of one case as overlapping classes; pixels of the value to ignore are ignored.
+        """The regions of one case as overlapping classes; pixels with the ignore value are ignored.
 
         Raises:
             LabelValueError: a value that belongs to no region.
@@ -70,21 +70,21 @@ class RegionFolder(LabelFolder):
         return self._as_masks(array, grid)
 
     def write(self, folder: str | Path, case: str, labels: LabelMap) -> tuple[Path, ...]:
-        """Write the regions of a case into another folder, as an integer map like the source.
+        """Write the regions of a case to another folder, as an integer map in the format of the source.
 
         Raises:
-            OutputError: `folder` is, or lies in, the folder of the sources; disk full; not writable.
+            OutputError: `folder` is, or is inside, the source folder; disk full; not writable.
             ConfigError, GeometryError: classes or shape differ from the source.
         """
         folder, home = Path(folder), self.path.resolve()
         if home in (folder.resolve(), *folder.resolve().parents):
             raise OutputError(
-                f"{folder} lies in the folder of the given labels {self.path}: choose another folder"
+                f"{folder} is inside the folder of the given labels {self.path}: choose another folder"
             )
         if labels.classes != self.classes or not labels.overlapping:
             raise ConfigError(
                 f"case {case}: labels with classes {labels.classes} (overlapping: {labels.overlapping}) do "
-                f"not fit the regions {self.classes} of {self.path}"
+                f"not match the regions {self.classes} of {self.path}"
             )
         array, grid = self._stored(case)
         if labels.grid.shape != grid.shape:
@@ -104,8 +104,8 @@ class RegionFolder(LabelFolder):
         strange = sorted(set(distinct_values(array)) - {0, *known, self.ignore})
         if strange:
             raise LabelValueError(
-                f"case {case}: {path} holds {', '.join(map(str, strange[:8]))}, which is in no region: name "
-                "it in a region of dataset.json, or as the one to ignore"
+                f"case {case}: {path} holds {', '.join(map(str, strange[:8]))}, which is in no region: add "
+                "it to a region in dataset.json, or set it as the ignore value"
             )
         return array, grid
 
@@ -116,11 +116,11 @@ class RegionFolder(LabelFolder):
 
 
 def painted(masks: BoolArray, order: Sequence[int]) -> NDArray[np.int64]:
-    """Regions as one integer map: each paints its integer, over what earlier ones painted.
+    """Regions as one integer map: each paints its integer over earlier ones.
 
     Args:
         masks: `(k *space)`.
-        order: of each region the integer, as regions_class_order of nnU-Net.
+        order: the integer of each region, nnU-Net's regions_class_order.
 
     >>> painted(np.array([[1, 1, 0], [0, 1, 0]], bool), (1, 2)).tolist()
     [1, 2, 0]

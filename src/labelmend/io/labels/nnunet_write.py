@@ -1,9 +1,9 @@
-"""A raw data set of nnU-Net with other labels, ready for `nnUNetv2_plan_and_preprocess -d XXX`.
+"""Write an nnU-Net raw dataset with other labels, ready for `nnUNetv2_plan_and_preprocess -d XXX`.
 
-Source: documentation/dataset_format.md of nnU-Net v2, and what nnUNetv2_plan_and_preprocess asks for with
---verify_dataset_integrity (nnunetv2/experiment_planning/verify_dataset_integrity.py): a folder called
-DatasetXXX_Name whose number no other folder has, the keys labels, channel_names, numTraining and file_ending,
-one label file for every case in imagesTr, and as many of these cases as numTraining says.
+Source: documentation/dataset_format.md of nnU-Net v2, and the checks of nnUNetv2_plan_and_preprocess
+--verify_dataset_integrity (nnunetv2/experiment_planning/verify_dataset_integrity.py): a folder named
+DatasetXXX_Name with a unique number, the keys labels, channel_names, numTraining and file_ending, one label
+file for every case in imagesTr, and numTraining such cases.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ def write_nnunet(
     name: str | None = None,
     images: Literal["link", "copy"] = "link",
 ) -> Path:
-    """Write a new raw data set: revised labels where there are some, all other label files byte for byte.
+    """Write a new raw dataset: revised labels where given, all other label files byte for byte.
 
-    The labels of the test cases and imagesTs are left behind. The folder appears whole or not at all.
+    Test images and labels are not copied. The folder appears whole or not at all.
 
     Args:
-        source: raw data set, or a folder of labels in it.
-        out: new folder, called DatasetXXX_Name as nnU-Net needs it.
-        labels: revised labels by case, or pairs of case and labels, which are taken one at a time; a path
-            stands for a label file to copy as it is.
-        name: "name" in dataset.json; the one in `out` if not given.
-        images: "link" makes symbolic links to the images, "copy" copies them.
+        source: raw dataset, or a label folder in it.
+        out: new folder, named DatasetXXX_Name as nnU-Net requires.
+        labels: revised labels by case, or pairs of case and labels, consumed one at a time; a path means a
+            label file to copy unchanged.
+        name: "name" in dataset.json; defaults to the name in `out`.
+        images: "link" creates symbolic links to the images, "copy" copies them.
 
     Returns:
         The folder.
 
     Raises:
-        OutputError: `out` holds something or lies in the data set; disk full; not writable.
-        ConfigError: a name or number that nnU-Net would not find.
-        MissingDataError, DataError: labels of a case that there is not, or twice; no images at all.
+        OutputError: `out` is not empty or is inside the dataset; disk full; not writable.
+        ConfigError: a name or number that nnU-Net would not recognise.
+        MissingDataError, DataError: labels of an unknown case, or twice for one; no images.
     """
     out = Path(out)
     source = Path(source)
@@ -65,7 +65,7 @@ def write_nnunet(
     folder, files, info = open_nnunet(source.parent if beside_json else source)
     given_name = _checked_name(out, info)
     if not files:
-        raise MissingDataError(f"{info.root / IMAGES} holds no images, which nnU-Net needs to train")
+        raise MissingDataError(f"{info.root / IMAGES} holds no images, which nnU-Net needs for training")
     with whole_folder(out) as place:
         _write_labels(folder, place / LABELS, labels.items() if isinstance(labels, Mapping) else labels)
         for paths in files.values():
@@ -78,32 +78,32 @@ def write_nnunet(
 
 
 def _checked_name(out: Path, info: NnunetInfo) -> str:
-    """The name of the data set in the name of its folder, or an error."""
+    """The dataset name in the name of its folder, or an error."""
     target = out.resolve()
     check_output(out, folders=[info.root])
     match = _NAME.fullmatch(target.name)
     if not match:
         raise ConfigError(
-            f"{out} is no name that nnU-Net finds: call the folder DatasetXXX_Name, such as Dataset501_Mended"
+            f"nnU-Net would not recognise {out}: name the folder DatasetXXX_Name, such as Dataset501_Mended"
         )
     others = [p.name for p in target.parent.glob(f"{match[1]}_*") if p.name != target.name]
     if others:
         raise ConfigError(
-            f"{target.parent} holds {others[0]} already, and nnU-Net wants one data set a number: choose "
-            f"another number than {match[1][-3:]}"
+            f"{target.parent} already holds {others[0]}, and nnU-Net allows one dataset per number: choose "
+            f"a number other than {match[1][-3:]}"
         )
     return match[2]
 
 
 def _write_labels(folder: LabelFolder, place: Path, labels: Iterable[tuple[str, Revised]]) -> None:
-    """Label files of all cases: unchanged ones copied, the others written like their source."""
+    """Write the label files of all cases: unchanged ones copied, others in the format of their source."""
     done: set[str] = set()
     for case, revised in labels:
         if case in done:
-            raise DataError(f"case {case} has revised labels twice: hand over one")
+            raise DataError(f"case {case} has revised labels twice: pass only one")
         done.add(case)
         if case not in folder.files:
-            raise MissingDataError(f"revised labels of case {case}, which has none in {folder.path}")
+            raise MissingDataError(f"got revised labels for case {case}, which has none in {folder.path}")
         if isinstance(revised, Path):
             _copy(revised, folder.target(place, case)[0])
             continue
@@ -119,7 +119,7 @@ def _write_labels(folder: LabelFolder, place: Path, labels: Iterable[tuple[str, 
 
 
 def _beside(info: NnunetInfo) -> list[Path]:
-    """Notes of the spacing that lie beside TIFF stacks."""
+    """The .json files with the spacing next to TIFF stacks."""
     return [path for name in (IMAGES, LABELS) for path in sorted((info.root / name).glob("*.json"))]
 
 
@@ -159,25 +159,24 @@ _FIRST_NUMBER = 500
 
 
 _HOMES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-"""Environment variables that tell nnU-Net its folders; a number may not have two names in all of them."""
+"""Environment variables with nnU-Net's folders; a number must have one name across all of them."""
 
 
 def raw_name(root: Path, dataset: str | None) -> str:
-    """The name of a new raw data set.
+    """The name of a new raw dataset.
 
     Args:
-        root: the given data set.
-        dataset: DatasetXXX_Name; None: the name of the given one with "_mended" and the next number that is
-            free beside it and where nnU-Net looks.
+        root: the given dataset.
+        dataset: DatasetXXX_Name; None: the given name plus "_mended", with the next number that is free next
+            to it and in nnU-Net's folders.
 
     Raises:
-        ConfigError: a name that nnU-Net does not find, or no number is free.
+        ConfigError: a name that nnU-Net would not recognise, or no free number.
     """
     if dataset is not None:
         if not _RAW_NAME.fullmatch(dataset):
             raise ConfigError(
-                f"{dataset!r} is no name that nnU-Net finds: call it DatasetXXX_Name, such as "
-                "Dataset501_Mended"
+                f"nnU-Net would not recognise {dataset!r}: use DatasetXXX_Name, such as Dataset501_Mended"
             )
         return dataset
     match = _RAW_NAME.fullmatch(root.resolve().name)
@@ -187,5 +186,5 @@ def raw_name(root: Path, dataset: str | None) -> str:
     taken = {int(found[1]) for found in map(_RAW_NAME.fullmatch, names) if found}
     free = next((n for n in (*range(number + 1, 1000), *range(number)) if n not in taken), None)
     if free is None:
-        raise ConfigError(f"all numbers of data sets are taken beside {root}: name one with --dataset")
+        raise ConfigError(f"all dataset numbers next to {root} are taken: name one with --dataset")
     return f"Dataset{free:03d}_{name}_mended"

@@ -1,4 +1,4 @@
-"""What lies in a folder: images, labels of either kind, and lists of cases."""
+"""List the images or labels in a folder, and read lists of cases."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _NO_DATA = (
     ".html", ".htm", ".xml", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".rtf", ".db", ".pkl", ".py",
     ".sh", ".ipynb", ".zip", ".md5", ".sha256", ".bval", ".bvec", ".label", ".lock", ".tmp", ".bak",
 )  # fmt: skip
-"""Suffixes of what lies beside pictures and is none."""
+"""Suffixes of files next to images that are not images."""
 
 _JUNK = ("__macosx", "__pycache__", "@eadir")
-"""What systems leave in folders, beside hidden files, Thumbs.db and desktop.ini; lower case."""
+"""Folders left by operating systems, next to hidden files, Thumbs.db and desktop.ini; lower case."""
 
 
 def open_images(folder: str | Path) -> dict[str, Path]:
-    """The image files of a folder by case id, sorted; hidden files and notes are passed over."""
+    """The image files of a folder by case id, sorted; hidden files and notes are skipped."""
     files, folders = _listing(Path(folder), "images")
     if not files:
         beside = f" (only the folder {folders[0].name})" if folders else ""
@@ -52,35 +52,35 @@ def open_labels(
     ignore: int | None = None,
     spacing_mm: Spacing = None,
 ) -> LabelFolder:
-    """Find out how a folder keeps its labels.
+    """Detect the label format of a folder.
 
-    Sub-folders hold one boolean map a class (`ignore` among them: pixels nobody annotated). Files are integer
-    maps, named by `classes`, else by a dataset.json in the folder or its parent, else by the values found.
-    Value 0 is background, unless it is named as a class (`{"road": 0, ...}`).
-    If the files of a folder together hold nothing but 0 and 255, they read as 0 and 1 and are written back as
-    0 and 255.
+    Sub-folders hold one boolean map per class (`ignore` marks unannotated pixels). Files directly in the
+    folder are integer maps; class names come from `classes`, else from a dataset.json in the folder or its
+    parent, else from the values in the files. Value 0 is background unless named as a class
+    (`{"road": 0, ...}`).
+    If all files hold only 0 and 255, they read as 0 and 1 and are written back as 0 and 255.
 
-    Files whose palettes give one value unlike colours are refused.
+    Files whose palettes give one value different colours are refused.
 
-    Cost: sub-folders are only listed, and headers looked at for palettes. Named integer maps are read up to
-    the first file that holds a value other than 0 and 255; unnamed ones are all read once.
+    Cost: sub-folders are only listed, and headers read for palettes. Named integer maps are read up to the
+    first file with a value other than 0 and 255; unnamed ones are all read once.
 
     Args:
         path: the folder.
-        classes: name -> value; for sub-folders, picks them and puts them in the order of the values.
+        classes: name -> value; for sub-folders, selects and orders them by value.
         ignore: value of unannotated pixels in integer maps.
         spacing_mm: spacing in mm for files that store none.
 
     Raises:
-        MissingDataError, DataError: nothing there, files and folders mixed, one case twice, a mask missing.
-        ConfigError, LabelValueError: names and values that do not fit.
+        MissingDataError, DataError: no labels, files mixed with folders, a duplicate case, a missing mask.
+        ConfigError, LabelValueError: names and values do not match.
     """
     path = Path(path)
     files, folders = _listing(path, "labels")
     if files and folders:
         raise DataError(
             f"{path} holds both files ({min(files.values()).name}) and folders ({folders[0].name}): "
-            "expected integer maps, or one folder a class"
+            "expected integer maps, or one folder per class"
         )
     if folders:
         _check_no_raters(path, folders)
@@ -109,7 +109,7 @@ def read_case_list(path: str | Path | Sequence[str]) -> tuple[str, ...]:
         path: the file; a list of ids is taken as it is.
 
     Raises:
-        DataError: a case is listed twice, or none at all.
+        DataError: a case is listed twice, or the list is empty.
     """
     if not isinstance(path, str | Path):
         return tuple(path)
@@ -121,7 +121,7 @@ def read_case_list(path: str | Path | Sequence[str]) -> tuple[str, ...]:
     if twice is not None:
         raise DataError(f"{path} lists case {twice} twice: remove one of the lines")
     if not cases:
-        raise DataError(f"{path} lists no case: expected one case id a line")
+        raise DataError(f"{path} lists no cases: expected one case id per line")
     return tuple(cases)
 
 
@@ -146,16 +146,16 @@ def _open_class_folders(
 ) -> LabelFolder:
     if ignore is not None:
         raise ConfigError(
-            f"a value to ignore ({ignore}) was given, but {path} has one folder a class: "
-            f"put the pixels to ignore into boolean maps in {path / IGNORE_FOLDER}"
+            f"got an ignore value ({ignore}), but {path} has one folder per class: "
+            f"mark the pixels to ignore in boolean maps in {path / IGNORE_FOLDER}"
         )
     names = [folder.name for folder in folders if folder.name != IGNORE_FOLDER]
     if classes is not None:
         zero = class_of_zero(classes, "classes")
         if zero is not None:
             raise ConfigError(
-                f"class {zero!r} has the value 0, but {path} has one folder a class, where 0 is whatever is "
-                "in none: give it a value from 1 up, or leave it out"
+                f"class {zero!r} has the value 0, but {path} has one folder per class, where 0 means none of "
+                "them: give it a positive value, or leave it out"
             )
         wanted = sorted(
             (n for n in classes if classes[n] != 0 and n != IGNORE_FOLDER), key=lambda n: classes[n]
@@ -167,7 +167,9 @@ def _open_class_folders(
             )
         names = wanted
     if not names:
-        raise MissingDataError(f"{path} holds no class: expected one folder a class beside {IGNORE_FOLDER}/")
+        raise MissingDataError(
+            f"{path} holds no class: expected one folder per class next to {IGNORE_FOLDER}/"
+        )
     per_class = {name: _listing(path / name, "labels")[0] for name in names}
     for found in per_class.values():
         check_palettes(found.values(), only_zero=True)
@@ -178,7 +180,7 @@ def _open_class_folders(
             if case not in found:
                 other = next((f[case] for f in (*per_class.values(), ignored) if case in f), path)
                 raise MissingDataError(
-                    f"case {case} has {other} but no file in {path / name}: add an empty mask"
+                    f"case {case} has {other} but no file in {path / name}: add it, empty if need be"
                 )
     if not cases:
         raise MissingDataError(f"{path / names[0]} holds no labels: expected files such as <case>.png")
@@ -187,7 +189,7 @@ def _open_class_folders(
 
 
 def _check_no_raters(path: Path, folders: list[Path]) -> None:
-    """An error where the folders are those of annotators, each a label folder of its own."""
+    """Raise an error if the sub-folders belong to annotators and are label folders themselves."""
     marks = ("dataset.json", "manifest.jsonl")
     inner = [p for p in folders if any((p / name).is_file() for name in marks)]
     nested = [p for p in folders if any(q.is_dir() and not q.name.startswith(".") for q in _entries(p))]
@@ -195,12 +197,12 @@ def _check_no_raters(path: Path, folders: list[Path]) -> None:
     if raters:
         raise DataError(
             f"{path} holds the label folders of several annotators ({listed([p.name for p in folders])}), "
-            f"not one folder a class: give one of them, such as {raters[0]}"
+            f"not one folder per class: pass one of them, such as {raters[0]}"
         )
 
 
 def _listing(folder: Path, kind: str) -> tuple[dict[str, Path], list[Path]]:
-    """Data files by case and sub-folders, both sorted; hidden files, junk and notes are passed over."""
+    """Data files by case, and sub-folders, both sorted; hidden files, junk and notes are skipped."""
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise MissingDataError(f"{folder} {what}: expected a folder of {kind}")
@@ -215,36 +217,36 @@ def _listing(folder: Path, kind: str) -> tuple[dict[str, Path], list[Path]]:
             continue
         form = format_of(path)
         if kind == "labels" and form.labels is None:
-            raise LabelValueError(f"{path}: labels cannot be kept in {form.name}, {form.no_labels}")
+            raise LabelValueError(f"{path}: {form.name} cannot store labels, {form.no_labels}")
         case = case_id(path)
         if case in files:
             alike = unicodedata.normalize("NFC", path.name) == unicodedata.normalize("NFC", files[case].name)
             spelled = " (the names look alike but differ in their characters, NFC and NFD)" if alike else ""
-            raise DataError(f"case {case} lies there twice, as {files[case]} and {path}{spelled}: remove one")
+            raise DataError(f"case {case} has two files, {files[case]} and {path}{spelled}: remove one")
         files[case] = path
     return dict(sorted(files.items())), folders
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, or an error."""
+    """The sorted entries of a folder, or an error."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
         raise UnreadableFileError(
-            f"{folder} cannot be listed ({error.strerror}): check the folder and its rights"
+            f"{folder} cannot be listed ({error.strerror}): check the folder and its permissions"
         ) from error
 
 
 def _beside(path: Path) -> bool:
-    """Whether a file is known to be no picture: notes and tables that lie beside them."""
+    """Whether a file is known not to be an image, such as notes and tables."""
     return path.suffix.lower() in _NO_DATA and not suffix_of(path) and not path.is_dir()
 
 
 def _check_name(path: Path) -> None:
-    """An error for names that are no text in UTF-8, which no table or page could hold."""
+    """Raise an error for file names that are not UTF-8, which tables and pages cannot show."""
     try:
         path.name.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{str(path)!a} has a name that is no UTF-8 text: rename the file (convmv renames whole folders)"
+            f"{str(path)!a} has a name that is not valid UTF-8: rename it (convmv renames whole folders)"
         ) from error

@@ -1,7 +1,7 @@
-"""Palettes of the label files of one folder: an index must mean one colour, or its values mean nothing.
+"""Check the palettes of the label files in a folder: each index must have one colour throughout.
 
-Tools that reduce colour pictures to palettes number the colours of each picture by themselves, so that the
-same index is another class in the next file. Indices are what is read, so such folders are refused.
+Tools that convert colour images to palettes number the colours of each image independently, so an index may
+mean different classes in different files. labelmend reads indices, so it refuses such folders.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Palette = tuple[Colour, ...]
 
 _BLACK = (0, 0, 0)
 _PALETTE_KIND = 3
-"""Colour type of PNG and photometric interpretation of TIFF that mean a palette."""
+"""PNG colour type and TIFF photometric interpretation of palette images."""
 
 
 def check_palettes(paths: Iterable[Path], *, only_zero: bool = False) -> None:
-    """An error where two files give the same index different colours, and both use it.
+    """Raise an error if two files use the same index with different colours.
 
-    Only headers are read, unless palettes differ: then the files that have one.
+    Reads only headers, unless palettes differ; then also the files with a palette.
 
     Args:
-        paths: label files that share their values; those without a palette are passed over.
-        only_zero: whether all indices but 0 mean the same, as in files of one class.
+        paths: label files that share their values; those without a palette are skipped.
+        only_zero: whether all nonzero indices mean the same, as in single-class files.
 
     Raises:
         LabelValueError: names the two files, the index and its colours.
@@ -47,18 +47,18 @@ def check_palettes(paths: Iterable[Path], *, only_zero: bool = False) -> None:
             colour, other = seen.setdefault(index, (palette[index], path))
             if colour != palette[index]:
                 raise LabelValueError(
-                    f"{other} and {path} have unlike palettes, value {index} is the colour {_hex(colour)} in "
-                    f"one and {_hex(palette[index])} in the other, so that it may mean two classes: save all "
-                    "label files with one palette, or as grey pictures of their class values"
+                    f"{other} and {path} have different palettes: value {index} is {_hex(colour)} in one and "
+                    f"{_hex(palette[index])} in the other, so it may mean two classes. Save all label files "
+                    "with one palette, or as greyscale images of their class values"
                 )
 
 
 def check_background(paths: Iterable[Path], ignore: int | None) -> None:
-    """An error where value 0, which is background unless named, is in colour and another value is black.
+    """Raise an error if unnamed value 0, by default background, has a colour while another value is black.
 
     Args:
-        paths: label files whose values nobody named.
-        ignore: value to ignore, of any colour.
+        paths: label files with unnamed values.
+        ignore: ignore value, of any colour.
 
     Raises:
         LabelValueError: names the file and both values.
@@ -71,24 +71,24 @@ def check_background(paths: Iterable[Path], ignore: int | None) -> None:
         black = [value for value in used if palette[value] == _BLACK and value != ignore]
         if 0 in used and black:
             raise LabelValueError(
-                f"{path} is a palette picture in which value 0 is the colour {_hex(palette[0])} and value "
-                f"{black[0]} is black, so that either may be the background: name the classes with their "
-                "values, or save the labels as grey pictures with 0 for background"
+                f"{path} is a palette image in which value 0 is {_hex(palette[0])} and value {black[0]} is "
+                "black, so either may be the background: name the classes with their values, or save the "
+                "labels as greyscale images with background 0"
             )
 
 
 def stored_palette(path: Path) -> Palette:
-    """The colours of a PNG or TIFF, of which only the header is read; empty without, or if it is damaged."""
+    """The palette of a PNG or TIFF, from its header; empty if there is none or the file is damaged."""
     suffix = suffix_of(path)
     reader = {".png": _png_palette, ".tif": _tiff_palette, ".tiff": _tiff_palette}.get(suffix)
-    with suppress(Exception):  # whoever reads the pixels tells what is wrong
+    with suppress(Exception):  # errors are reported when the pixels are read
         if reader is not None and check_regular(path):
             return reader(path)
     return ()
 
 
 def _unlike(palettes: Mapping[Path, Palette]) -> set[int]:
-    """Indices that have more than one colour."""
+    """Indices with more than one colour."""
     colours: dict[int, Colour] = {}
     return {
         index

@@ -1,1 +1,1 @@
-"""Saved probabilities, read onto the grid of the labels."""
+"""Read saved probabilities on the grid of the labels."""

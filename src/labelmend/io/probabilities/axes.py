@@ -1,4 +1,4 @@
-"""How the axes of an array in a file lie to those of a grid: in the same order, reversed, or reoriented."""
+"""Map the axes of a stored array to those of a grid: same order, reversed, or reoriented."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from labelmend.types import Grid
 Order = Literal["array", "sitk"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 OrderSetting = Literal["auto", "array", "sitk"]
-"""What may be asked for: an order, or that the name of the array tells it."""
+"""Accepted values: an axis order, or "auto" to infer it from the name of the array."""
 
 ORDER_HELP = (
-    "order of the axes of probability arrays that belong to NIfTI labels: array, as nibabel has them; sitk, "
-    "reversed, as SimpleITK and nnU-Net have them; auto goes by the name of the array"
+    "axis order of probability arrays for NIfTI labels: array (as in nibabel), sitk (reversed, as in "
+    "SimpleITK and nnU-Net), or auto (inferred from the name of the array)"
 )
 
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes in space of an array that belongs to a grid.
+    """The spatial axes of an array relative to a grid.
 
-    A grid with an affine comes from NIfTI, whose axes labelmend reads as x y z; one without comes from
-    pictures, whose axes are the same in either order.
+    A grid with an affine comes from NIfTI, whose axes labelmend reads as x y z; one without an affine comes
+    from pictures, whose axes are the same in either convention.
 
     Args:
-        grid: where the array is to go.
-        order: "array": as the grid has them; "sitk": reversed where the grid comes from NIfTI.
-        ras: the array was reoriented before it was reversed, so that its axes run to the right, to the front
-            and upwards. Needs an affine; without one it means nothing.
+        grid: the target grid.
+        order: "array": same as the grid; "sitk": reversed if the grid comes from NIfTI.
+        ras: the array was reoriented to RAS (right, anterior, superior) before its axes were reversed.
+            Needs an affine; ignored without one.
     """
 
     grid: Grid
@@ -42,14 +42,14 @@ class Axes:
     ras: bool = False
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes that the array may have; 2-D ones may carry an axis of length one anywhere."""
+        """Accepted shapes of the array; 2-D ones may have an extra axis of length one anywhere."""
         base = self._base()
         if self._reoriented or self.grid.ndim != 2:
             return (base,)
         return (base, *((*base[:place], 1, *base[place:]) for place in range(3)))
 
     def on_grid(self, array: NDArray[Any]) -> NDArray[Any]:
-        """An array of one of the `shapes` as a view `(*space)` on the grid."""
+        """View an array of one of the `shapes` as `(*space)` on the grid."""
         array = array.reshape(self._base())
         if not self._reversed:
             return array
@@ -78,7 +78,7 @@ class Axes:
         found = np.asarray(io_orientation(self.grid.affine), np.float64)
         if np.isnan(found).any():
             raise GeometryError(
-                f"the affine of the labels has no three directions in space: {self.grid.affine}"
+                f"the affine of the labels does not span three dimensions: {self.grid.affine}"
             )
         return found
 
@@ -92,18 +92,18 @@ class Axes:
 
 
 def what_would_fit(shape: tuple[int, ...], grid: Grid) -> str:
-    """What to do with an array of channels first that does not fit, as the end of a sentence.
+    """Advice on a channels-first array that does not fit, as the end of a sentence.
 
     Args:
         shape: its whole shape, channels included.
-        grid: where it was to go.
+        grid: the target grid.
 
     >>> what_would_fit((256, 128, 3), Grid((256, 128), (1.0, 1.0)))
     'it would fit with its axes in the order (2, 0, 1), as by array.transpose'
     """
     for order in ORDERS:
         if shape[1:] in Axes(grid, order).shapes():
-            return f'it would fit with the order of axes "{order}": say --order {order}'
+            return f'it would fit with axis order "{order}": use --order {order}'
     if len(shape) == grid.ndim + 1:
         channels_last = (len(shape) - 1, *range(len(shape) - 1))
         for axes in (channels_last, *permutations(range(len(shape)))):

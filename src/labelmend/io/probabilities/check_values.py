@@ -1,4 +1,4 @@
-"""Whether numbers can be probabilities, and what they look like if not."""
+"""Check whether values can be probabilities, and guess what they are if not."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ RANGE_TOLERANCE = 1e-3
 """How far outside [0, 1] a probability may lie, by rounding or resampling."""
 
 SUM_TOLERANCE = 0.02
-"""How far from one the probabilities of a pixel may sum up, beyond what rounding of integers explains."""
+"""Tolerance of the sum of a pixel's probabilities, beyond integer rounding."""
 
 OVERSHOOT = 0.2
-"""How far cubic interpolation may carry probabilities beyond [0, 1]."""
+"""How far cubic interpolation may carry probabilities outside [0, 1]."""
 
 Probs = NDArray[np.float32]
 
 
 def checked_softmax(probs: Probs, *, step: float = 0.0, empty_is_background: bool = False) -> Probs:
-    """Exclusive probabilities, in place: clipped to [0, 1], and summing up to one in every pixel.
+    """Exclusive probabilities, in place: clipped to [0, 1] and summing to one in every pixel.
 
     Args:
         probs: `(k+1 *space)`, background first.
-        step: distance of neighbouring values where they were stored as integers, else 0.
-        empty_is_background: pixels without any probability are background for sure, as in files of earlier
-            versions of nnU-Net, which left pixels outside of the cropped image at zero.
+        step: distance of neighbouring values if stored as integers, otherwise 0.
+        empty_is_background: pixels with all zeros are certain background, as in files of earlier nnU-Net
+            versions, which left pixels outside the cropped image at zero.
 
     Raises:
         LabelValueError: NaN, values outside [0, 1], sums far from one.
@@ -40,9 +40,9 @@ def checked_softmax(probs: Probs, *, step: float = 0.0, empty_is_background: boo
     far = np.abs(total - 1) > SUM_TOLERANCE + step * len(probs) / 2
     if far.any():
         raise LabelValueError(
-            f"the probabilities of {_share(far)} of the pixels do not sum up to one (such as "
-            f"{total[far][0]:.3g}): classes of an integer map exclude each other, so softmax over background "
-            "and classes is expected, not a sigmoid for each"
+            f"the probabilities of {_share(far)} of the pixels do not sum to one (such as "
+            f"{total[far][0]:.3g}): classes of an integer map are exclusive, so expected a softmax over "
+            "background and classes, not one sigmoid per class"
         )
     probs /= total
     return probs
@@ -55,10 +55,10 @@ def checked_sigmoid(probs: Probs) -> Probs:
 
 
 def with_background(foreground: Probs, *, step: float = 0.0) -> Probs:
-    """Exclusive probabilities from those of the classes alone: background is what is left to one.
+    """Exclusive probabilities from the foreground classes alone: background is the remainder to one.
 
     Args:
-        foreground: `(k *space)`; it is clipped in place.
+        foreground: `(k *space)`; clipped in place.
         step: as for `checked_softmax`.
 
     Raises:
@@ -69,9 +69,9 @@ def with_background(foreground: Probs, *, step: float = 0.0) -> Probs:
     above = total > 1 + SUM_TOLERANCE + step * len(foreground) / 2
     if above.any():
         raise LabelValueError(
-            f"the classes sum up to more than one in {_share(above)} of the pixels (such as "
-            f"{total[above][0]:.3g}): classes of an integer map exclude each other, so softmax is expected, "
-            "not a sigmoid for each"
+            f"the classes sum to more than one in {_share(above)} of the pixels (such as "
+            f"{total[above][0]:.3g}): classes of an integer map are exclusive, so expected a softmax, not "
+            "one sigmoid per class"
         )
     probs = np.concatenate([np.clip(1 - total, 0, 1)[None], foreground])
     probs /= probs.sum(axis=0)
@@ -79,7 +79,7 @@ def with_background(foreground: Probs, *, step: float = 0.0) -> Probs:
 
 
 def _clip(probs: Probs) -> None:
-    """Range checked, then clipped where anything lies outside."""
+    """Check the range, then clip values slightly outside."""
     low, high = float(probs.min()), float(probs.max())
     if np.isnan(low):
         raise LabelValueError(
@@ -87,7 +87,7 @@ def _clip(probs: Probs) -> None:
         )
     if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
         raise LabelValueError(
-            f"the values run from {low:.4g} to {high:.4g}, but probabilities lie in [0, 1]: "
+            f"the values range from {low:.4g} to {high:.4g}, but probabilities must be in [0, 1]: "
             f"{_looks(low, high)}"
         )
     if low < 0 or high > 1:
@@ -95,17 +95,14 @@ def _clip(probs: Probs) -> None:
 
 
 def _looks(low: float, high: float) -> str:
-    """What values outside of [0, 1] most likely are."""
+    """The most likely meaning of values outside [0, 1], as advice."""
     if low >= -OVERSHOOT and high <= 1 + OVERSHOOT:
-        return "these look like probabilities that interpolation carried beyond, so clip them to [0, 1]"
+        return "these look like probabilities after interpolation, so clip them to [0, 1]"
     if low < -RANGE_TOLERANCE and high <= RANGE_TOLERANCE:
-        return "these look like logarithms of probabilities, so save their exponential"
+        return "these look like log-probabilities, so save their exponential"
     if low < -RANGE_TOLERANCE:
-        return (
-            "these look like logits, what a network gives before the last step, so save their softmax "
-            "(integer maps) or sigmoid (overlapping classes)"
-        )
-    return "these look scaled, such as to percent or to 0..255, so divide them by their full scale"
+        return "these look like logits, so save their softmax (integer maps) or sigmoid (overlapping classes)"
+    return "these look scaled, for example to percent or 0..255, so divide them by their full scale"
 
 
 def _share(pixels: NDArray[np.bool_]) -> str:

@@ -1,4 +1,4 @@
-"""One array in a .npy or .npz file, known by its header before it is read; nothing is ever unpickled."""
+"""One array in a .npy or .npz file; its header is read first, and nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ArrayFile:
         path: the file.
         key: name of the array in a .npz, empty for a .npy.
         shape: its shape.
-        dtype: its dtype, of plain numbers.
+        dtype: its numeric dtype.
     """
 
     path: Path
@@ -44,11 +44,11 @@ class ArrayFile:
 
     @property
     def from_nnunet(self) -> bool:
-        """Whether the array has the name that nnU-Net gives to probabilities."""
+        """Whether the array has nnU-Net's name for probabilities."""
         return self.key in NNUNET_KEYS
 
     def read(self) -> NDArray[Any]:
-        """The array: a .npy is mapped from the disk, not loaded, and cannot be written to."""
+        """The array; a .npy is memory-mapped read-only."""
         with reading_arrays(self.path, _KIND):
             if not self.key:
                 return np.lib.format.open_memmap(self.path, mode="r")
@@ -59,15 +59,15 @@ class ArrayFile:
 
 
 def open_array(path: str | Path) -> ArrayFile:
-    """Find the array of a file: the only one of a .npz, or the one called as nnU-Net does.
+    """Find the array in a file: the only one of a .npz, or the one with nnU-Net's name.
 
     Args:
         path: .npy or .npz.
 
     Raises:
-        MissingDataError, UnreadableFileError: no such file, damaged, or a .npz with a member whose name leads
-            out of the archive.
-        DataError: pickled objects, no plain numbers, or a .npz with several arrays.
+        MissingDataError, UnreadableFileError: no such file, damaged, or a .npz with a member path outside the
+            archive.
+        DataError: pickled objects, not numeric, or a .npz with several arrays.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
@@ -99,16 +99,16 @@ def header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """The array of a .npy file, whose size is compared with its header before memory is taken.
+    """The array of a .npy file; its size is compared with its header before memory is allocated.
 
     Raises:
-        UnreadableFileError: from within `reading`.
+        UnreadableFileError: raised by `reading`.
     """
     with open(path, "rb") as file:
         shape, dtype = header(file)
         announced, held = dtype.itemsize * math.prod(shape), path.stat().st_size - file.tell()
         if announced > held and not dtype.hasobject:
-            raise ValueError(f"the header announces {announced} bytes, the file holds {held}")
+            raise ValueError(f"the header declares {announced} bytes, the file holds {held}")
         check_declared(announced, path, f"an array {shape} of {dtype}")
         file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)
@@ -117,24 +117,24 @@ def read_npy(path: Path) -> NDArray[Any]:
 def _checked(array: ArrayFile) -> ArrayFile:
     if array.dtype.hasobject:
         raise DataError(
-            f"{array.path} holds Python objects (pickled data), refused since loading can run any code: save "
+            f"{array.path} holds Python objects (pickled data), which can run any code when loaded: save "
             "it again as a plain array of floats"
         )
     if array.dtype.kind not in "biuf":
         raise DataError(f"{array.path} holds {array.dtype}: expected numbers")
     if math.prod(array.shape) == 0:
-        raise DataError(f"{array.path} has the shape {array.shape}, which holds nothing")
+        raise DataError(f"{array.path} has shape {array.shape}, which is empty")
     return array
 
 
 def _chosen(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    """The array to take, or an error; an archive with names that lead elsewhere is not touched at all."""
+    """The array to use, or an error; an archive with member paths outside itself is not read at all."""
     for member in members:
         windows, posix = PureWindowsPath(member.filename), PurePosixPath(member.filename)
         if windows.drive or windows.root or posix.is_absolute() or ".." in windows.parts:
             raise UnreadableFileError(
-                f"{path} holds a member called {member.filename!r}, which leads out of the archive: NumPy "
-                "writes no such names, so nothing of it was read; get it from its source again"
+                f"{path} holds a member {member.filename!r} that points outside the archive, which NumPy "
+                "never writes: the file was not read, get it again from its source"
             )
     arrays = {m.filename.removesuffix(".npy"): m for m in members if m.filename.endswith(".npy")}
     key = next((key for key in NNUNET_KEYS if key in arrays), None)
@@ -142,13 +142,13 @@ def _chosen(path: Path, members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
         (key,) = arrays
     if key is None:
         held = f"the arrays {listed(sorted(arrays))}" if arrays else "no array"
-        raise DataError(f"{path} holds {held}: expected one array, or one called {NNUNET_KEYS[0]!r}")
+        raise DataError(f"{path} holds {held}: expected one array, or one named {NNUNET_KEYS[0]!r}")
     if arrays[key].flag_bits & 1:
         raise UnreadableFileError(f"{path} is encrypted: save it without a password")
     return arrays[key]
 
 
 def _check_size(member: zipfile.ZipInfo, announced: int) -> None:
-    """An error before memory is taken for an array that the file does not hold."""
+    """Raise an error before allocating memory for data that the file does not contain."""
     if member.file_size < announced:
-        raise ValueError(f"the header announces {announced} bytes, the archive holds {member.file_size}")
+        raise ValueError(f"the header declares {announced} bytes, the archive holds {member.file_size}")

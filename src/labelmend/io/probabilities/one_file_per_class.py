@@ -1,4 +1,4 @@
-"""Probabilities of one class in a PNG, TIFF or NIfTI file; integers are shares of their full scale."""
+"""Probabilities of one class in a PNG, TIFF or NIfTI file; integers are fractions of full scale."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from labelmend.io.labels.label_folder import grid_difference
 from labelmend.types import Grid
 
 MOST_LOOKED_AT = 8
-"""So many cases are read to tell masks from probabilities."""
+"""Number of cases read to distinguish masks from probabilities."""
 
 
 def integer_step(dtype: np.dtype) -> float:
-    """Probability between neighbouring values of a dtype; 0 for floats, which hold it as it is.
+    """Difference in probability of neighbouring values of a dtype; 0 for floats.
 
     >>> integer_step(np.dtype("float16")), integer_step(np.dtype("uint8")) == 1 / 255
     (0.0, True)
@@ -38,22 +38,22 @@ def integer_step(dtype: np.dtype) -> float:
 
 
 def read_picture(path: str | Path, grid: Grid) -> tuple[NDArray[np.float32], float]:
-    """One class from a file, as stored, and what one step of its integers means (0: floats).
+    """One class from a file, as stored, and the probability step of its integers (0: floats).
 
     Args:
         path: PNG or TIFF in grey, or NIfTI.
-        grid: that of the labels.
+        grid: grid of the labels.
 
     Returns:
-        float32 `(*space)`, still to be multiplied by the step if there is one; and the step.
+        float32 `(*space)`, still to be multiplied by the step if nonzero; and the step.
 
     Raises:
-        GeometryError: it lies on another grid. LabelValueError: colours, or another kind of number.
+        GeometryError: it is on another grid. LabelValueError: colour, or an unsupported dtype.
     """
     path = Path(path)
     if format_of(path).labels is None:
         raise LabelValueError(
-            f"{path}: {format_of(path).name} alters values, so it cannot hold probabilities"
+            f"{path}: {format_of(path).name} alters values, so it cannot store probabilities"
         )
     try:
         step = integer_step(_stored_dtype(path))
@@ -61,7 +61,7 @@ def read_picture(path: str | Path, grid: Grid) -> tuple[NDArray[np.float32], flo
         raise LabelValueError(f"{path}: {error}") from error
     image = read_image(path)
     if len(image.array) != 1:
-        raise GeometryError(f"{path} has {len(image.array)} channels: expected one file a class, in grey")
+        raise GeometryError(f"{path} has {len(image.array)} channels: expected one greyscale file per class")
     image = image.onto(grid)
     problem = grid_difference(image.grid, grid)
     if problem:
@@ -70,30 +70,30 @@ def read_picture(path: str | Path, grid: Grid) -> tuple[NDArray[np.float32], flo
 
 
 def refuse_masks(files: Sequence[Sequence[Path]]) -> None:
-    """A DataError if integers never exceed 1 in the first cases: these are masks, not probabilities.
+    """Raise a DataError if integers never exceed 1 in the first cases: masks, not probabilities.
 
     Args:
-        files: of each case, its files.
+        files: the files of each case.
     """
     for path in (path for case in files[:MOST_LOOKED_AT] for path in case):
         if format_of(path).labels is None or _stored_dtype(path).kind not in "bu":
-            return  # said by read_picture, or floats
+            return  # reported by read_picture, or floats
         if read_image(path).array.max() > 1:
             return
     if files:
         raise DataError(
-            f"{files[0][0]} and others hold only 0 and 1 as integers, so they are masks: expected "
+            f"{files[0][0]} and others hold only the integers 0 and 1, so they are masks: expected "
             "probabilities as floats, or as 8- or 16-bit integers up to full scale"
         )
 
 
 def _stored_dtype(path: Path) -> np.dtype:
-    """The dtype of the values of a file; float where a NIfTI header scales them."""
+    """The dtype of the values in a file; float if a NIfTI header scales them."""
     name = format_of(path).name
     if name == "TIFF":
         return _of_tiff(path)
     if name == "NIfTI":
-        return stored_dtype(path) or np.dtype(np.float32)  # read_image says what is wrong with the file
+        return stored_dtype(path) or np.dtype(np.float32)  # read_image reports what is wrong
     return _of_png(path)
 
 
@@ -112,4 +112,4 @@ def _of_tiff(path: Path) -> np.dtype:
     with suppress(Exception), tifffile.TiffFile(BytesIO(data)) as tif:
         stored: np.dtype = np.dtype(tif.series[0].dtype)
         return stored
-    return np.dtype(np.float32)  # read_image says what is wrong with the file
+    return np.dtype(np.float32)  # read_image reports what is wrong

@@ -1,11 +1,11 @@
-"""Probabilities that a model saved: what lies in a folder, told by looking.
+"""Detect how a folder stores a model's probabilities.
 
     DIR/<case>.npz               nnU-Net v2 (`nnUNetv2_train ... --npz`, fold_k/validation), or any one array
-    DIR/fold_k/validation/*.npz  all folds at once, where DIR is the folder of a trainer
-    DIR/<case>.npy               channels first; mapped from the disk
-    DIR/<class>/<case>.<ext>     one PNG, TIFF or NIfTI a class; background implied, or in `background/`
+    DIR/fold_k/validation/*.npz  all folds at once, if DIR is the folder of a trainer
+    DIR/<case>.npy               channels first; memory-mapped
+    DIR/<class>/<case>.<ext>     one PNG, TIFF or NIfTI per class; background implied, or in `background/`
 
-Names and places of nnU-Net's files: its documentation/how-to/train-models.md, and nnunetv2/inference/
+nnU-Net's file names and locations: its documentation/how-to/train-models.md, and nnunetv2/inference/
 export_prediction.py, which saves float16 or float32 `probabilities` on the grid of the original image.
 """
 
@@ -29,7 +29,7 @@ from labelmend.runtime.text import listed
 BACKGROUND_FOLDER = "background"
 
 MOST_LISTED = 50
-"""Cases that a message names."""
+"""Most cases that a message lists."""
 
 _REORIENTING = ("NibabelIOWithReorient", "SimpleITKIOWithReorient")
 _READERS = ("NaturalImage2DIO", "SimpleITKIO", "Tiff3DIO", "NibabelIO", *_REORIENTING)
@@ -42,17 +42,17 @@ def open_probabilities(
     cases: Sequence[str] | None = None,
     order: Order | Literal["auto"] = "auto",
 ) -> ProbabilityFolder:
-    """Find out how a folder keeps the probabilities of the cases of a label folder; reads none of them yet.
+    """Detect how a folder stores the probabilities for a label folder; reads none of them yet.
 
     Args:
-        path: the folder; see the module for what it may hold.
-        labels: what the probabilities belong to.
-        cases: only these must have some; without it all cases of `labels`.
-        order: order of the axes of arrays, if their names tell it wrong; see the module.
+        path: the folder, in a layout listed in the module docstring.
+        labels: the labels that the probabilities belong to.
+        cases: only these need probabilities; by default all cases of `labels`.
+        order: axis order of arrays, if not as their names imply.
 
     Raises:
-        MissingDataError: no folder, no probabilities, a class or a case without.
-        DataError: a case twice, or masks instead of probabilities.
+        MissingDataError: no folder, no probabilities, or a class or case lacks them.
+        DataError: a duplicate case, or masks instead of probabilities.
     """
     path = Path(path)
     if not path.is_dir():
@@ -78,9 +78,7 @@ def open_probabilities(
     _check_cases(found, wanted, labels)
     extra = sorted(set(found.files) - set(labels.cases))
     if extra:
-        notes.append(
-            f"Cases with probabilities but without labels, which are left out: {listed(extra, MOST_LISTED)}."
-        )
+        notes.append(f"Cases with probabilities but without labels, left out: {listed(extra, MOST_LISTED)}.")
     files = {case: found.files[case] for case in sorted(set(wanted))}
     if not arrays:
         refuse_masks(list(files.values()))
@@ -88,7 +86,7 @@ def open_probabilities(
 
 
 def _array_files(path: Path) -> dict[str, tuple[Path, ...]]:
-    """Arrays by case: those of the folder itself, else those of the folds below it."""
+    """Arrays by case: those in the folder, else those in its folds."""
     folds = sorted(p for p in path.glob("fold_*/validation") if p.parent.name[5:].isdigit())
     for folders in ([path], folds):
         found: dict[str, tuple[Path, ...]] = {}
@@ -107,13 +105,13 @@ def _array_files(path: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _reader(path: Path) -> tuple[str, list[str]]:
-    """How nnU-Net read the images, as its plans.json in or above the folder says, and what is to be said."""
+    """Whether nnU-Net reoriented the images, according to plans.json in or above the folder, and notes."""
     here = path.absolute()
     notes = []
     if "fold_all" in here.parts:
         notes.append(
             f"{path} belongs to fold_all, which was trained on all cases: its probabilities are not "
-            "out-of-sample, so errors that the network learned by heart are not found."
+            "out-of-sample, so errors that the network memorised will be missed."
         )
     plans = next((p for d in (here, *here.parents[:2]) if (p := d / "plans.json").is_file()), None)
     if plans is None:
@@ -124,16 +122,14 @@ def _reader(path: Path) -> tuple[str, list[str]]:
         content = {}
     reader = str(content.get("image_reader_writer", "")) if isinstance(content, dict) else ""
     if reader and reader not in _READERS:
-        notes.append(
-            f"{plans} names the reader {reader}, which is not known: its axes are taken as SimpleITK's."
-        )
+        notes.append(f"{plans} names the unknown reader {reader}: its axes are assumed to be SimpleITK's.")
     return reader, notes
 
 
 def _class_files(
     path: Path, labels: LabelSource
 ) -> tuple[tuple[str, ...], dict[str, tuple[Path, ...]], list[str]]:
-    """Channels, files by case in their order, and notes."""
+    """Channels, files by case in that order, and notes."""
     there = {p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")}
     absent = [name for name in labels.classes if name not in there]
     if absent:
@@ -147,7 +143,7 @@ def _class_files(
     zero = labels.background or BACKGROUND_FOLDER
     if zero in there and zero not in labels.classes:
         if labels.overlapping:
-            notes.append(f"{path / zero} is not needed, since the classes overlap.")
+            notes.append(f"{path / zero} is not used, since the classes overlap.")
         else:
             channels = (zero, *channels)
     found = {name: open_images(path / name) for name in channels}
@@ -167,6 +163,6 @@ def _check_cases(found: ProbabilityFolder, wanted: Sequence[str], labels: LabelS
     if missing:
         raise MissingDataError(
             f"{len(missing)} of {len(wanted)} cases of {labels.path} have no probabilities in {found.path}: "
-            f"{listed(missing, MOST_LISTED)}. Predict them as well (of nnU-Net name the folder above all "
-            "folds), or name the cases to look at (--cases: ids, or a text file of them)"
+            f"{listed(missing, MOST_LISTED)}. Predict them too (for nnU-Net, pass the folder that "
+            "contains all folds), or select cases (--cases: ids, or a text file of them)"
         )

@@ -1,16 +1,16 @@
-"""The probabilities of one case, read from its array or pictures onto the grid of its labels.
+"""Read the probabilities of one case from an array or pictures on the grid of its labels.
 
 Axes. "array" means the axes of the labels as labelmend reads them: rows and columns of pictures, x y z of
-NIfTI. "sitk" means reversed axes for NIfTI: SimpleITK hands out z y x, and nnU-Net's nibabel reader does the
-same, so `(c z y x)` in the file becomes `(c x y z)`. Pictures and TIFF stacks have the same axes either way;
-2-D files of nnU-Net are `(c 1 h w)`. Which of the two is told by the name of the array, never by its shape,
-which may fit both ways: arrays called "probabilities" or "softmax" are nnU-Net's and "sitk", all others are
-"array". Data sets that nnU-Net reads reoriented (`NibabelIOWithReorient` and `SimpleITKIOWithReorient`, as
-plans.json says) have their probabilities saved in RAS orientation, unlike its segmentations; that is undone.
+NIfTI. "sitk" means reversed axes for NIfTI: SimpleITK and nnU-Net's nibabel reader return z y x, so
+`(c z y x)` in the file becomes `(c x y z)`. Pictures and TIFF stacks have the same axes either way; nnU-Net's
+2-D files are `(c 1 h w)`. The name of the array decides, never its shape, which may fit both: arrays named
+"probabilities" or "softmax" are nnU-Net's and "sitk", all others "array". If nnU-Net reorients a dataset
+(`NibabelIOWithReorient` or `SimpleITKIOWithReorient` in plans.json), it saves probabilities, unlike
+segmentations, in RAS orientation; this is undone.
 
 Source: nnunetv2/imageio/*_reader_writer.py (axes), nnunetv2/inference/export_prediction.py (what is saved),
 nnunetv2/utilities/label_handling (channels: background and labels in the order of their values, or regions in
-the order of dataset.json; zeros outside of the cropped image in earlier versions).
+the order of dataset.json; zeros outside the cropped image in earlier versions).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32
 
 
 class LabelSource(Protocol):
-    """What all that hands out labels by case has in common: folders, nnU-Net data sets, COCO files."""
+    """Common interface of label sources: folders, nnU-Net datasets, COCO files."""
 
     @property
     def path(self) -> Path: ...
@@ -58,20 +58,19 @@ class LabelSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ProbabilityFolder:
-    """What `open_probabilities` found.
+    """A folder of probabilities, as opened by `open_probabilities`.
 
     Args:
         path: the folder.
-        kind: "arrays": one .npz or .npy a case; "pictures": one file a class.
+        kind: "arrays": one .npz or .npy per case; "pictures": one file per class.
         classes: names of the k classes.
-        overlapping: whether they overlap; exclusive ones have a channel of background in front.
-        files: per case its array, or its files in the order of `channels`.
-        channels: what the files of a case are, where there is one a class: the classes, background in front
-            where it has a folder.
-        order: order of the axes of arrays, or "auto": by the name of the array.
-        ras: arrays of nnU-Net lie in RAS orientation.
-        notes: sentences on what was found and left out.
-        background: name of the first channel of exclusive classes where value 0 is a class.
+        overlapping: whether they overlap; exclusive ones have a leading background channel.
+        files: per case, its array, or its files in the order of `channels`.
+        channels: class of each file of a case with one file per class; background first if it has a folder.
+        order: axis order of arrays, or "auto": from the name of the array.
+        ras: nnU-Net's arrays are in RAS orientation.
+        notes: sentences about the data, such as what was left out.
+        background: name of the first channel of exclusive classes if value 0 is a class.
     """
 
     path: Path
@@ -91,17 +90,17 @@ class ProbabilityFolder:
         return tuple(sorted(self.files))
 
     def checksum_files(self, case: str) -> tuple[Path, ...]:
-        """The files that the probabilities of a case come from, for its checksum."""
+        """The files with the probabilities of a case, for its checksum."""
         if case not in self.files:
             raise MissingDataError(f"case {case} has no probabilities in {self.path}: check the case id")
         return self.files[case]
 
     def only(self, case: str) -> ProbabilityFolder:
-        """The same folder with one case, small enough to send to a worker."""
+        """The folder restricted to one case, small enough to send to a worker."""
         return dataclasses.replace(self, files={case: self.checksum_files(case)})
 
     def order_of(self, case: str) -> Order:
-        """The order of axes that the array of a case is taken to have."""
+        """The axis order assumed for the array of a case."""
         return self._order(open_array(self.checksum_files(case)[0]))
 
     def _order(self, found: ArrayFile) -> Order:
@@ -112,14 +111,14 @@ class ProbabilityFolder:
 
         Args:
             case: case id.
-            labels: the labels of the case, for their grid.
+            labels: the labels of the case, which define the grid.
 
         Returns:
-            float32 in [0, 1], an array of its own: `(k+1 *space)` with background first, summing up to one,
-            or `(k *space)` of overlapping classes.
+            float32 in [0, 1], a new array: `(k+1 *space)` with background first, summing to one, or
+            `(k *space)` for overlapping classes.
 
         Raises:
-            GeometryError: another shape or grid, or another number of channels.
+            GeometryError: wrong shape, grid or number of channels.
             LabelValueError: NaN, values outside [0, 1], or sums far from one.
             MissingDataError, UnreadableFileError, DataError: see `open_array`.
         """
@@ -133,7 +132,7 @@ class ProbabilityFolder:
             raise type(error)(f"case {case}: {where}{error}") from error
 
     def _array(self, path: Path, grid: Grid) -> NDArray[np.float32]:
-        """Probabilities from one array, read once its shape is known to fit."""
+        """Probabilities from one array, read after checking its shape."""
         found = open_array(path)
         step = integer_step(found.dtype)
         axes = Axes(grid, self._order(found), ras=self.ras and found.from_nnunet)
@@ -145,14 +144,14 @@ class ProbabilityFolder:
         return self._checked(probs, step, empty_is_background=found.from_nnunet)
 
     def _pictures(self, files: Sequence[Path], grid: Grid) -> NDArray[np.float32]:
-        """Probabilities from one file a class."""
+        """Probabilities from one file per class."""
         read = [read_picture(path, grid) for path in files]
         return self._checked(np.stack([array for array, _ in read]), max(step for _, step in read))
 
     def _checked(
         self, probs: NDArray[np.float32], step: float, *, empty_is_background: bool = False
     ) -> NDArray[np.float32]:
-        """In [0, 1], and summing up to one with background if exclusive."""
+        """Check that values are in [0, 1] and, if exclusive, sum to one with background."""
         if step:
             probs *= np.float32(step)
         if self.overlapping:
@@ -162,15 +161,15 @@ class ProbabilityFolder:
         return checked_softmax(probs, step=step, empty_is_background=empty_is_background)
 
     def _check_shape(self, found: ArrayFile, axes: Axes) -> int:
-        """The number of channels, or a GeometryError; one class needs neither background nor an axis."""
+        """The number of channels, or a GeometryError; a single class needs neither background nor an axis."""
         k, shapes = len(self.classes), axes.shapes()
         if k == 1 and found.shape in shapes:
             return 1
         if found.shape[1:] not in shapes:
             raise GeometryError(
-                f"the array {found.key or 'of the file'} has the shape {found.shape}, the labels have "
-                f"{axes.grid.shape}, so channels and then {' or '.join(map(str, shapes))} was expected"
-                f"{', as nnU-Net saves it' if found.from_nnunet else ''}: "
+                f"the array {found.key or 'in the file'} has shape {found.shape}, the labels have "
+                f"{axes.grid.shape}: expected channels first, then {' or '.join(map(str, shapes))}"
+                f"{', as nnU-Net saves it' if found.from_nnunet else ''}; "
                 f"{what_would_fit(found.shape, axes.grid)}{_version_1(found)}"
             )
         expected = k if self.overlapping else k + 1
@@ -187,7 +186,7 @@ class ProbabilityFolder:
 
 
 def copy_floats(numbers: NDArray[Any], out: NDArray[np.float32]) -> None:
-    """Copy numbers into an array; floats of 16 bits are looked up, which is faster than to convert them."""
+    """Copy values into an array; 16-bit floats are converted by a lookup table, which is faster."""
     if numbers.dtype == np.float16:
         np.take(_HALVES, numbers.view(np.uint16), out=out, mode="wrap")
     else:

@@ -1,4 +1,4 @@
-"""The review page of an audit: one self-contained file to decide on every case, by keys for one hand."""
+"""The review page of an audit: one self-contained file for deciding every case, with one-handed shortcuts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from labelmend.errors import DataError, GeometryError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.html.page import csp_hash, json_block, templates
 from labelmend.io import Image, grid_difference, read_image, whole_file
@@ -40,24 +40,24 @@ def write_review(
     max_megabytes: float = 200.0,
     on_case: Callable[[str, int], None] = lambda case, n_cases: None,
 ) -> Path:
-    """Write AUDIT/report.html from what `labelmend audit` wrote there, and the labels and images it names.
+    """Write AUDIT/report.html from the results of `labelmend audit` and the labels and images they refer to.
 
-    Verdicts live in the browser under the id of the audit, so that writing the page again keeps them. A case
-    whose labels or image cannot be read is shown with the reason instead.
+    The browser stores verdicts under the id of the audit, so they survive rewriting the page. A case whose
+    labels or image cannot be read shows the reason instead.
 
     Args:
         audit: the folder that `labelmend audit` wrote.
         max_side_px: longest side of a picture.
-        max_slices: slices of a volume, those with findings first.
-        max_megabytes: about so much for all pictures; where volumes would need more, fewer slices are kept.
+        max_slices: slices per volume, those with findings first.
+        max_megabytes: approximate total size of all pictures; volumes keep fewer slices to stay below it.
         on_case: called after each case with its id and the number of cases.
 
     Returns:
         The path of the page.
 
     Raises:
-        MissingDataError, UnreadableFileError: there is no finished audit, or its labels are gone.
-        DataError: a COCO file with other categories than were audited.
+        MissingDataError, UnreadableFileError: no finished audit, or its labels are gone.
+        DataError: the categories of the COCO file have changed since the audit.
         OutputError: the page cannot be written.
     """
     audited = read_audit(audit)
@@ -71,11 +71,11 @@ def write_review(
 
 
 def render_review(audit: Audit, blocks: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The page in pieces, so that all pictures never lie in memory at once.
+    """Yield the page in pieces, so that the pictures are never all in memory at once.
 
     Args:
         audit: facts and cases.
-        blocks: per case, in the order of `audit.cases`, what `case_block` gives, or `{"error": why not}`.
+        blocks: per case, in the order of `audit.cases`, the result of `case_block`, or `{"error": reason}`.
     """
     environment = templates("labelmend.workflows.auditing")
     picture, main, style = (
@@ -87,7 +87,7 @@ def render_review(audit: Audit, blocks: Iterable[dict[str, Any]]) -> Iterator[st
         facts=audit.facts,
         biases=[row["reason"] for row in audit.facts["bias"] if row.get("systematic", True)],
         name=Path(audit.facts["labels"]).name,
-        n_cases=words.count(len(audit.cases), "case"),
+        n_cases=text.count(len(audit.cases), "case"),
         index=json_block(_index(audit)),
         blocks=map(json_block, blocks),
         script=Markup(script),
@@ -98,13 +98,13 @@ def render_review(audit: Audit, blocks: Iterable[dict[str, Any]]) -> Iterator[st
 
 
 def _source(environment: Environment, name: str) -> str:
-    """A file of this package as it is."""
+    """The text of a file in this package."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
 
 
 def _index(audit: Audit) -> dict[str, Any]:
-    """What the page knows of all cases from the start."""
+    """What the page needs about all cases when it opens."""
     return {
         "id": audit.id,
         "classes": audit.classes,
@@ -159,7 +159,7 @@ def _block(
 
 
 def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
-    """The picture of a case; it must have the shape of the labels, whatever else of the grids differs."""
+    """The image of a case; only its shape must match the labels, other grid differences are accepted."""
     if row.image is None:
         return None
     image = read_image(row.image, spacing_of(audit)).onto(labels.grid)
@@ -168,14 +168,14 @@ def _image(audit: Audit, row: AuditedCase, labels: LabelMap) -> Image | None:
         raise GeometryError(f"case {row.case}, {row.image}: {turned}")
     if image.grid.shape != labels.grid.shape:
         raise GeometryError(
-            f"case {row.case}: the image {row.image} has the shape {image.grid.shape}, its labels "
+            f"case {row.case}: the image {row.image} has shape {image.grid.shape}, its labels "
             f"{labels.grid.shape}"
         )
     return image
 
 
 def _without_folders(text: str, audit: Audit) -> str:
-    """A sentence for a page that may be sent to others: files stay, the folders they lie in go."""
+    """A sentence without folder paths, since the page may be shared; file names stay."""
     labels = Path(audit.facts["labels"])
     home = labels.parent if audit.facts["layout"] == "coco" else labels
     for folder in (home, audit.facts["images"], audit.folder):

@@ -1,6 +1,6 @@
-"""What the review page shows of one case: pictures, and outlines as vectors that stay crisp when enlarged.
+"""Pictures and vector outlines of one case for the review page; vectors stay crisp when zoomed.
 
-Coordinates are pixels of the displayed plane at full resolution, x to the right and y down.
+Coordinates are full-resolution pixels of the displayed plane, x to the right and y down.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ LOSSLESS_SIDE = 128
 """Pictures up to this side are PNG, larger ones JPEG."""
 JPEG_QUALITY = 82
 MARGIN = 0.25
-"""Part of the size of the labels by which the region that sets black and white is wider than they are."""
+"""Margin around the labels of the region that sets the grey window, as a fraction of their size."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a case is shown.
+    """How much of a case to show.
 
     Args:
         max_side_px: longest side of a picture.
-        max_slices: of a volume.
-        max_bytes: of a case; at least one slice is kept.
+        max_slices: most slices of a volume.
+        max_bytes: largest size of a case; at least one slice is kept.
     """
 
     max_side_px: int = 512
@@ -54,8 +54,8 @@ class Shown:
 
     Args:
         given: its labels.
-        proposed: the labels proposed, on the same grid, None without.
-        image: its picture on the same grid, None without.
+        proposed: the proposed labels on the same grid, or None.
+        image: the image on the same grid, or None.
     """
 
     given: LabelMap
@@ -64,18 +64,18 @@ class Shown:
 
 
 def case_block(shown: Shown, boxes: Sequence[Box | None], limits: Limits) -> dict[str, Any]:
-    """Pictures, outlines and places of findings of one case, ready for JSON.
+    """Pictures, outlines and locations of findings of one case, ready for JSON.
 
     Args:
-        shown: what there is of the case.
-        boxes: of its findings, None for the whole case.
-        limits: how much is kept.
+        shown: the arrays of the case.
+        boxes: bounding box of each finding, None for the whole case.
+        limits: how much to keep.
 
     Returns:
         `w h` of the plane in pixels, `ratio` of its height to its width in mm, `step` of the outlines,
-        `plane` and `ends` in words, `of` slices there are, `start` the one to open with, `places` of the
-        findings, and `slices`: each `at` (number from 1), `img`, `given`, `prop` (classes that differ) and
-        `ignored`.
+        `plane` and `ends` as text, `of` the number of slices in the volume, `start` the slice shown first,
+        `places` of the findings, and `slices`: each `at` (counted from 1), `img`, `given`, `prop` (classes
+        that differ) and `ignored`.
     """
     weight = _weight(shown)
     plane = choose_plane(shown.given.grid, weight)
@@ -103,12 +103,12 @@ def case_block(shown: Shown, boxes: Sequence[Box | None], limits: Limits) -> dic
 
 
 def chosen_slices(filled: NDArray[np.bool_], wanted: Sequence[int], room: int) -> list[int]:
-    """Slices to keep: the ones wanted, then evenly from the filled part, then evenly from all.
+    """Slices to keep: the wanted ones, then evenly from the filled part, then evenly from all.
 
     Args:
-        filled: per slice, whether there is something to see in it.
-        wanted: slices that come first.
-        room: how many are kept at most.
+        filled: per slice, whether it shows anything.
+        wanted: slices to keep first.
+        room: largest number to keep.
 
     >>> chosen_slices(np.arange(9) % 9 > 4, [2], 4)
     [2, 5, 7, 8]
@@ -124,7 +124,7 @@ def chosen_slices(filled: NDArray[np.bool_], wanted: Sequence[int], room: int) -
 
 
 def _weight(shown: Shown) -> NDArray[Any]:
-    """`(*space)` booleans: where the proposal differs; where it does not or is not, what is labelled."""
+    """`(*space)` booleans: where the proposal differs; if it differs nowhere or is absent, all labels."""
     if shown.proposed is not None:
         changed = _anywhere(shown.given.array != shown.proposed.array, shown.given)
         if changed.any():
@@ -133,12 +133,12 @@ def _weight(shown: Shown) -> NDArray[Any]:
 
 
 def _anywhere(marked: NDArray[Any], labels: LabelMap) -> NDArray[Any]:
-    """`(*space)` booleans: where any class is marked."""
+    """`(*space)` booleans: pixels marked in any class."""
     return np.asarray(marked.any(axis=0) if labels.overlapping else marked)
 
 
 def _along(marked: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Per position along an axis, whether anything is marked there."""
+    """Per position along an axis, whether anything is marked."""
     return np.asarray(marked.any(axis=tuple(other for other in range(marked.ndim) if other != axis)))
 
 
@@ -153,8 +153,8 @@ class _Drawer:
 
     Args:
         shown: the case.
-        plane: how it is turned.
-        window: the grey values of black and white.
+        plane: orientation of the slices.
+        window: grey values shown as black and white.
         max_side_px: longest side of a picture.
     """
 
@@ -165,9 +165,9 @@ class _Drawer:
 
     @cached_property
     def ignored(self) -> BoolArray | None:
-        """Pixels that nobody annotated; None without any."""
-        found = self.shown.given.ignored()
-        return found if found.any() else None
+        """Unannotated pixels; None if there are none."""
+        ignored = self.shown.given.ignored()
+        return ignored if ignored.any() else None
 
     def slice(self, index: int) -> dict[str, Any]:
         """Picture and outlines of one slice."""
@@ -175,23 +175,23 @@ class _Drawer:
         given = _masks(self.shown.given, here)
         step = _step(given.shape[1:])
         paths = {str(k): svg_path(mask[::step, ::step]) for k, mask in enumerate(given)}
-        found: dict[str, Any] = {
+        picture: dict[str, Any] = {
             "at": index + 1,
             "img": self._picture(here),
             "given": {k: path for k, path in paths.items() if path},
         }
         if self.shown.proposed is not None:
-            found["prop"] = {
+            picture["prop"] = {
                 str(k): svg_path(mask[::step, ::step])
                 for k, (mask, old) in enumerate(zip(_masks(self.shown.proposed, here), given, strict=True))
                 if not np.array_equal(mask, old)
             }
         if self.ignored is not None:
-            found["ignored"] = svg_path(here.take(self.ignored)[::step, ::step])
-        return found
+            picture["ignored"] = svg_path(here.take(self.ignored)[::step, ::step])
+        return picture
 
     def _picture(self, plane: Plane) -> str | None:
-        """A data URI: grey, or in colour where a 2-D picture has three channels; None without image."""
+        """A data URI: grey, or colour for a 2-D image with three channels; None without an image."""
         if self.shown.image is None:
             return None
         array = self.shown.image.array
@@ -210,7 +210,7 @@ class _Drawer:
 
 
 def _eight_bits(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Numbers from black to white as bytes; mid-grey where there is no range."""
+    """Values from black to white as bytes; mid-grey if the range is empty."""
     if high <= low:
         return np.full(values.shape, 128, np.uint8)
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
@@ -225,7 +225,7 @@ def _masks(labels: LabelMap, plane: Plane) -> BoolArray:
 
 
 def _window(shown: Shown) -> tuple[float, float]:
-    """Grey values of black and white: the 1st and 99th percentile around whatever is labelled."""
+    """Grey values shown as black and white: the 1st and 99th percentile around the labels."""
     if shown.image is None:
         return 0.0, 1.0
     region: list[slice] = []
@@ -244,7 +244,7 @@ def _window(shown: Shown) -> tuple[float, float]:
 def _place(
     box: Box | None, plane: Plane, chosen: Sequence[int], size: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """Where a finding lies: `box` [x0 y0 x1 y1]; slices shown `from` and `to`, and `at` its middle."""
+    """Location of a finding: `box` [x0 y0 x1 y1]; slices shown `from` and `to`, and `at` its middle."""
     if box is None:
         return None
     height, width = size

@@ -1,21 +1,21 @@
-// The review page: what is decided on each case, the list of cases, the keys.
-// review_page.py puts review_picture.js and this file into one function, in that order.
-// Names, reasons and notes are foreign text: they enter the page through textContent and attributes only.
+// The review page: verdicts, the list of cases, keyboard shortcuts.
+// page.py wraps review_picture.js and this file in one function, in that order.
+// Names, reasons and notes are untrusted text: they enter the page through textContent and attributes only.
 const audit = JSON.parse($("audit").textContent);
 const { cases, classes } = audit;
 const indexOf = new Map(cases.map((row, index) => [row.case, index]));
 const KINDS = { case: "whole case", missing: "missing object", spurious: "spurious object",
-  wrong_class: "wrong class", outline: "outline off", fault: "fault in the file" };
+  wrong_class: "wrong class", outline: "inaccurate outline", fault: "file problem" };
 const VERDICTS = { keep: ["A", "keep given"], take: ["S", "take proposed"], redraw: ["D", "redraw"], skip: ["F", "skip"] };
 const KEY = `labelmend review ${audit.id}`;
 const NOTHING = { verdict: "", at: "", note: "" };
 const MOST_UNDOS = 200, MOST_PARSED = 6;
 
-const decided = new Map();  // case -> { verdict, at, note }; verdict "" once it is taken back
-const past = [];            // [index, what was decided before], for undo
-const parsed = new Map();   // index -> picture data of the cases last shown
-const hidden = new Set();   // positions of classes, and "given" or "proposed", whose outlines are not drawn
-const rows = [];            // the buttons of the list
+const decided = new Map();  // case -> { verdict, at, note }; verdict "" after undo
+const past = [];            // [index, previous entry], for undo
+const parsed = new Map();   // index -> picture data of recently shown cases
+const hidden = new Set();   // class indices, and "given" or "proposed", whose outlines are hidden
+const rows = [];            // buttons of the list
 let listed = cases.map((_, index) => index);
 let here = -1, data = null, slice = 0, finding = -1;
 let storage = null, unsaved = false;
@@ -27,14 +27,14 @@ const element = (tag, more, ...inside) => {
 };
 const verdictOf = index => decided.get(cases[index].case) ?? NOTHING;
 
-// ---- Verdicts: in this browser under the id of the audit, and in a file ----------------------------------
+// ---- Verdicts: stored in this browser under the id of the audit, and in a file ---------------------------
 
 const content = more => ({
   kind: "labelmend verdicts", version: 1, audit: audit.id, reviewer: $("reviewer").value, saved: new Date().toISOString(),
   verdicts: cases.flatMap(row => {
     const entry = decided.get(row.case);
-    const seen = { given: row.given, proposed: row.proposed };  // what labels the verdict is on
-    return entry && (more || entry.verdict) ? [{ case: row.case, verdict: entry.verdict, at: entry.at, note: entry.note, ...seen }] : [];
+    const labels = { given: row.given, proposed: row.proposed };  // the labels that the verdict is about
+    return entry && (more || entry.verdict) ? [{ case: row.case, verdict: entry.verdict, at: entry.at, note: entry.note, ...labels }] : [];
   }),
   ...more,
 });
@@ -49,7 +49,7 @@ function save() {
   $("notice").hidden = storage !== null;
 }
 
-function merge(found) {  // the newest word on each case counts
+function merge(found) {  // the newest verdict on each case counts
   let taken = 0;
   for (const row of Array.isArray(found) ? found : []) {
     const index = indexOf.get(row?.case), at = String(row?.at ?? "");
@@ -62,7 +62,7 @@ function merge(found) {  // the newest word on each case counts
   return taken;
 }
 
-function sameLabels(row) {  // whether a verdict is on the labels and the proposal that this page shows
+function sameLabels(row) {  // whether a verdict is about the labels and the proposal shown on this page
   const here = cases[indexOf.get(row.case)];
   return here !== undefined && row.given === here.given && (row.proposed ?? "") === here.proposed;
 }
@@ -93,16 +93,16 @@ function download() {
 
 async function load(file) {
   let found = null;
-  try { found = JSON.parse(await file.text()); } catch { /* told below */ }
-  if (found?.kind !== "labelmend verdicts" || found.version !== 1) return say("This file holds no verdicts.");
+  try { found = JSON.parse(await file.text()); } catch { /* reported below */ }
+  if (found?.kind !== "labelmend verdicts" || found.version !== 1) return say("This is not a verdicts file.");
   const all = Array.isArray(found.verdicts) ? found.verdicts : [], own = found.audit === audit.id;
   const holding = all.filter(row => row?.given ? sameLabels(row) : own);
-  if (!own && !holding.length) return say("These verdicts are of another audit, on other labels.");
+  if (!own && !holding.length) return say("These verdicts belong to another audit of other labels.");
   const taken = merge(holding), lost = all.length - holding.length;
   if (!$("reviewer").value) $("reviewer").value = String(found.reviewer ?? "");
   save();
   refresh();
-  say(`${taken} verdicts loaded; newer ones of this page were kept.${lost ? ` ${lost} are on other labels: decide these cases anew.` : ""}`);
+  say(`${taken} verdicts loaded; newer ones on this page were kept.${lost ? ` ${lost} refer to other labels: decide those cases again.` : ""}`);
 }
 
 function put(index, entry) {
@@ -114,7 +114,7 @@ function put(index, entry) {
 
 function decide(verdict) {
   if (here < 0) return;
-  if (verdict === "take" && !cases[here].proposal) return say("There is no proposal for this case: keep, redraw or skip it.");
+  if (verdict === "take" && !cases[here].proposal) return say("This case has no proposal: keep, redraw or skip it.");
   const at = listed.indexOf(here);
   past.push([here, { ...verdictOf(here) }]);
   if (past.length > MOST_UNDOS) past.shift();
@@ -125,11 +125,11 @@ function decide(verdict) {
 
 function undo() {
   const last = past.pop();
-  if (!last) return say("There is nothing to undo.");
+  if (!last) return say("Nothing to undo.");
   put(...last);
   filter(false);
   show(last[0]);
-  say(`${cases[last[0]].case}: taken back`);
+  say(`${cases[last[0]].case}: verdict undone`);
 }
 
 // ---- The list ---------------------------------------------------------------------------------------------
@@ -138,11 +138,11 @@ function nextUndecided(at = listed.indexOf(here), said = "") {
   const order = [...listed.slice(Math.max(at, 0)), ...listed.slice(0, Math.max(at, 0))];
   const next = order.find(index => index !== here && !verdictOf(index).verdict);
   if (next !== undefined) {
-    say(said && `${said} · Z undoes`);
+    say(said && `${said} · Z to undo`);
     return show(next);
   }
   const left = cases.some((_, index) => !verdictOf(index).verdict);
-  const end = left ? "Every case of this list is decided." : "Every case is decided: download the verdicts.";
+  const end = left ? "All cases in this list are decided." : "All cases are decided: download the verdicts.";
   say(said ? `${said}. ${end}` : end);
   show(here);
 }
@@ -221,7 +221,7 @@ function build() {
     $("by-class").append(element("option", { value: name }, `${name} (${of(found => found.class === name || found.other === name)})`));
   }
   if (classes.length > 1) classes.forEach((name, k) => {
-    const button = element("button", { type: "button", title: "outlines of this class" }, name);
+    const button = element("button", { type: "button", title: "show or hide this class" }, name);
     button.setAttribute("aria-pressed", "true");
     button.addEventListener("click", () => {
       if (!hidden.delete(k)) hidden.add(k);
@@ -234,7 +234,7 @@ function build() {
 
 // ---- One case ---------------------------------------------------------------------------------------------
 
-function picture(index) {  // parsed when it is wanted, and forgotten again: a page may hold a thousand
+function picture(index) {  // parsed on demand and dropped again: a page may have a thousand
   if (!parsed.has(index)) parsed.set(index, JSON.parse($(`case-${index}`).textContent));
   const found = parsed.get(index);
   parsed.delete(index);
@@ -255,7 +255,7 @@ function show(index) {
   side();
   fit();
   draw();
-  setTimeout(() => {  // the case that most likely comes next
+  setTimeout(() => {  // preload the case most likely to come next
     const next = listed.find(other => other > here && !verdictOf(other).verdict);
     if (here !== index || next === undefined) return;
     const found = picture(next);
@@ -307,7 +307,7 @@ function focusOn(k) {
 
 function nextFinding() {
   const n = cases[here]?.findings.length ?? 0;
-  if (!n) return say("Nothing was found in this case.");
+  if (!n) return say("This case has no findings.");
   if (finding + 1 < n) return focusOn(finding + 1);
   finding = -1;
   slice = data.start ?? 0;
@@ -331,10 +331,10 @@ function toggle(kind) {
 }
 
 function bare() {
-  say($("stage").classList.toggle("bare") ? "Outlines are off · Space shows them" : "");
+  say($("stage").classList.toggle("bare") ? "Outlines hidden · Space to show" : "");
 }
 
-// ---- Keys and pointers ----------------------------------------------------------------------------------------
+// ---- Keyboard and mouse ----------------------------------------------------------------------------------------
 
 const KEYS = {
   a: () => decide("keep"), s: () => decide("take"), d: () => decide("redraw"), f: () => decide("skip"), z: undo,

@@ -1,10 +1,10 @@
-// The picture of the review page: drawn on two canvases, so that outlines stay crisp and are switched fast.
-// review_page.py puts this file and review.js into one function, in that order.
+// The picture of the review page: two canvases, so that outlines stay crisp and toggle quickly.
+// page.py wraps this file and review.js in one function, in that order.
 const $ = id => document.getElementById(id);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const COLOURS = { ignored: "#c9d1d9" };
 for (const kind of ["given", "proposed"]) COLOURS[kind] = getComputedStyle(document.documentElement).getPropertyValue(`--${kind}`);
-const LONGEST_WITH_HALO = 20000;  // letters of all outlines of a slice: beyond that, dark edges cost too much time
+const LONGEST_WITH_HALO = 20000;  // characters of all outlines of a slice; above this, drawing dark edges is too slow
 const LARGEST = 40;
 let view = { x: 0, y: 0, zoom: 1 }, light = { brightness: 1, contrast: 1 };
 let size = { width: 1, height: 1 }, asked = false, lines = [], dragged = null;
@@ -36,7 +36,7 @@ function draw() {
   look();
 }
 
-function photoOf(found) {  // decoded beside the page's work; painted once it is there
+function photoOf(found) {  // decoded in the background, painted when ready
   if (!found?.img) return null;
   if (!found.photo) found.photo = Object.assign(new Image(), { onload: look, src: found.img });
   return found.photo;
@@ -49,7 +49,7 @@ function look() {
 }
 
 const squeeze = () => data.ratio * data.w / data.h;
-function frame() {  // where the picture lies on the screen: x -> left + x * scale, y -> top + y * squeeze * scale
+function frame() {  // position of the picture on screen: x -> left + x * scale, y -> top + y * squeeze * scale
   const scale = Math.min(size.width / data.w, size.height / (data.ratio * data.w)) * view.zoom;
   return { scale, left: size.width / 2 - view.x * scale, top: size.height / 2 - view.y * scale };
 }
@@ -97,7 +97,7 @@ function marks(pen, left, top, scale, tall) {
   data.places.forEach((place, k) => {
     if (!place || slice < place.from || slice > place.to) return;
     const [x0, y0, x1, y1] = place.box;
-    if (k !== finding && (x1 - x0) * (y1 - y0) > data.w * data.h / 4) return;  // says nothing
+    if (k !== finding && (x1 - x0) * (y1 - y0) > data.w * data.h / 4) return;  // too large to be informative
     pen.globalAlpha = k === finding ? 1 : 0.5;
     pen.lineWidth = k === finding ? 1.6 : 1;
     pen.strokeRect(left + x0 * scale - 3, top + y0 * tall - 3, (x1 - x0) * scale + 6, (y1 - y0) * tall + 6);
@@ -136,7 +136,7 @@ function drag(event) {
   }
 }
 
-function name(event) {  // which class lies under the pointer, and in whose outline
+function name(event) {  // class under the pointer, and whose outline it is in
   const pen = $("lines").getContext("2d"), ratio = window.devicePixelRatio || 1, found = new Map();
   for (const line of lines) {
     if (!line.path || !pen.isPointInPath(line.path, event.offsetX * ratio, event.offsetY * ratio, "evenodd")) continue;

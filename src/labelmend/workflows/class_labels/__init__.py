@@ -1,4 +1,4 @@
-"""Class labels of tables, features and small images: how wrong they are, and classifiers that doubt them.
+"""Class labels of tables, features and small images: estimates of label noise, and robust classifiers.
 
 Estimators and classifiers need scikit-learn and load on first use.
 """

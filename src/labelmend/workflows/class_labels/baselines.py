@@ -178,12 +178,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
 
 class BaselineClassifier(NetworkClassifier):
-    """What people do about wrong labels, or do not: cross-entropy, a bounded loss, two networks.
+    """Baselines for wrong labels: cross-entropy, a bounded loss, co-teaching.
 
     Args:
         strategy: "ce": cross-entropy on all labels. "gce": (1 - p^q) / q, between cross-entropy and absolute
             error. "co_teaching": of each batch every one of two networks learns from the cases that the other
-            finds easiest; it has to be told how many labels are wrong.
+            finds easiest; it needs the fraction of wrong labels.
         q: of "gce", in (0, 1].
         noise_rate: of "co_teaching": share of wrong labels, in [0, 1).
         ramp_to: of "co_teaching": share of the epochs after which all of `noise_rate` is left out.

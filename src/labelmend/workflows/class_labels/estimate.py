@@ -1,4 +1,4 @@
-"""How often the class labels of a table are wrong, and which rows to look at first, from the labels alone."""
+"""Estimate how often the class labels of a table are wrong, and which rows to check first."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ OWN = (RESULT, MATRIX, SUSPECTS, PAGE)
 Model = Literal["anchors", "hoc"]
 METHODS: tuple[Model, ...] = ("anchors", "hoc")
 
-COUNTED = "Rows are counted from 0; a header is not counted."
+COUNTED = "Rows are numbered from 0, without the header."
 
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its bootstrap interval; the ends are NaN where nothing was drawn."""
+    """A fraction with its bootstrap interval; the ends are NaN without bootstrap."""
 
     value: float
     low: float = math.nan
@@ -50,7 +50,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Feature:
-    """How much a feature counts in comparing rows (1 for the heaviest), and what it says about the labels."""
+    """The weight of a feature in comparing rows (largest 1), and its information about the labels."""
 
     name: str
     weight: float
@@ -59,13 +59,13 @@ class Feature:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A row for which another class is likelier than the label given.
+    """A row for which another class is more likely than the given label.
 
     Args:
-        row: of the file, from 0 and without the header.
+        row: row of the file, from 0, without the header.
         given: its label.
-        likeliest: the class that is likeliest.
-        given_right: probability that the given label is right.
+        likeliest: the most likely class.
+        given_right: probability that the given label is correct.
     """
 
     row: int
@@ -76,28 +76,28 @@ class Suspect:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TransitionEstimate(Result):
-    """What `estimate_transition` found.
+    """The result of `estimate_transition`.
 
     Args:
-        source: what was read, and the column or file of labels and of groups.
+        source: the input files, and the column or file of labels and of groups.
         classes: the `k` classes.
-        n_given: `(k)` how many rows are labelled as each.
-        matrix: `(k k)` row i holds the probabilities of the labels given to rows of class i.
-        low: `(k k)` lower ends of intervals; None where nothing was drawn.
+        n_given: `(k)` number of rows with each label.
+        matrix: `(k k)` row i holds the probabilities of the given labels for rows of class i.
+        low: `(k k)` lower ends of intervals; None without bootstrap.
         high: `(k k)` upper ends.
-        prior: `(k)` true shares of the classes.
-        rates: `k` shares of wrong labels among the rows that truly are of a class.
-        rate: share of wrong labels in all.
-        given_right: `(k)` share of right labels among those of a class.
-        features: all that were used, in the order of the file.
-        suspects: those labels least likely to be right first.
-        row_numbers: `(n)` which row of the file each row is, from 0 and without the header.
-        right: `(n)` probability that the label of each row is right.
-        clusterability: numbers on whether neighbours share their true class.
-        settings: what was chosen.
-        assumptions: sentences: what all of this rests on.
-        warnings: sentences: why these numbers may be wrong.
-        notes: sentences: what was done with the data.
+        prior: `(k)` true class frequencies.
+        rates: `k` fractions of wrong labels among rows of each true class.
+        rate: overall fraction of wrong labels.
+        given_right: `(k)` fraction of correct labels among those of each class.
+        features: all features used, in file order.
+        suspects: suspicious labels, least likely to be correct first.
+        row_numbers: `(n)` row of the file, from 0, without the header.
+        right: `(n)` probability that the label of each row is correct.
+        clusterability: statistics on whether neighbours share their true class.
+        settings: the settings.
+        assumptions: sentences on the assumptions.
+        warnings: sentences on why these numbers may be wrong.
+        notes: sentences on how the data were processed.
     """
 
     source: Mapping[str, Any]
@@ -143,11 +143,11 @@ class TransitionEstimate(Result):
         return len(self.right)
 
     def heaviest(self, count: int) -> tuple[Feature, ...]:
-        """The features that count most, heaviest first."""
+        """The features with the largest weights, in descending order."""
         return tuple(sorted(self.features, key=lambda feature: -feature.weight)[:count])
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the rows, in what JSON knows."""
+        """Everything but the rows, as JSON types."""
         left_out = ("suspects", "row_numbers", "right", "rates", "rate")
         fields = [f.name for f in dataclasses.fields(self) if f.name not in left_out]
         return {
@@ -164,7 +164,7 @@ class TransitionEstimate(Result):
         }
 
     def write(self, out: str | Path) -> None:
-        """Write transition.json, transition.csv and suspects.csv: all of them or none.
+        """Write transition.json, transition.csv and suspects.csv atomically.
 
         Args:
             out: a folder that is new, empty, or holds an earlier estimate.
@@ -199,37 +199,36 @@ def estimate_transition(
     seed: int = 0,
     page: Callable[[Path], object] | None = None,
 ) -> TransitionEstimate:
-    """Estimate the transition matrix of wrong labels, and which labels are wrong, from the labels alone.
+    """Estimate the label transition matrix, and which labels are wrong, without any trusted labels.
 
     Args:
         table: .csv, .tsv (both also .gz) or .parquet file.
-        target: its column that holds the labels.
+        target: its label column.
         features: instead of a table, .npy `(n f)` or .npz with a SciPy sparse matrix.
         labels: their labels, .npy `(n)`.
         drop: columns to leave out.
-        groups: column, or .npy `(n)` with `features`, that says which rows share a source: they are not
-            compared with each other, a row is compared with one row of each other source at most, and it is
-            no feature.
+        groups: column, or .npy `(n)` with `features`, of the source of each row: rows of one source are not
+            compared with each other, a row is compared with at most one row of each other source, and the
+            column is not a feature.
         out: folder for `transition.json`, `transition.csv` and `suspects.csv`, or None to write nothing.
-        method: "anchors", where classes may overlap, or "hoc", where neighbours share their true class.
+        method: "anchors" if classes may overlap, or "hoc" if neighbours share their true class.
         f: divergence that weighs the features, see `labelmend.workflows.class_labels.fmi`.
-        n_neighbors: with how many others a row is compared: 30 for "anchors", at most 49 for "hoc".
-        backend: how neighbours are found: "exact", or for very many rows "pynndescent" or "faiss".
-        n_boot: how many times the estimate is drawn anew for intervals; 0: none.
-        level: of the intervals.
-        seed: of everything random.
-        page: called with the folder before it gets its name, to write a page into it.
+        n_neighbors: neighbours of each row: 30 for "anchors", at most 49 for "hoc".
+        backend: neighbour search: "exact", or for very many rows "pynndescent" or "faiss".
+        n_boot: bootstrap replicates for intervals; 0: none.
+        level: level of the intervals.
+        seed: random seed.
+        page: called with the folder before it is renamed into place, to write a page into it.
 
     Raises:
-        DataError: the data cannot be used. ConfigError: a setting cannot. OutputError: `out` holds something
-            else.
+        DataError: unusable data. ConfigError: an invalid setting. OutputError: `out` holds other files.
     """
     if method not in METHODS:
-        raise ConfigError(f"no method called {method!r}: choose from {', '.join(METHODS)}")
+        raise ConfigError(f"no method {method!r}: choose from {', '.join(METHODS)}")
     if n_boot < 0 or n_boot == 1:
-        raise ConfigError(f"n_boot must be 0, for no intervals, or 2 and more, got {n_boot}")
+        raise ConfigError(f"n_boot must be 0 (no intervals) or at least 2, got {n_boot}")
     if not 0 < level < 1:
-        raise ConfigError(f"level must lie between 0 and 1, got {level}")
+        raise ConfigError(f"level must be between 0 and 1, got {level}")
     sources = _sources(table, target, features, labels, drop)
     files = [*sources, *([Path(groups)] if groups is not None and table is None else [])]
     check_output(out, OWN, files=files)
@@ -273,7 +272,7 @@ def _sources(
 
 
 def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, Any]) -> TransitionEstimate:
-    """Fit, and put what came out into words."""
+    """Fit, and assemble the result."""
     model = _fitted(data, settings)
     order = np.argsort(model.given_probability_, kind="stable")
     likeliest = model.class_probability_.argmax(axis=1)
@@ -314,7 +313,7 @@ def _estimated(data: Table, source: Mapping[str, Any], settings: Mapping[str, An
 
 
 def _fitted(data: Table, settings: Mapping[str, Any]) -> Any:
-    """The fitted estimator; its warning about mixed neighbourhoods is put into words by `estimate_doubts`."""
+    """The fitted estimator; `estimate_doubts` reports its warning about mixed neighbourhoods."""
     from labelmend.workflows.class_labels.estimators import WeightedAnchor, WeightedHOC
 
     chosen = {"anchors": WeightedAnchor, "hoc": WeightedHOC}[settings["method"]]
@@ -327,7 +326,7 @@ def _fitted(data: Table, settings: Mapping[str, Any]) -> Any:
 
 
 def _intervals(model: Any, level: float) -> tuple[FloatArray, FloatArray] | None:
-    """`(k k)` ends of intervals that hold the estimate; None where nothing was drawn."""
+    """`(k k)` interval ends that include the estimate; None without bootstrap."""
     if not model.n_boot:
         return None
     low, high = percentiles(model.bootstrap_, level)
@@ -335,7 +334,7 @@ def _intervals(model: Any, level: float) -> tuple[FloatArray, FloatArray] | None
 
 
 def _rates(matrix: FloatArray, low: FloatArray | None, high: FloatArray | None) -> tuple[Share, ...]:
-    """The share of wrong labels in each class: what is missing on the diagonal."""
+    """The fraction of wrong labels in each class: one minus the diagonal."""
     values = (1 - np.diag(matrix)).clip(0, 1).tolist()
     if low is None or high is None:
         return tuple(map(Share, values))
@@ -344,7 +343,7 @@ def _rates(matrix: FloatArray, low: FloatArray | None, high: FloatArray | None) 
 
 
 def _rate(model: Any, given: FloatArray, level: float) -> Share:
-    """The share of wrong labels in all: that of each draw, with the true shares that explain those given."""
+    """The overall fraction of wrong labels: for each replicate, with the class frequencies it implies."""
     value = float(model.noise_rate_)
     if not model.n_boot:
         return Share(value)

@@ -64,7 +64,7 @@ class HocRule:
     def replicate(
         self, labels: IntArray, rows: IntArray, result: TransitionResult, rng: np.random.Generator
     ) -> TransitionResult:
-        """The estimate from rows weighted by lot."""
+        """The estimate from randomly weighted rows."""
         weights = bootstrap_weights(rows, rng)
         counts = consensus_counts(labels, rows, len(result.prior), weights=weights)
         return solve_consensus(*counts, rng=rng, n_init=1, start=result)
@@ -89,7 +89,7 @@ class AnchorRule:
     def replicate(
         self, labels: IntArray, rows: IntArray, result: TransitionResult, rng: np.random.Generator
     ) -> TransitionResult:
-        """The estimate from labels drawn anew; that from rows weighted by lot varies far too little."""
+        """The estimate from resampled labels; randomly weighted rows would vary far too little."""
         drawn = drawn_classes(local_prior(labels, rows, result) @ result.matrix, rng)
         return anchor_matrix(drawn, rows, len(result.prior), alpha=self.alpha)
 
@@ -109,8 +109,8 @@ class TransitionEstimator(BaseEstimator):
     * `clusterability_` whether neighbours share their true class (tested for HOC only);
     * `loss_`, `converged_` of the search;
     * with `n_boot`, `bootstrap_` `(n_boot k k)` replicates with neighbours kept, moved so that their mean is
-      the estimate; `matrix_low_` and `matrix_high_` `(k k)` the 95 % intervals of them. They hold chance, not
-      the error of an assumption that fails;
+      the estimate; `matrix_low_` and `matrix_high_` `(k k)` their 95 % intervals. They cover sampling error
+      only, not violated assumptions;
     * `feature_weights_` and `feature_scores_` `(f)` of the weighted estimators.
     """
 
@@ -164,7 +164,7 @@ class TransitionEstimator(BaseEstimator):
         return self
 
     def score(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> float:
-        """Mean log-probability of the given labels of these rows, each foretold from those of its neighbours.
+        """Mean log-probability of the given labels, each predicted from those of its neighbours.
 
         The higher, the more neighbours say about the class of a row. The residual of the consensus equations
         would be no score: it is as small where neighbours say nothing.
@@ -240,6 +240,6 @@ class TransitionEstimator(BaseEstimator):
 def _mixed(found: Clusterability) -> str:
     return (
         "neighbours do not share their true class, so the transition matrix of HOC is too noisy: "
-        f"mixed neighbourhoods fit better than pure ones by {found.gap:.4f} nats a row, by chance alone "
+        f"mixed neighbourhoods fit better than pure ones by {found.gap:.4f} nats per row, by chance alone "
         f"{found.gap_if_pure:.4f} (p {found.p_value:.2f}). Take AnchorEstimator, or better features"
     )

@@ -1,4 +1,4 @@
-"""Labels that go wrong more often in one place than in another: HOC on the rows around a few centres."""
+"""Label noise that varies across feature space: HOC on the rows around a few centres."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def local_matrices(
 ) -> tuple[FloatArray, IntArray]:
     """A transition matrix for the rows around each of some centres, drawn to the one for all.
 
-    Centres are drawn by lot among the rows that no centre covers yet; each covers itself and its nearest
+    Centres are drawn at random among the rows that no centre covers yet; each covers itself and its nearest
     rows. With q the prior of the classes there, row i of its matrix is
 
         q_i T_local_i + (1 - q_i) T_global_i.

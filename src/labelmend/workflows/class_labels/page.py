@@ -1,4 +1,4 @@
-"""One self-contained page for an estimate of label noise: how many labels are wrong, how, and which first."""
+"""A self-contained page on estimated label noise: how many labels are wrong, how, and where."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import UndefinedError
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.charts import dots
 from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.html.page import templates
@@ -25,16 +25,16 @@ from labelmend.io.files.reading import read_json
 RESULT, SUSPECTS, PAGE = "transition.json", "suspects.csv", "report.html"
 
 MOST_SUSPECTS = 50
-"""Rows that the page lists; all are in suspects.csv."""
+"""Rows listed on the page; all are in suspects.csv."""
 
 MOST_BARS = 20
-"""Features that the page shows."""
+"""Features shown on the page."""
 
 MOST_NUMBERED = 12
-"""Classes up to which each cell of the picture holds its number and interval; with more it is colour."""
+"""Most classes for which matrix cells show numbers and intervals; with more, only colour."""
 
 MOST_WIDTH = 700.0
-"""Of the picture of many classes, as long as its cells stay large enough to be pointed at."""
+"""Size of the matrix with many classes, as long as its cells stay large enough to hover over."""
 
 BAR_WIDTH = 400.0
 
@@ -44,13 +44,13 @@ class Cell:
     """One cell of the picture of a matrix.
 
     Args:
-        x: of its left edge.
-        y: of its upper edge.
-        right: on the diagonal: the label that is right.
-        strength: of its colour, in [0, 1].
+        x: left edge.
+        y: upper edge.
+        right: whether it is on the diagonal: correct labels.
+        strength: opacity of its colour, in [0, 1].
         number: its text, in percent.
         interval: its smaller text, empty without interval.
-        told: what a pointer on it, or a screen reader, is told.
+        tooltip: text on hovering and for screen readers.
     """
 
     x: float
@@ -59,7 +59,7 @@ class Cell:
     strength: float
     number: str
     interval: str
-    told: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class HeatMap:
     """A matrix as a picture: true classes are rows, given labels are columns.
 
     Args:
-        cells: `k * k` of them.
-        side: of a cell.
-        names: of the columns, cut where they are long.
-        row_names: of the rows; there is more room for them.
-        numbered: whether the cells hold text.
+        cells: `k * k` cells.
+        side: side of a cell.
+        names: column names, shortened if long.
+        row_names: row names, which may be longer.
+        numbered: whether the cells contain text.
     """
 
     cells: tuple[Cell, ...]
@@ -88,7 +88,7 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Bar:
-    """One feature: its name, the length of its bar, and what is written beside it."""
+    """One feature: its name, the length of its bar, and the text next to it."""
 
     name: str
     length: float
@@ -96,13 +96,13 @@ class Bar:
 
 
 def write_transition_page(folder: str | Path) -> Path:
-    """Write FOLDER/report.html from FOLDER/transition.json and FOLDER/suspects.csv; nothing else is read.
+    """Write FOLDER/report.html from FOLDER/transition.json and FOLDER/suspects.csv.
 
     Args:
-        folder: where `labelmend.estimate_transition` wrote.
+        folder: output of `labelmend.estimate_transition`.
 
     Raises:
-        UnreadableFileError: a file is not there or holds something else.
+        UnreadableFileError: a file is missing or damaged.
     """
     folder = Path(folder)
     try:
@@ -133,10 +133,10 @@ def render_transition(found: Mapping[str, Any], suspects: Sequence[Mapping[str, 
     """The page as text; names are escaped by the template.
 
     Args:
-        found: what transition.json holds.
+        found: content of transition.json.
         suspects: the first rows of suspects.csv.
     """
-    environment = templates("labelmend.workflows.class_labels", count=words.count, percent=percent, span=span)
+    environment = templates("labelmend.workflows.class_labels", count=text.count, percent=percent, span=span)
     classes = found["classes"]
     rates = [(name, _times_100(rate)) for name, rate in zip(classes, found["noise_rates"], strict=True)]
     return environment.get_template("transition.html.jinja").render(
@@ -174,17 +174,17 @@ def heat_map(
         for j, given in enumerate(classes):
             value = matrix[i][j]
             ends = "" if low is None or high is None else span(low[i][j], high[i][j])
-            told = f"true {true}, labelled {given}: {percent(value)}" + (f" ({ends})" if ends else "")
-            # Without a number to read, small shares of wrong labels need more colour to be seen.
+            tooltip = f"true {true}, labelled {given}: {percent(value)}" + (f" ({ends})" if ends else "")
+            # Without numbers, small fractions of wrong labels need more colour to be visible.
             strength = value if numbered or i == j else math.sqrt(value)
-            cells.append(Cell(j * side, i * side, i == j, round(strength, 3), percent(value), ends, told))
+            cells.append(Cell(j * side, i * side, i == j, round(strength, 3), percent(value), ends, tooltip))
     most = max(6, int(side / 8)) if numbered else 12
     names = [tuple(_cut(name, length) for name in classes) for length in (most, 16 if numbered else 12)]
     return HeatMap(tuple(cells), side, names[0], names[1], numbered)
 
 
 def bars(features: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
-    """The heaviest features, heaviest first.
+    """The features with the largest weights, in descending order.
 
     Args:
         features: name and weight of each, the largest weight 1.
@@ -194,7 +194,7 @@ def bars(features: Sequence[Mapping[str, Any]]) -> tuple[Bar, ...]:
 
 
 def matrix_sentence(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
-    """How to read the picture, by its worst row.
+    """A sentence that explains the matrix by its worst row.
 
     >>> matrix_sentence(["ill", "well"], [[0.75, 0.25], [0.0, 1.0]])
     'Of 100 rows that are truly “ill”, about 75 are labelled so and 25 are labelled “well”.'
@@ -211,7 +211,7 @@ def matrix_sentence(classes: Sequence[str], matrix: Sequence[Sequence[float]]) -
 
 
 def _cut(name: str, most: int) -> str:
-    """A name of at most so many letters, without its middle: names of classes often differ at their ends."""
+    """A name shortened in the middle: class names often differ at their ends."""
     end = (most - 1) // 2
     return name if len(name) <= most else f"{name[: most - 1 - end]}…{name[-end:]}"
 

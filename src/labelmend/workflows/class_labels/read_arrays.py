@@ -1,4 +1,4 @@
-"""Tables from NumPy files: features in one, labels in another, which may be sparse and text."""
+"""Tables from NumPy files: features (may be sparse) in one, labels (may be text) in another."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from labelmend.workflows.class_labels.table import (
 )
 
 MOST_DENSE = 50_000_000
-"""Sparse features become dense up to so many entries (400 MB)."""
+"""Most entries of sparse features when made dense (400 MB)."""
 
 
 def read_arrays(features: str | Path, labels: str | Path, groups: str | Path | None = None) -> Table:
-    """Features and labels from NumPy files; features are called x0, x1 and so on.
+    """Features and labels from NumPy files; features are named x0, x1 and so on.
 
     Args:
         features: .npy with numbers `(n f)`, or .npz with a SciPy sparse matrix, which becomes dense.
         labels: .npy `(n)` with integers, booleans, whole floats or text.
-        groups: .npy `(n)` of the same kinds: what each row comes from.
+        groups: .npy `(n)` of the same types: the source of each row.
 
     Raises:
         DataError: a file is missing, damaged or holds Python objects, shapes disagree, features are NaN or
-            infinite, or there are not two classes.
+            infinite, or there are fewer than two classes.
     """
     path, labels_path = Path(features), Path(labels)
     values = _sparse(path) if path.suffix.lower() == ".npz" else _array(path)
     given = _array(labels_path)
     if values.ndim != 2:
-        raise GeometryError(f"{path} has the shape {values.shape}: expected features (n f), one row a case")
+        raise GeometryError(f"{path} has shape {values.shape}: expected features (n f), one row per case")
     if values.dtype.kind not in "biuf":
         raise DataError(f"{path} holds {values.dtype}: expected numbers")
     _check_length(labels_path, given, "labels", path, len(values))
     if values.size == 0:
         what = "features" if len(given) else "rows"
-        raise DataError(f"{path} has the shape {values.shape}: there are no {what}")
+        raise DataError(f"{path} has shape {values.shape}: there are no {what}")
     sources = None if groups is None else _sources(Path(groups), path, len(values))
     kept, codes = np.unique(_plain_labels(labels_path, given), return_inverse=True)
     numbered, classes = coded(codes.reshape(-1), kept)
@@ -75,20 +75,20 @@ def _sparse(path: Path) -> NDArray[Any]:
         check_declared(n_bytes, path, "a sparse matrix")
         with open(path, "rb") as file:
             matrix = sparse.load_npz(file)
-        if hasattr(matrix, "check_format"):  # an index beyond the matrix would be written beside it
+        if hasattr(matrix, "check_format"):  # an index outside the matrix would write out of bounds
             matrix.check_format(full_check=True)
     entries = math.prod(matrix.shape)
     if entries > MOST_DENSE:
         raise DataError(
-            f"{path} is a sparse matrix of shape {matrix.shape}, dense it has {entries:,} entries, more than "
-            f"{MOST_DENSE:,}: reduce it to fewer features first, such as by a truncated SVD"
+            f"{path} is a sparse matrix of shape {matrix.shape}; dense, it has {entries:,} entries, more "
+            f"than {MOST_DENSE:,}: reduce the features first, for example by a truncated SVD"
         )
     with reading_arrays(path, "a SciPy sparse matrix (.npz)"):
         return np.asarray(matrix.toarray())
 
 
 def _sources(path: Path, features: Path, n_rows: int) -> NDArray[np.int64]:
-    """Codes of what rows come from."""
+    """Integer codes of the groups."""
     given = _array(path)
     _check_length(path, given, "groups", features, n_rows)
     return np.asarray(np.unique(_plain_labels(path, given, "groups"), return_inverse=True)[1], np.int64)
@@ -96,11 +96,9 @@ def _sources(path: Path, features: Path, n_rows: int) -> NDArray[np.int64]:
 
 def _check_length(path: Path, given: NDArray[Any], what: str, features: Path, n_rows: int) -> None:
     if given.ndim != 1:
-        raise GeometryError(f"{path} has the shape {given.shape}: expected {what} (n), one a case")
+        raise GeometryError(f"{path} has shape {given.shape}: expected {what} (n), one per case")
     if len(given) != n_rows:
-        raise GeometryError(
-            f"{features} has {n_rows} rows, but {path} has {len(given)} {what}: expected as many"
-        )
+        raise GeometryError(f"{features} has {n_rows} rows, but {path} has {len(given)} {what}")
 
 
 def _plain_labels(path: Path, given: NDArray[Any], what: str = "labels") -> NDArray[Any]:
@@ -110,7 +108,7 @@ def _plain_labels(path: Path, given: NDArray[Any], what: str = "labels") -> NDAr
         try:
             given, kind = np.char.decode(given, "utf-8"), "U"
         except UnicodeError as error:
-            raise DataError(f"{path} holds {what} that are not in UTF-8: save them as text") from error
+            raise DataError(f"{path} holds {what} that are not UTF-8: save them as text") from error
     if kind not in "biufU":
         raise DataError(f"{path} holds {given.dtype}: expected integers, booleans, whole floats or text")
     if kind == "f":

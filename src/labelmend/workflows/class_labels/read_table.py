@@ -22,17 +22,17 @@ from labelmend.runtime.text import listed
 from labelmend.workflows.class_labels.table import Table, check_classes, coded, refuse, without_constants
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-NaN", "-nan", "null", "NULL")
-"""What a CSV file may hold where a value is missing. "None" is a word like any other."""
+"""CSV texts that mean a missing value. "None" is an ordinary value."""
 
 MOST_NUMERIC_CLASSES = 100
-"""A numeric target with more different values is a quantity, not a class."""
+"""A numeric target with more distinct values is a quantity, not a class."""
 
 _SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 _PARQUET = (".parquet", ".pq")
 _BLOCK = 1 << 24
 
 BYTES_A_VALUE = 8
-"""What a value of a table takes in memory, at the least."""
+"""Least memory of one table value."""
 
 
 def read_table(
@@ -49,11 +49,11 @@ def read_table(
         path: the file. CSV is UTF-8 with a header; what counts as missing is listed in `MISSING`.
         target: the column that holds the labels.
         drop: columns to leave out.
-        groups: column that says what each row comes from; it is no feature.
-        max_categories: most different values of a column of text.
+        groups: column with the source of each row; not used as a feature.
+        max_categories: most distinct values of a text column.
 
     Raises:
-        ConfigError: a column that is not there, or no feature is left by `drop`.
+        ConfigError: an unknown column, or `drop` leaves no feature.
         DataError: the file is missing, damaged or empty, features are missing or infinite, or there are not
             two classes.
         MissingExtraError: pandas or pyarrow is not installed.
@@ -62,11 +62,11 @@ def read_table(
     frame = _frame(path)
     _check_columns(path, list(frame.columns), target, left_out, groups)
     if len(frame) == 0:
-        raise DataError(f"{path} holds no rows: expected a header and one line a case")
+        raise DataError(f"{path} holds no rows: expected a header and one line per case")
     notes = []
     counting = [c for c in frame.columns if c.startswith("Unnamed: ") and _numbers_rows(frame[c])]
     if counting and target not in counting and groups not in counting:
-        notes.append("The column without a name, which only numbers the rows, was left out.")
+        notes.append("The unnamed column of row numbers was left out.")
         left_out += tuple(counting)
     labelled = frame[target].notna().to_numpy(dtype=bool)
     if not labelled.all():
@@ -78,7 +78,7 @@ def read_table(
     left_out += () if groups is None else (groups,)
     features = frame[[column for column in frame.columns if column != target and column not in left_out]]
     if features.shape[1] == 0:
-        raise ConfigError(f"{path} has no column beside the target {target!r}: there are no features")
+        raise ConfigError(f"{path} has no column besides the target {target!r}: there are no features")
     remedy = "fill them in, remove these rows, or leave the columns out with --drop"
     refuse(path, features.isna().to_numpy(dtype=bool), list(features.columns), f"missing values; {remedy}")
     values, names, source, encoded = _encoded(path, features, max_categories)
@@ -95,7 +95,7 @@ def _frame(path: Path) -> Any:
     separator = next((sep for suffix, sep in _SEPARATORS.items() if name.endswith(suffix)), None)
     if separator is None and not name.endswith(_PARQUET):
         known = ", ".join((*_SEPARATORS, *_PARQUET))
-        raise UnreadableFileError(f"{path} is no kind of table that is read: expected one of {known}")
+        raise UnreadableFileError(f"{path} is not a supported table: expected one of {known}")
     pd = _pandas()
     with reading_arrays(path, "a Parquet file" if separator is None else "UTF-8 text with a separator"):
         if separator is not None:
@@ -114,7 +114,7 @@ def _frame(path: Path) -> Any:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse text that unpacks to more than the memory for one file; it is unpacked in blocks and let go."""
+    """Refuse text that unpacks to more than the limit per file, unpacking it block by block."""
     if not path.name.lower().endswith(".gz"):
         check_declared(path.stat().st_size, path, "text")
         return
@@ -126,7 +126,7 @@ def _check_size(path: Path) -> None:
 
 
 def _csv(pd: Any, path: Path, separator: str) -> Any:
-    """A CSV file; pandas alone would rename columns of equal names, and take longer lines for an index."""
+    """A CSV file; pandas alone would rename duplicate columns and take long lines to have an index."""
     how: dict[str, Any] = {
         "sep": separator,
         "encoding": "utf-8-sig",
@@ -137,7 +137,7 @@ def _csv(pd: Any, path: Path, separator: str) -> Any:
     try:
         (header,) = pd.read_csv(path, header=None, nrows=1, dtype=str, **how).to_numpy().tolist()
     except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path} is empty: expected a header and one line a case") from error
+        raise DataError(f"{path} is empty: expected a header and one line per case") from error
     names = _unique(path, [str(name).strip() or f"Unnamed: {i}" for i, name in enumerate(header)])
     how |= {"names": names, "index_col": False, "na_values": list(MISSING), "low_memory": False}
     try:
@@ -159,7 +159,7 @@ def _pandas() -> Any:
 def _unique(path: Path, names: list[str]) -> list[str]:
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise DataError(f"{path} has more than one column called {listed(twice)}: rename or remove them")
+        raise DataError(f"{path} has more than one column named {listed(twice)}: rename or remove them")
     return names
 
 
@@ -178,13 +178,13 @@ def _check_columns(
         raise ConfigError(f"{flag} {name}: {path} has no such column, it has {listed(columns, 20)}{meant}")
     for flag, name in kept:
         if name in drop:
-            raise ConfigError(f"{name} is both {flag} and among --drop: take it out of one of them")
+            raise ConfigError(f"{name} is both {flag} and in --drop: remove it from one")
     if target == groups:
-        raise ConfigError(f"{target} is both --target and --groups: take it out of one of them")
+        raise ConfigError(f"{target} is both --target and --groups: remove it from one")
 
 
 def _numbers_rows(column: Any) -> bool:
-    """True if the column counts the rows, from 0 or 1."""
+    """Whether the column numbers the rows, from 0 or 1."""
     values = column.to_numpy()
     if values.dtype.kind not in "iu":
         return False
@@ -209,26 +209,26 @@ def _target(path: Path, column: Any) -> tuple[NDArray[np.int64], tuple[str, ...]
         raise DataError(f"{where} is empty in every row: there are no labels")
     kind = _kind(column)
     if kind not in ("number", "text"):
-        raise DataError(f"{where} holds {kind}: expected numbers or text, one value a class")
+        raise DataError(f"{where} holds {kind}: expected numbers or text, one value per class")
     labels, classes = coded(*_pandas().factorize(column))
     if kind == "number" and np.isinf(column.to_numpy(dtype=np.float64)).any():
         raise DataError(f"{where} holds infinite values: remove these rows")
     if kind == "number" and len(classes) > MOST_NUMERIC_CLASSES:
         raise DataError(
-            f"{where} holds {len(classes)} different numbers, more than {MOST_NUMERIC_CLASSES}: "
-            "it looks like a quantity and not like classes; choose another --target, or put it into bins"
+            f"{where} holds {len(classes)} distinct numbers, more than {MOST_NUMERIC_CLASSES}: "
+            "it looks like a quantity, not classes; choose another --target, or bin it"
         )
     check_classes(where, classes)
     return labels, classes
 
 
 def _sources(path: Path, column: Any) -> NDArray[np.int64]:
-    """Codes of what rows come from; none is missing."""
+    """Integer codes of the groups, without missing values."""
     missing = int(column.isna().sum())
     if missing:
         raise DataError(
             f"column {column.name!r} of {path}, the --groups, is empty in {missing} of {len(column)} rows: "
-            "fill it in, with a value of its own for a row that belongs to no other"
+            "fill it in, with a unique value for a row in no group"
         )
     return np.asarray(_pandas().factorize(column)[0], np.int64)
 
@@ -236,7 +236,7 @@ def _sources(path: Path, column: Any) -> NDArray[np.int64]:
 def _encoded(
     path: Path, frame: Any, max_categories: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...], list[str]]:
-    """Features, their names and sources, and notes: numbers stay, text becomes one column a value."""
+    """Features, their names and sources, and notes: numbers are kept, text is one-hot encoded."""
     blocks: list[NDArray[Any]] = []
     names: list[str] = []
     source: list[str] = []
@@ -267,12 +267,12 @@ def _encoded(
         count = sum(name in one_hot for name in source)
         notes.append(f"Text was one-hot encoded, as {count} columns of 0 and 1: {listed(one_hot)}.")
     if codes_perhaps:
-        notes.append(f"Whole numbers, perhaps codes, were taken as numbers: {listed(codes_perhaps)}.")
+        notes.append(f"Integers that may be category codes were treated as numbers: {listed(codes_perhaps)}.")
     return np.column_stack(blocks).astype(np.float64), tuple(names), tuple(source), notes
 
 
 def _few_whole(values: NDArray[np.float64], most: int) -> bool:
-    """True for whole numbers of three to `most` values; with two, a code and a number are the same."""
+    """Whether a column holds integers with three to `most` values; two may be either codes or numbers."""
     return bool((values == np.rint(values)).all()) and 3 <= len(np.unique(values)) <= most
 
 
@@ -281,6 +281,6 @@ def _too_many(path: Path, name: str, values: tuple[str, ...], most: int) -> str:
     numbers = len(values) - len(words)
     hint = f" ({numbers} of them numbers, but not {listed(words, 3)})" if numbers > len(words) > 0 else ""
     return (
-        f"column {name!r} of {path} holds text with {len(values)} different values{hint}, and at most {most} "
-        f"are one-hot encoded: leave it out with --drop {name}, or group its values"
+        f"column {name!r} of {path} holds text with {len(values)} distinct values{hint}, more than the "
+        f"{most} that are one-hot encoded: leave it out with --drop {name}, or group its values"
     )

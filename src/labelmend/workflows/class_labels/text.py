@@ -1,4 +1,4 @@
-"""What an estimate of label noise rests on and why it may be wrong, in sentences for people."""
+"""Assumptions and limitations of an estimate of label noise, as sentences."""
 
 from __future__ import annotations
 
@@ -14,103 +14,103 @@ from labelmend.types import FloatArray
 from labelmend.workflows.class_labels.table import Table
 
 FEW_ROWS = 50
-"""A class that is given to fewer rows has a row of the matrix that rests on little."""
+"""Fewest labels of a class for a reliable row of the matrix."""
 
 HARDLY_THERE = 0.005
-"""A class with a smaller true share hardly occurs."""
+"""Smallest true frequency of a class that counts as present."""
 
 ALIKE = 0.2
-"""Total variation between two rows of the matrix under which it cannot be told noise from weak features."""
+"""Total variation between two rows of the matrix below which noise and weak features look the same."""
 
 BY_CHANCE = 2.5
-"""Standard errors of independent rows up to which labels may agree by chance; neighbourhoods share rows, and
-in simulations agreement at random varied by 0.8 to 1.4 of them."""
+"""Chance agreement of labels, in standard errors of independent rows; neighbourhoods share rows, and in
+simulations random agreement varied by 0.8 to 1.4 of them."""
 
 MANY_REPEATS = 0.05
-"""Share of rows that repeat another one from which on a note says so."""
+"""Fraction of duplicate rows above which a note mentions them."""
 
 ASSUMED = {
     "anchors": (
-        "Somewhere each class has rows around which hardly another class is found (anchors). Elsewhere "
-        "classes may overlap. A class that overlaps others everywhere looks more wrongly labelled than "
-        "it is.",
+        "Each class has some rows surrounded almost only by rows of the same class (anchors). Elsewhere "
+        "classes may overlap. A class that overlaps others everywhere appears to have more wrong labels "
+        "than it has.",
     ),
     "hoc": (
-        "A row and its two nearest neighbours truly are of one class. Where one neighbour in twenty is not, "
-        "the numbers are off by 1 to 3 points, where one in five is not, by 5 to 11. Whether it is so was "
-        "tested, but the test misses much, the more so the fewer rows there are.",
+        "A row and its two nearest neighbours belong to the same true class. If one neighbour in twenty does "
+        "not, the numbers are off by 1 to 3 points; if one in five does not, by 5 to 11. This was tested, "
+        "but the test has limited power, especially with few rows.",
     ),
 }
-"""What each method rests on, in words."""
+"""Assumptions of each method, as sentences."""
 
 ASSUMED_BY_BOTH = (
-    "Whether a label is wrong depends on the true class alone: within a class, rows that are hard to tell "
-    "are wrongly labelled no more often than others.",
-    "Each label was given by itself. Rows that share their label's source, such as copies of one case, look "
-    "more surely labelled than they are; name the source with groups.",
-    "Every class is given its right label more often than any wrong one.",
-    "Intervals hold what is due to chance, not what is due to an assumption that fails.",
+    "Whether a label is wrong depends only on the true class: within a class, difficult rows are mislabelled "
+    "no more often than others.",
+    "Labels are independent. Rows whose labels share a source, such as copies of one case, appear more "
+    "reliably labelled than they are; name the source with groups.",
+    "For every class, the correct label is more frequent than any wrong one.",
+    "Intervals cover sampling error only, not violated assumptions.",
 )
 
 
 def estimate_doubts(data: Table, model: Any, method: str) -> Iterator[str]:
-    """Why the numbers may be wrong, as far as they show it.
+    """Reasons why the numbers may be wrong, as far as the data show.
 
     Args:
-        data: what was fitted.
+        data: the data.
         model: the fitted estimator.
         method: "anchors" or "hoc".
     """
     matrix, classes = model.transition_matrix_, data.classes
     if model.clusterability_.agreement < _agreement_by_chance(data.labels):
         yield (
-            "Rows that look alike are labelled alike no more often than chance would have it: the features "
-            "say nothing about these labels, so nothing can be said about which are wrong."
+            "Similar rows agree in their labels no more often than by chance: the features carry no "
+            "information on these labels, so wrong ones cannot be identified."
         )
     if method == "hoc" and model.clusterability_.doubtful:
         yield (
-            "Rows and their nearest neighbours often are not of one class, and then hoc finds too many wrong "
-            "labels: take the method anchors, or features that tell the classes apart."
+            "Rows and their nearest neighbours often belong to different classes, so hoc overestimates the "
+            "number of wrong labels: use the method anchors, or features that separate the classes."
         )
     alike, i, j = min((_tv(matrix[i], matrix[j]), i, j) for i, j in combinations(range(len(classes)), 2))
     if alike < ALIKE:
         yield (
-            f"Rows of “{classes[i]}” and “{classes[j]}” are labelled nearly alike. Either these labels are "
-            "mostly chance, or the features do not tell the two classes apart; this table cannot say which."
+            f"Rows of “{classes[i]}” and “{classes[j]}” have nearly the same labels. Either these labels are "
+            "mostly random, or the features do not separate the two classes; this table cannot tell which."
         )
     for name, row, own in zip(classes, matrix, np.diag(matrix), strict=True):
         if own < row.max():
             yield (
-                f"Rows of “{name}” seem to be labelled “{classes[row.argmax()]}” more often than rightly, "
-                "which was assumed not to be."
+                f"Rows of “{name}” seem to be labelled “{classes[row.argmax()]}” more often than correctly, "
+                "which violates an assumption."
             )
     absent = [name for name, share in zip(classes, model.prior_, strict=True) if share < HARDLY_THERE]
     if absent:
-        yield f"Hardly any row seems truly to be “{'”, “'.join(absent)}”: its numbers rest on nothing."
+        yield f"Almost no row seems to be “{'”, “'.join(absent)}” in truth: its numbers are meaningless."
     few = [name for name, n in zip(classes, np.bincount(data.labels), strict=True) if n < FEW_ROWS]
     if few:
-        yield f"Fewer than {FEW_ROWS} rows are labelled “{'”, “'.join(few)}”: too few to be sure of."
-    if method == "hoc" and not model.converged_:  # with anchors the top is flat, and stopping does no harm
-        yield "The search was stopped before it had settled."
+        yield f"Fewer than {FEW_ROWS} rows are labelled “{'”, “'.join(few)}”: too few to be reliable."
+    if method == "hoc" and not model.converged_:  # for anchors the optimum is flat, and stopping is harmless
+        yield "The search stopped before it converged."
 
 
 def done_to(data: Table, groups: str | None) -> Iterator[str]:
-    """What was done with the rows."""
-    yield "Columns were brought to one scale, mean 0 and standard deviation 1, and then weighted."
+    """How the rows were processed."""
+    yield "Columns were standardised to mean 0 and standard deviation 1, then weighted."
     if data.groups is not None:
         n_groups = len(np.unique(data.groups))
-        yield f"Rows with the same {groups} were not compared with each other: {n_groups} different ones."
+        yield f"Rows with the same {groups} were not compared with each other ({n_groups} groups)."
     n = len(data.features)
     repeats = n - len(np.unique(data.features, axis=0))
     if repeats > MANY_REPEATS * n:
         yield (
-            f"{repeats} of {n} rows have the same features as another row. Of rows at the same distance, "
-            "those compared are drawn by lot. Copies of one case should share a value of groups."
+            f"{repeats} of {n} rows have the same features as another row. Among rows at equal distance, "
+            "the compared ones are drawn at random. Copies of one case should share a group."
         )
 
 
 def _agreement_by_chance(labels: NDArray[np.int64]) -> float:
-    """Share of rows labelled like both nearest neighbours that labels at random hardly exceed."""
+    """Upper bound on the fraction of rows that agree with both nearest neighbours if labels are random."""
     shares = np.bincount(labels) / len(labels)
     chance = float((shares**3).sum())
     return chance + BY_CHANCE * math.sqrt(chance * (1 - chance) / len(labels))

@@ -1,4 +1,4 @@
-"""Masks from image-level labels: class maps of a network in, seeds and grown regions out.
+"""Masks from image-level tags: class maps of a network in, seeds and grown regions out.
 
 The network and its maps need torch and load on first use; a random walk needs scikit-image.
 """

@@ -1,13 +1,13 @@
 """Attention over feature maps at a bounded cost: a block to train, and propagation of class maps.
 
-A map of `h w` cells has `h w` tokens, and attention costs their square. Here the map is averaged onto a grid
-of at most `max_tokens` cells first, so no image, however large, makes more than `max_tokens ** 2` scores.
+A map of `h w` cells has `h w` tokens, and the cost of attention is quadratic in them. Here the map is first
+averaged onto a grid of at most `max_tokens` cells, so no image needs more than `max_tokens ** 2` scores.
 
 Paper: Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised semantic segmentation",
     CVIU 2024, doi 10.1016/j.cviu.2023.103886, for the idea of attention on several layers. Block:
     Zhang et al., "Self-Attention Generative Adversarial Networks", ICML 2019. Propagation: Wang et al.,
     "Self-supervised Equivariant Attention Mechanism for Weakly Supervised Semantic Segmentation", CVPR 2020.
-Differs: of the first, only the abstract was read; what it leaves open is ours.
+Differs: we had access only to the abstract of the first; the details are ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LEAST_WIDTH = 8
 """Fewest channels of queries and keys."""
 
 NO_FEATURE = 1e-5
-"""Share of the longest feature vector of an image, below which a difference from the mean is rounding."""
+"""Differences from the mean below this fraction of an image's longest feature vector are rounding error."""
 
 
 def bounded_grid(h: int, w: int, max_tokens: int) -> tuple[int, int]:
@@ -59,15 +59,15 @@ def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def affinity(features: Tensor, *, power: float = 4, max_tokens: int = 1024) -> Tensor:
-    """How alike the cells of a map are, by the cosine of their features.
+    """Similarity of the cells of a map, by the cosine of their features.
 
         A_ij = s_ij / sum_i s_ij,   s_ij = max(0, cos(f_i - m, f_j - m)) ** power
 
-    m is the mean feature of the image. A cell equal to it has no direction, and is alike to itself alone.
+    m is the mean feature of the image. A cell equal to it has no direction, and is similar only to itself.
 
     Args:
         features: `(b c h w)`; averaged onto a grid of at most `max_tokens` cells.
-        power: above 0; the higher, the fewer cells are alike.
+        power: above 0; the higher, the fewer cells are similar.
         max_tokens: 1 or more; n is at most that, and the matrix has `b n n` numbers.
 
     Returns:
@@ -102,12 +102,12 @@ def affinity(features: Tensor, *, power: float = 4, max_tokens: int = 1024) -> T
 def propagate(
     maps: Tensor, stages: Sequence[Tensor], *, power: float = 4, steps: int = 1, max_tokens: int = 1024
 ) -> Tensor:
-    """Class maps spread to cells that look alike: max(0, maps) A ** steps, A the mean affinity of the stages.
+    """Spread class maps to similar cells: max(0, maps) A ** steps, A the mean affinity of the stages.
 
     Each cell becomes a weighted mean over the image, so no value leaves the range of max(0, maps).
 
     Args:
-        maps: `(b k h w)` class maps; what is negative counts as 0.
+        maps: `(b k h w)` class maps; negative values count as 0.
         stages: features, each `(b c_l h_l w_l)`. They and the maps are brought to one grid, as fine as the
             finest of them but of at most `max_tokens` cells.
         power: as in `affinity`.
@@ -154,11 +154,11 @@ def propagate(
 
 
 class SelfAttention2d(nn.Module):
-    """Each cell adds a mean over the image, weighted by how alike cells are.
+    """Each cell adds a mean over the image, weighted by similarity.
 
         y = x + g A V(x),   A = softmax(Q(x) K(x)^T / sqrt d)
 
-    g is one number. It starts at 0, where the block passes x on unchanged.
+    g is a scalar that starts at 0, where the block is the identity.
 
     A map of more than `max_tokens` cells is averaged onto a grid of at most that many. Queries, keys and
     values live there, and the result is brought back by linear interpolation. So the cost of A is bounded,

@@ -1,4 +1,4 @@
-"""Parts of a network computed again for the gradient instead of remembered: less memory, more time."""
+"""Gradient checkpointing: recompute parts of a network instead of storing them; less memory, more time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def recomputed(parts: Iterable[nn.Module]) -> Iterator[None]:
-    """Within it, the parts remember only what goes into them, and run again when the gradient is computed.
+    """Context manager in which the parts store only their inputs, and run again for the gradient.
 
-    Gradients are the same. Running statistics of batch normalisation are updated the first time only, and
-    forward hooks of the parts themselves run once; so no part should hold a module whose hooks matter. Where
-    the input of a part was changed in place in the meantime, torch refuses to compute the gradient.
+    Gradients are the same. Running statistics of batch normalisation are updated only the first time, and
+    forward hooks of the parts run once, so no part should contain a module whose hooks matter. If the input
+    of a part was modified in place in the meantime, torch refuses to compute the gradient.
     """
     with ExitStack() as stack:
         for part in dict.fromkeys(parts):
@@ -27,7 +27,7 @@ def recomputed(parts: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def segments(module: nn.Module, layers: Sequence[str], prefix: str = "") -> Iterator[nn.Module]:
-    """The largest parts of a module that have weights and hold none of the layers; they may be such a layer.
+    """The largest parts of a module with weights that contain none of the layers; a part may be a layer.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU()))
     >>> list(segments(net, ["2"])) == [net[0], net[2]], list(segments(net, ["2.1"])) == [net[0], net[2][0]]
@@ -52,7 +52,7 @@ def _twice(part: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: A
 
 
 class _StillStatistics:
-    """Within it, batch normalisation leaves its running statistics alone; can be entered again and again."""
+    """Reusable context manager in which batch normalisation does not update its running statistics."""
 
     def __init__(self, module: nn.Module) -> None:
         self.norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -1,7 +1,7 @@
-"""Class maps of several layers from image-level tags, and how much each layer says.
+"""Class maps of several layers from image-level tags, and how much each layer contributes.
 
-After the idea of Yaganapu and Kang: attention on several layers of a network, whose maps are stacked. Only
-the abstract was read. What it leaves open is ours, and there is no claim of reproducing its numbers.
+Based on the idea of Yaganapu and Kang: attention on several layers of a network, whose maps are stacked. We
+had access only to the abstract; the details are ours, and we do not claim to reproduce its numbers.
 
 Measured on small networks trained from scratch: attention inside the network (mode "trunk", the literal
 reading) left the accuracy on tags about the same, yet made the maps far worse on two sets of three, and on
@@ -35,7 +35,7 @@ Mode = Literal["propagate", "trunk", "none"]
 Grid = Literal["finest", "coarsest"]
 
 PROBE_SIZE = 64
-"""Side of the image of zeros with which a backbone is tried out."""
+"""Side of the zero image used to probe a backbone."""
 
 
 class TinyBackbone(nn.Module):
@@ -69,14 +69,14 @@ def _stage(before: int, after: int, *, halve: bool) -> nn.Sequential:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a `MultiLayerCAM` gives.
+    """Output of a `MultiLayerCAM`.
 
     Args:
         logits: `(b k)`, the weighted mean of the maps over their cells.
         maps: `(b k h w)` class maps, the sum of the layers' maps.
-        shares: for each layer `(b k)`, its share of the logits; they sum to the logits.
-        layer_maps: for each layer `(b k h w)`, its share of the maps.
-        features: for each layer `(b c_l h_l w_l)`, what it gave; with attention in mode "trunk".
+        shares: for each layer `(b k)`, its contribution to the logits; they sum to the logits.
+        layer_maps: for each layer `(b k h w)`, its contribution to the maps.
+        features: for each layer `(b c_l h_l w_l)`, its output; with attention in mode "trunk".
     """
 
     logits: Tensor
@@ -92,21 +92,22 @@ class MultiLayerCAM(nn.Module):
         maps = W [resize(P_1(F_1)), ..., resize(P_l(F_l))],   logits = weighted mean over cells of maps
 
     P are 1x1 convolutions, batch normalisation and ReLU; W is a 1x1 convolution without bias. The weights of
-    the cells are `weights_by_rank`: a class is told by where its map is highest. So maps and logits are sums
-    of shares, one a layer. And W comes before the resizing here, which is the same and needs less memory.
+    the cells are `weights_by_rank`: a class is recognised where its map is highest. So maps and logits are
+    sums of one contribution per layer. W is applied before resizing, which is equivalent and needs less
+    memory.
 
     Args:
         backbone: any module that takes images `(b c h w)`; its own output is not used.
-        n_classes: k, tags that can go together.
+        n_classes: k, tags that may co-occur.
         layers: names of layers that give `(b c h w)`, as in `backbone.named_modules()`.
         mode: "propagate": no attention here; `class_maps` spreads the maps over the features. "trunk": the
-            output of each layer goes through `SelfAttention2d` before the layers after it see it. "none": no
-            attention anywhere.
+            output of each layer passes through `SelfAttention2d` before the next layers. "none": no attention
+            anywhere.
         proj: channels of each P.
-        grid: of the maps; "finest" or "coarsest" of the layers.
-        pooled_share: of `weights_by_rank`: about the share of an image that a class fills; None: all cells
-            weigh the same, as with the global average pooling of CAM.
-        reduction, similarity, gate, locality, max_tokens: of `SelfAttention2d`, in mode "trunk".
+        grid: grid of the maps; "finest" or "coarsest" of the layers.
+        pooled_share: for `weights_by_rank`: approximate fraction of an image that a class fills; None: equal
+            weights, as in the global average pooling of CAM.
+        reduction, similarity, gate, locality, max_tokens: for `SelfAttention2d`, in mode "trunk".
         checkpointing: in training, compute parts of the backbone and P a second time instead of remembering
             what the gradient needs: a fifth to two fifths less memory, about a third more time.
         example: `(b c h w)` images that the backbone can take, tried out once to learn the channels of the
@@ -116,7 +117,7 @@ class MultiLayerCAM(nn.Module):
         ConfigError: a setting or layer cannot be used, or the backbone does not take the example.
 
     Paper: Yaganapu, Kang, CVIU 2024, see the module.
-    Differs: all but attention on several layers and the stacking is ours.
+    Differs: only attention on several layers and the stacking are from the paper.
     """
 
     def __init__(
@@ -192,9 +193,9 @@ class ClassMaps:
 
     Args:
         fused: `(b k h w)`, of all layers.
-        per_layer: for each layer `(b k h w)`, where it speaks for the class; without propagation.
+        per_layer: for each layer `(b k h w)`, its evidence for the class; without propagation.
         logits: `(b k)`.
-        shares: for each layer `(b k)`, its share of the logits.
+        shares: for each layer `(b k)`, its contribution to the logits.
     """
 
     fused: Tensor
@@ -215,14 +216,14 @@ def class_maps(
     power: float = 4,
     max_tokens: int = 1024,
 ) -> ClassMaps:
-    """Where the classes of images are: mean maps of some views, cut at 0, over their maximum, and gated.
+    """Locate the classes of images: mean maps over views, clipped at 0, normalised by their maximum, gated.
 
     In mode "propagate" the maps of each view are spread by `propagate` before they are averaged. A class
-    without tag is 0 everywhere. Where tags are not known, each map is multiplied by the probability of its
-    class, so that none that is absent is stretched to 1.
+    without tag is 0 everywhere. If tags are unknown, each map is multiplied by the probability of its class,
+    so that absent classes are not scaled up to 1.
 
     Args:
-        model: a fitted network. It runs in evaluation mode; afterwards each part is in the mode it had.
+        model: a trained network. It runs in evaluation mode; the mode of each part is restored afterwards.
         images: `(b c h w)`.
         tags: `(b k)` booleans, or None where they are not known.
         flip: average over the image and its mirror image, left to right.
@@ -286,7 +287,7 @@ def _gated(maps: Tensor, gate: Tensor) -> Tensor:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, then for each part the mode it had."""
+    """Evaluation mode; restores the mode of each part on exit."""
     before = [(part, part.training) for part in module.modules()]
     try:
         module.eval()
@@ -298,13 +299,11 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def _channels(backbone: nn.Module, layers: Sequence[str], example: Tensor | None) -> list[int]:
-    """Channels of the layers, seen by running the backbone once."""
+    """Channels of the layers, determined by running the backbone once."""
     if example is None:
         first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
         if first is None:
-            raise ConfigError(
-                f"{kind_of(backbone)} has no convolution: give images that it takes as `example`"
-            )
+            raise ConfigError(f"{kind_of(backbone)} has no convolution: pass suitable images as `example`")
         example = first.weight.new_zeros(1, first.in_channels, PROBE_SIZE, PROBE_SIZE)
     with _evaluating(backbone), LayerTap(backbone, layers) as tap:
         try:
@@ -313,7 +312,7 @@ def _channels(backbone: nn.Module, layers: Sequence[str], example: Tensor | None
             raise
         except Exception as error:  # each network has its own way to refuse images
             raise ConfigError(
-                f"{kind_of(backbone)} does not take images {tuple(example.shape)}: give some that it takes "
+                f"{kind_of(backbone)} does not accept images {tuple(example.shape)}: pass suitable ones "
                 f"as `example` ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
             ) from error
     return [tap[name].shape[1] for name in layers]

@@ -1,4 +1,4 @@
-"""What `seed` learns from: images on one training grid, their tags, and which of them are held out."""
+"""Training data of `seed`: images on one training grid, their tags, and the held-out set."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from labelmend.types import BoolArray
 from labelmend.workflows.image_tags.tag_table import TagTable, read_tags
 
 CACHE_BYTES = 2 * 2**30
-"""Memory for images on the training grid; those beyond it are read again when they are needed."""
+"""Memory budget for images on the training grid; images beyond it are read again when needed."""
 
 Rows = NDArray[np.intp]
 Measure = Literal["set", "image"]
 
 
 class TrainingImages:
-    """Images by their number, on one grid and in one measure; kept in memory up to a budget.
+    """Images by index, on one grid and scaled alike; kept in memory up to a budget.
 
     Args:
         files: `n` image files.
@@ -38,7 +38,7 @@ class TrainingImages:
         measure: "set": each channel is shifted and scaled to mean 0 and standard deviation 1 over all images
             together; "image": over each image by itself.
         budget: bytes.
-        orientation: volumes of one slice are turned to it by their affine; None reads all as stored.
+        orientation: single-slice volumes are reoriented to it by their affine; None reads all as stored.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TrainingImages:
         return normalise(image) if self.measure == "image" else (image - self.centre) / self.scale
 
     def add(self, row: int, image: Image) -> None:
-        """Count an image in the measure of the set, and keep it if there is room."""
+        """Include an image in the statistics of the set, and keep it if the budget allows."""
         made = self._resampled(image)
         self._moments.append(torch.stack([made.mean(dim=(1, 2)), made.square().mean(dim=(1, 2))]).double())
         size = made.numel() * made.element_size()
@@ -93,13 +93,13 @@ class TagData:
     Args:
         files: image file of each case.
         table: the tags.
-        images: on the training grid.
-        native: `n` shapes of the images as they are.
-        channels: of all images.
-        training: rows that the classifier learns from.
-        held_out: the others.
-        orientation: what images with an affine are turned to, or None.
-        notes: sentences on what headers say.
+        images: images on the training grid.
+        native: `n` original image shapes.
+        channels: channels of every image.
+        training: training rows.
+        held_out: held-out rows.
+        orientation: orientation of images with an affine, or None.
+        notes: sentences about headers.
     """
 
     files: Mapping[str, Path]
@@ -113,7 +113,7 @@ class TagData:
     notes: tuple[str, ...] = ()
 
     def stored(self, row: int, maps: Tensor) -> Tensor:
-        """Maps `(k h w)` of an image as it was learned from, with the axes that it is stored with."""
+        """Reorient maps `(k h w)` of a training image to the axes of the stored image."""
         path = self.files[self.table.cases[row]]
         grid = None if self.orientation is None else stored_grid(path)
         turn = None if grid is None else turn_to(grid, self.orientation or "")
@@ -139,18 +139,18 @@ def load_tagged_images(
 
     Args:
         images: folder of images.
-        tags: table of tags.
-        classes: those to take; None takes all.
-        resize: training grid, pixels per axis; None: that of the images, which must be the same for all.
+        tags: tag table.
+        classes: classes to use; None uses all.
+        resize: training grid, pixels per axis; None: the image size, which must be the same for all.
         measure: see `TrainingImages`.
-        share: of the images to hold out.
-        seed: of what is held out.
-        on_image: called behind each image with how many are read and how many there are.
+        share: fraction of images to hold out.
+        seed: random seed of the held-out set.
+        on_image: called after each image with the number read and the total.
 
     Raises:
-        DataError: see `read_tags`; images that cannot be read, have three axes, or differ in channels, or
-            without `resize` in size.
-        ConfigError: a class or a size that makes no sense.
+        DataError: see `read_tags`; images are unreadable, 3-D, or differ in channels or, without `resize`,
+            in size.
+        ConfigError: an invalid class or size.
     """
     files = open_images(images)
     table = read_tags(tags, images=files, classes=classes)
@@ -173,17 +173,17 @@ def load_tagged_images(
 
 
 def brought(image: Image, orientation: str | None) -> Image:
-    """An image turned to an orientation by its affine, if it has one."""
+    """An image reoriented by its affine, if it has one."""
     return image if orientation is None else image.turned(turn_to(image.grid, orientation))
 
 
 def held_out(tags: BoolArray, share: float, rng: np.random.Generator) -> Rows:
-    """Rows to hold out: about a share of each pattern of tags, never the last image with or without a class.
+    """Rows to hold out, stratified by tag pattern; never the last image with or without a class.
 
     Args:
         tags: `(n k)` booleans.
         share: in [0, 1).
-        rng: source of chance.
+        rng: random generator.
 
     Returns:
         Sorted rows.
@@ -204,12 +204,12 @@ def held_out(tags: BoolArray, share: float, rng: np.random.Generator) -> Rows:
 
 
 def example_rows(tags: BoolArray, most: int, rng: np.random.Generator) -> Rows:
-    """Rows to show as examples: by turns one of each class, and one without any class.
+    """Rows to show as examples, cycling through the classes and images without any class.
 
     Args:
         tags: `(n k)` booleans.
-        most: rows at most.
-        rng: source of chance.
+        most: largest number of rows.
+        rng: random generator.
 
     Returns:
         Sorted rows.
@@ -229,8 +229,8 @@ def example_rows(tags: BoolArray, most: int, rng: np.random.Generator) -> Rows:
 def _flat(path: Path, image: Image) -> Image:
     if image.grid.ndim != 2:
         raise GeometryError(
-            f"{path} is a volume of shape {image.grid.shape}: masks from tags are made of 2-D images only; "
-            "save its slices as images, each with its own tags"
+            f"{path} is a volume of shape {image.grid.shape}: masks from tags need 2-D images; save its "
+            "slices as images, each with its own tags"
         )
     return image
 
@@ -238,13 +238,13 @@ def _flat(path: Path, image: Image) -> Image:
 def _check_like(path: Path, image: Image, first_path: Path, first: Image, *, any_size: bool) -> None:
     if len(image.array) != len(first.array):
         raise DataError(
-            f"{path} has {len(image.array)} channels, {first_path} has {len(first.array)}: expected as many "
-            "in every image; save them alike, all in grey or all in colour"
+            f"{path} has {len(image.array)} channels, {first_path} has {len(first.array)}: all images must "
+            "have the same number; save all in grey or all in colour"
         )
     if not any_size and image.grid.shape != first.grid.shape:
         raise GeometryError(
-            f"{path} is {image.grid.shape}, {first_path} is {first.grid.shape}: expected one size for "
-            "all, or say --resize"
+            f"{path} is {image.grid.shape}, {first_path} is {first.grid.shape}: images must have one size, "
+            "or use --resize"
         )
     if math.prod(image.grid.shape) == 0:
         raise GeometryError(f"{path} has no pixels: its shape is {image.grid.shape}")

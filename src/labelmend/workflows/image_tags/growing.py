@@ -1,7 +1,6 @@
-"""From seeds to larger regions: growing where a network is sure, and a random walk that stops at edges.
+"""From seeds to larger regions: growing where a network is confident, and a random walk that stops at edges.
 
-Both leave the seeds as they are, and give no pixel to a class that has no seed. What they cannot decide keeps
-the label 255.
+Both keep the seeds, and give no pixel to a class without a seed. Undecided pixels keep label 255.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from labelmend.workflows.image_tags.seeds import IGNORE
 IntArray = NDArray[np.integer]
 
 MOST_SOLVED_DIRECTLY = 2**19
-"""Unsure pixels of a picture up to which the walk is solved exactly; it then takes up to 1 GB."""
+"""Most unsure pixels for which the walk is solved exactly, using up to 1 GB."""
 
 SOLVER_TOLERANCE = 1e-6
 """Relative residual at which the iterative solver stops."""
 
 MOST_MISSING = 0.01
-"""How far the probabilities of a pixel may be from 1 in sum; beyond it the solver did not get there."""
+"""Tolerance of the sum of a pixel's probabilities; beyond it, the solver did not reach the pixel."""
 
 
 def grow(
@@ -40,18 +39,18 @@ def grow(
     background: float = 0.99,
     max_steps: int | None = None,
 ) -> IntArray:
-    """Grow seeds into unsure neighbours where their class is the most probable one and probable enough.
+    """Grow seeds into unsure neighbours where their class is the most probable and exceeds a threshold.
 
     Neighbours share a face, an edge or a corner (8 in 2-D, 26 in 3-D). Only background and present classes
-    compete. Without `max_steps` nothing more would grow from the result.
+    compete. Without `max_steps` growing runs to convergence.
 
     Args:
-        labels: `(*space)` integers: 0 background, 1..k classes, 255 unsure. Any seed stays as it is.
+        labels: `(*space)` integers: 0 background, 1..k classes, 255 unsure. Seeds are kept.
         probs: `(k+1 *space)` probabilities, background first, each in [0, 1].
         tags: `(k)` booleans, or 0 and 1: which classes are present; None means those with a seed.
-        foreground: probability that a pixel must exceed to be given to a class, in [0, 1].
+        foreground: probability that a pixel must exceed to join a class, in [0, 1].
         background: the same for background.
-        max_steps: most steps from a seed, 1 or more; None goes on to the end.
+        max_steps: most steps from a seed, 1 or more; None runs to convergence.
 
     Returns:
         `(*space)` labels of the dtype that came.
@@ -97,19 +96,19 @@ def random_walk(
     spacing_mm: Sequence[float] | None = None,
     n_classes: int | None = None,
 ) -> tuple[IntArray, FloatArray]:
-    """Give each unsure pixel to the kind of seed that a random walk from it, slowed by edges, meets first.
+    """Assign each unsure pixel to the seed class that a random walk from it, slowed by edges, reaches first.
 
-    Kinds of seeds are background and classes. If there is only one kind, the walk could end nowhere else and
-    says nothing: unsure pixels stay unsure and have probability 0 of everything. So do pixels that the
-    iterative solver (3-D, or pictures of many pixels) cannot reach, since strong edges shut them off.
+    Seeds are of background or classes. If only one kind exists, the walk is uninformative: unsure pixels stay
+    unsure with all probabilities 0. The same holds for pixels that the iterative solver (3-D, or large
+    pictures) cannot reach because strong edges enclose them.
 
     Args:
         labels: `(h w)` or `(d h w)` integers: 0 background, 1..k classes, 255 unsure. Any seed stays.
         image: `(c *space)`, finite, of any range: channels are scaled to [0, 1], constant ones are left out.
-        beta: how much an edge slows the walk, 0 or more; 0 looks at distances alone.
+        beta: how much an edge slows the walk, 0 or more; 0 uses only distances.
         unsure: pixels whose largest probability is below it stay 255, in [0, 1].
-        spacing_mm: size of a pixel along each axis. Along an axis with larger pixels the same step is less of
-            an edge. Only ratios count. None: all the same.
+        spacing_mm: pixel size along each axis. Along an axis with larger pixels, the same intensity step is a
+            weaker edge. Only ratios matter. None: isotropic.
         n_classes: k of the probabilities returned; None means the largest class that has a seed.
 
     Returns:
@@ -126,7 +125,7 @@ def random_walk(
     [[0, 0, 0, 1, 1]]
 
     Paper: Grady, "Random Walks for Image Segmentation", 2006; the solver is that of scikit-image.
-    Differs: channels are scaled; without that `beta` would mean something else for each range of values.
+    Differs: channels are scaled, so that the meaning of `beta` does not depend on the range of values.
     """
     given = _check_labels(labels)
     channels = _check_image(image, given)
@@ -155,15 +154,15 @@ def _walk(
     beta: float,
     spacing: FloatArray,
 ) -> FloatArray:
-    """`(kinds n)` probability of each kind of seed in the n unsure pixels; 0 where the solver did not get."""
+    """`(kinds n)` probability of each kind of seed at the n unsure pixels; 0 if not reached."""
     is_unsure = given == IGNORE
     markers = np.where(is_unsure, 0, np.searchsorted(kinds, given) + 1).astype(np.int32)
     direct = given.ndim == 2 and np.count_nonzero(is_unsure) <= MOST_SOLVED_DIRECTLY
     pictures = _scaled(channels)
-    if not len(pictures):  # no edges: any picture does if they are not to count
+    if not len(pictures):  # no edges: a constant picture will do
         pictures, beta = np.arange(given.size, dtype=float).reshape(1, *given.shape), 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a solver that did not get everywhere; the sums show where
+        warnings.simplefilter("ignore")  # about unreached pixels, which the sums reveal
         found = walker(
             np.moveaxis(pictures, 0, -1),
             markers,

@@ -15,16 +15,16 @@ from labelmend.errors import ConfigError
 
 
 class LayerTap:
-    """What named layers of a module give, while the module runs inside the `with`; then all hooks are gone.
+    """Capture the outputs of named layers while a module runs inside the `with`; hooks are removed on exit.
 
     Args:
         module: any module.
         layers: names as in `module.named_modules()`.
-        change: from the name and the output `(b c h w)` of a layer to what flows on instead, and is kept.
+        change: maps the name and output `(b c h w)` of a layer to the output to use and keep instead.
 
     Raises:
-        ConfigError: no such layer, one twice or none at all; when the module runs: a layer that does not give
-            a tensor `(b c h w)`; when it is asked for: a layer that did not run.
+        ConfigError: unknown, duplicate or no layers; on running the module: a layer whose output is not a
+            tensor `(b c h w)`; on access: a layer that did not run.
 
     >>> import torch
     >>> from torch import nn
@@ -72,10 +72,10 @@ class LayerTap:
 
 
 def check_layers(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
-    """The names of layers, if all are there, each once.
+    """The names of layers, if all exist and are unique.
 
     Raises:
-        ConfigError: they are not; the message names those that are near.
+        ConfigError: they are not; the message suggests similar names.
     """
     if isinstance(layers, str) or not layers or len(set(layers)) != len(layers):
         raise ConfigError(f"layers must be a list of different names, one or more, got {layers!r}")
@@ -83,7 +83,9 @@ def check_layers(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:
     for name in layers:
         if name not in there:
             near = difflib.get_close_matches(name, there, n=3) or [n for n, _ in module.named_children()][:8]
-            raise ConfigError(f"{kind_of(module)} has no layer {name!r}; near: {', '.join(near) or 'none'}")
+            raise ConfigError(
+                f"{kind_of(module)} has no layer {name!r}; similar: {', '.join(near) or 'none'}"
+            )
     return tuple(layers)
 
 

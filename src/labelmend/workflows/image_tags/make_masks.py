@@ -1,11 +1,11 @@
-"""Masks from image-level tags: a classifier learns which images show a class, and its maps say where.
+"""Masks from image-level tags: a classifier learns which images show a class, and its maps locate it.
 
-IMAGES/<case>.<ext>                    images, in two dimensions
-TAGS.csv                               which classes each of them shows
-OUT/labels/<case>.<ext>                masks: 0 background, 1..k the classes, 255 unsure; `train` takes them
+IMAGES/<case>.<ext>                    2-D images
+TAGS.csv                               the classes on each image
+OUT/labels/<case>.<ext>                masks for `train`: 0 background, 1..k classes, 255 unsure
 OUT/scores/<case>.npz                  `scores`, float16 `(k h w)` in [0, 1], on the grid of the image
-OUT/heat/<case>.npz                    for some cases, what the report shows: maps of each layer and fused
-OUT/manifest.jsonl, OUT/summary.json   where each mask comes from; what was measured
+OUT/heat/<case>.npz                    for some cases, the maps shown in the report: each layer and fused
+OUT/manifest.jsonl, OUT/summary.json   origin of each mask; statistics
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from labelmend.workflows.image_tags.write_masks import write_tag_masks
 Refine = Literal["none", "grow", "random_walk"]
 
 TINY_LAYERS = ("stage2", "stage3", "stage4")
-"""Layers of the small network that is used where no backbone is given; the first sees edges only."""
+"""Layers used of the small default network; its first layer detects only edges."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PseudoMasks(Result):
-    """Where the masks lie, and what was measured.
+    """The masks and their statistics.
 
     Args:
-        folder: that everything was written to.
+        folder: output folder.
         labels: the masks, as `train --labels` takes them.
         summary: the content of summary.json.
     """
@@ -103,56 +103,56 @@ def pseudo_masks(
     page: Callable[[Path], object] | None = None,
     on_tick: Callable[[Tick], None] = lambda tick: None,
 ) -> PseudoMasks:
-    """Make masks from image-level tags, as labels of version 0 to train on.
+    """Make pseudo-masks from image-level tags, as version 0 labels for training.
 
-    A small network learns which images show which classes. Its maps, read from several layers, say where it
-    sees them. Where a map is high the mask has the class, where all are low it is background, and in between
-    it is 255: unsure, and left out of training. A class gets pixels in images with its tag only.
+    A small network learns which images show which classes. Class maps from several of its layers locate them.
+    Pixels with a high map value get the class, pixels where all maps are low become background, and the rest
+    are 255: unsure, and excluded from training. A class gets pixels only in images with its tag.
 
     Args:
-        images: folder of images in two dimensions, of any size; all have as many channels.
+        images: folder of 2-D images of any size, all with the same number of channels.
         tags: .csv or .tsv: image,lung,heart with 1 and 0, or image,tags with lung;heart.
-        out: new folder, or one that an earlier call filled, which is then replaced as a whole.
-        classes: those to take of the table; None takes all.
-        mode: propagate: maps are spread over pixels with like features. trunk: self-attention within the
-            network, which can put evidence anywhere; look at the warnings. none: no attention.
-        backbone: a network of your own, any module with layers `(b c h w)`; it is copied. None: a small one.
+        out: new folder, or the output of an earlier run, which is then replaced.
+        classes: classes to use from the table; None uses all.
+        mode: propagate: maps are spread over pixels with similar features. trunk: self-attention inside the
+            network, which can put evidence anywhere; check the warnings. none: no attention.
+        backbone: your own network, any module with layers `(b c h w)`; it is copied. None: a small one.
         layers: names of its layers to read maps from; None: the last three stages of the small network.
-        resize: pixels per axis that the network sees; each image is stretched to it. None: as the images are.
-        measure: set: grey values are scaled alike in all images. image: in each image by itself, for images
-            without a common scale, as in MR; what is in an image then changes how its background looks to
-            the network, which can learn to look there.
-        pooled_share: about the share of an image that a class fills where it is; smaller for small lesions.
-            None: the plain mean of the map, as in CAM, which spreads over more than the object.
+        resize: pixels per axis of the network's input; each image is resized to it. None: image size.
+        measure: set: one scaling of grey values for all images. image: a scaling per image, for images
+            without a common scale, such as MR; the content of an image then changes how its background
+            appears, and the network may learn to use that.
+        pooled_share: approximate fraction of an image that a class fills; smaller for small lesions. None:
+            the mean of the map, as in CAM, which spreads beyond the object.
         epochs: passes over the images.
-        batch_size: images in a batch.
-        learning_rate: its highest value.
+        batch_size: images per batch.
+        learning_rate: its peak value.
         weight_decay: of AdamW.
-        flips: train on mirrored images too; wrong where a class is told by its side.
-        held_out: share of the images that the network is judged on and does not learn from, in [0, 0.5].
-        foreground: share of the maximum of a map from which on a pixel is of the class, in (0, 1].
-        background: share up to which it is background, from 0 to below `foreground`.
-        conflict: where several classes reach `foreground`: argmax takes the strongest, ignore none, smaller
-            the one with fewer pixels.
+        flips: also train on flipped images; wrong if a class is defined by its side.
+        held_out: fraction of the images held out to evaluate the network, in [0, 0.5].
+        foreground: a pixel belongs to a class at this fraction of the map's maximum or more, in (0, 1].
+        background: a pixel is background at this fraction or less, from 0 to below `foreground`.
+        conflict: if several classes reach `foreground`: argmax takes the strongest, ignore none, smaller the
+            one with fewer pixels.
         refine: none; grow: seeds grow into unsure pixels where a random walk on the image is nearly certain;
             random_walk: all unsure pixels go to the class that the walk reaches first.
-        checkpointing: less memory in training, for about a third more time.
-        seed: of everything random.
-        device: auto takes a GPU where there is one; cpu, cuda, cuda:1, ...
-        threads: of torch on the processor; 0 leaves its own choice.
-        page: called with the folder before it gets its name, to write the report into it.
-        on_tick: told of progress.
+        checkpointing: use less memory in training, for about a third more time.
+        seed: random seed.
+        device: auto uses a GPU if available; cpu, cuda, cuda:1, ...
+        threads: CPU threads of torch; 0 keeps its default.
+        page: called with the folder before it is renamed into place, to write the report into it.
+        on_tick: called with progress.
 
     Raises:
-        DataError: images or tags that cannot be used. ConfigError: a setting that cannot.
-        OutputError: `out` holds something else, or masks that were changed since.
+        DataError: unusable images or tags. ConfigError: an invalid setting.
+        OutputError: `out` holds other files, or masks that were edited.
         MissingExtraError: `refine` needs scikit-image.
 
-    Paper: after the idea of Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised
+    Paper: based on the idea of Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised
         semantic segmentation", CVIU 2024. Two thresholds: Ahn et al., IRN, CVPR 2019. Growing: Huang et al.,
         DSRG, CVPR 2018. Pooling by rank: Kolesnikov, Lampert, SEC, ECCV 2016.
-    Differs: of the first, only the abstract was read; see `class_maps`. Growth follows the
-        probabilities of a random walk in place of those of a network after a CRF.
+    Differs: we had access only to the abstract of the first; see `class_maps`. Growing uses the probabilities
+        of a random walk instead of those of a network after a CRF.
     """
     settings = {
         "classes": classes, "mode": mode, "layers": _layers(backbone, layers), "resize": resize,
@@ -202,8 +202,8 @@ def pseudo_masks(
 def _layers(backbone: nn.Module | None, layers: Sequence[str] | None) -> tuple[str, ...]:
     if layers is None and backbone is not None:
         raise ConfigError(
-            f"the backbone {type(backbone).__name__} is your own: say with `layers` which of its layers "
-            "to read maps from, as in backbone.named_modules()"
+            f"the custom backbone {type(backbone).__name__} needs `layers`: the names of the layers to read "
+            "maps from, as in backbone.named_modules()"
         )
     return tuple(layers) if layers is not None else TINY_LAYERS
 
@@ -221,7 +221,7 @@ def _check(settings: Mapping[str, Any]) -> None:
         choices = get_args(kind)
         if settings[name] not in choices:
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {settings[name]!r}")
-    if settings["refine"] != "none":  # whether the extra is installed, told before anything is read
+    if settings["refine"] != "none":  # check early that the extra is installed
         random_walk(np.array([[0, IGNORE, 1]], np.uint8), np.zeros((1, 1, 3), np.float32))
 
 
@@ -231,7 +231,7 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=found)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name!r} cannot be used ({reason}): say auto or cpu") from error
+        raise ConfigError(f"device {name!r} cannot be used ({reason}): use auto or cpu") from error
     return found
 
 
@@ -295,7 +295,7 @@ def _summary(
 
 
 def _seeded(name: str, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the masks hold of a class, as means over the images with its tag."""
+    """Statistics of a class in the masks, as means over the images with its tag."""
     tagged = [case for case in cases if name in case["tags"]]
     return {
         "n_tagged": len(tagged),

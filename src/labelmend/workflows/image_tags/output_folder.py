@@ -1,4 +1,4 @@
-"""The folder that `seed` writes: new, empty, or holding masks of an earlier call that nobody changed."""
+"""The output folder of `seed`: new, empty, or holding unmodified masks of an earlier run."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ OWN = (SUMMARY, MANIFEST, PAGE, LABELS, SCORES, HEAT)
 
 
 def label_file(image: Path) -> str:
-    """Where the mask of a case lies below the folder."""
+    """Path of a case's mask, relative to the folder."""
     return f"{LABELS}/{new_label_name(image)}"
 
 
 def scores_file(case: str) -> str:
-    """Where the scores of a case lie below the folder."""
+    """Path of a case's scores, relative to the folder."""
     return f"{SCORES}/{case}.npz"
 
 
 def heat_file(case: str) -> str:
-    """Where the maps of a case that the report shows lie below the folder."""
+    """Path of a case's maps for the report, relative to the folder."""
     return f"{HEAT}/{case}.npz"
 
 
 def check_seed_folder(out: Path, images: Path, tags: Path, files: Mapping[str, Path]) -> None:
-    """Make sure that a folder holds nothing but what an earlier run wrote and nobody changed.
+    """Check that a folder holds nothing but unmodified output of an earlier run.
 
     Args:
-        out: the folder; nothing is written to it.
+        out: the folder; not modified.
         images: folder of the images.
-        tags: the table of tags.
+        tags: the tag table.
         files: image file of each case.
 
     Raises:
-        OutputError: the folder is taken, lies among the images, or holds masks that were changed.
+        OutputError: the folder is occupied, is inside the image folder, or holds masks that were edited.
     """
     check_output(out, OWN, folders=[images], files=[tags])
     found = tuple(sorted(path for path in out.rglob("*") if path.is_file())) if out.exists() else ()
@@ -65,13 +65,13 @@ def check_seed_folder(out: Path, images: Path, tags: Path, files: Mapping[str, P
             continue
         if not same:
             raise OutputError(
-                f"case {row.case} in {out} was changed after it was written, and would be replaced: choose "
+                f"case {row.case} in {out} was edited after it was written and would be overwritten: choose "
                 "another folder"
             )
 
 
 def _whole(path: Path) -> Path:
-    """The file that a half-written one was to become."""
+    """The final path of a partially written file."""
     return path.with_name(path.name.removeprefix(".part-"))
 
 

@@ -1,4 +1,4 @@
-"""One self-contained page for masks made from tags: what they hold, whether to trust them, and examples."""
+"""A self-contained page on masks made from tags: their content, their reliability, and examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.figures import CLEAN, CORRECTED, GIVEN, data_uri, grey
 from labelmend.html.page import templates
 from labelmend.html.text import percent
@@ -27,26 +27,26 @@ from labelmend.io.files.reading import read_json
 SUMMARY, PAGE = "summary.json", "report.html"
 
 COLOURS = (GIVEN, CORRECTED, CLEAN, "#f27ad0", "#ffe066", "#9d8cff", "#ff6b6b", "#4f9dff")
-"""Of the classes; the ninth has that of the first."""
+"""Colours of the classes, repeated from the ninth on."""
 
 UNSURE = "#c3ccd6"
 
 SIDE = 148
-"""Screen pixels of the longer side of a picture."""
+"""Longer side of a picture, in screen pixels."""
 
 HATCH = 6
-"""Screen pixels from line to line on what is unsure."""
+"""Distance of hatching lines on unsure pixels, in screen pixels."""
 
 HEAT = ((0.0, "#1d1147"), (0.25, "#7a1c6d"), (0.5, "#d6404e"), (0.75, "#fb9b3c"), (1.0, "#fcf6b8"))
-"""Colours of a map, from 0 to its maximum."""
+"""Colour map of the class maps, from 0 to the maximum."""
 
 LEVELS = 64
-"""Steps of those colours."""
+"""Number of steps of that colour map."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The maps of one class in one image: its name and colour, and a picture for each layer and all fused."""
+    """The maps of one class in one image: name, colour, and a picture for each layer and the fused map."""
 
     name: str
     colour: str
@@ -55,15 +55,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Example:
-    """One image with its seeds and, for each of its tags, a row of maps.
+    """One image with its mask and, for each of its tags, a row of maps.
 
     Args:
         case: case id.
-        image: grey picture; the other pictures lie on it, and let it through.
-        seeds: classes in their colours, what is unsure hatched.
-        width, height: of each picture, screen pixels.
-        rows: one a tag.
-        told: what the mask holds, in words.
+        image: grey picture, shown through the overlays.
+        seeds: classes in their colours, unsure pixels hatched.
+        width, height: size of each picture, in screen pixels.
+        rows: one per tag.
+        content: description of the mask.
     """
 
     case: str
@@ -72,18 +72,18 @@ class Example:
     width: int
     height: int
     rows: tuple[Row, ...]
-    told: str
+    content: str
 
 
 def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Path:
-    """Write FOLDER/report.html from what `labelmend.pseudo_masks` wrote there; nothing else is read.
+    """Write FOLDER/report.html from the files that `labelmend.pseudo_masks` wrote there.
 
     Args:
-        folder: what `labelmend.pseudo_masks` wrote.
-        labels: where its masks will lie, for the command that trains on them; None: where they are.
+        folder: output of `labelmend.pseudo_masks`.
+        labels: final path of the masks, for the training command; None: their current path.
 
     Raises:
-        UnreadableFileError: summary.json or the maps of a case are not there or hold something else.
+        UnreadableFileError: summary.json or the maps of a case are missing or damaged.
         DataError: a mask cannot be read.
     """
     folder = Path(folder)
@@ -118,17 +118,17 @@ def render_seeds(found: Mapping[str, Any], examples: Sequence[Example], labels: 
     """The page as text; names are escaped by the template.
 
     Args:
-        found: what summary.json holds.
+        found: content of summary.json.
         examples: images to show.
-        labels: the folder of the masks, for the command that trains on them.
+        labels: folder of the masks, for the training command.
     """
     environment = templates(
         "labelmend.workflows.image_tags",
-        count=words.count,
+        count=text.count,
         percent=_percent,
-        number=words.number,
-        signed=words.signed,
-        listing=words.listing,
+        number=text.number,
+        signed=text.signed,
+        listing=text.listing,
     )
     images = Path(found["images"])
     data = shlex.quote(str(images.parent)) if images.name == "images" else "DATA"
@@ -153,7 +153,7 @@ def example(folder: Path, case: Mapping[str, Any], classes: Sequence[str], ignor
         folder: the folder of the masks.
         case: its entry in summary.json.
         classes: names of all classes, in the order of their values 1, 2, ...
-        ignore: value of what is unsure.
+        ignore: value of unsure pixels.
     """
     with np.load(io.BytesIO((folder / case["heat"]).read_bytes()), allow_pickle=False) as file:
         image, fused, layers = file["image"], file["fused"], file["layers"]
@@ -166,13 +166,13 @@ def example(folder: Path, case: Mapping[str, Any], classes: Sequence[str], ignor
         if name in case["tags"]
     )
     marked = [f"{name} {_percent(case['classes'][name])}" for name in case["tags"]]
-    told = words.listing([*marked, f"unsure {_percent(case['unsure'])}"])
+    content = text.listing([*marked, f"unsure {_percent(case['unsure'])}"])
     seeds = seeds_uri(_sampled(labels, (2 * height, 2 * width)), len(classes), ignore)
-    return Example(case["case"], data_uri(grey(image)), seeds, width, height, rows, told)
+    return Example(case["case"], data_uri(grey(image)), seeds, width, height, rows, content)
 
 
 def heat_uri(maps: NDArray[np.uint8]) -> str:
-    """A map `(h w)` of 0..255 as a picture that is clear where the map is 0."""
+    """A map `(h w)` of 0..255 as a picture, transparent at 0."""
     places = np.linspace(0, 1, LEVELS)
     stops = [place for place, _ in HEAT]
     channels = np.array([_rgb(value) for _, value in HEAT], float).T
@@ -182,12 +182,12 @@ def heat_uri(maps: NDArray[np.uint8]) -> str:
 
 
 def seeds_uri(labels: NDArray[np.integer], k: int, ignore: int) -> str:
-    """A mask `(h w)` as a picture: background clear, classes in colour, what is unsure hatched.
+    """A mask `(h w)` as a picture: background transparent, classes in colour, unsure pixels hatched.
 
     Args:
         labels: 0, 1..k and `ignore`.
         k: number of classes.
-        ignore: value of what is unsure.
+        ignore: value of unsure pixels.
     """
     down, across = np.indices(labels.shape)
     on_line = (down + across) % (2 * HATCH) < 4
@@ -197,12 +197,12 @@ def seeds_uri(labels: NDArray[np.integer], k: int, ignore: int) -> str:
 
 
 def colour(index: int) -> str:
-    """Of the class at a position."""
+    """The colour of the class at a position."""
     return COLOURS[index % len(COLOURS)]
 
 
 def _palette_uri(places: NDArray[np.uint8], palette: NDArray[Any], alpha: NDArray[Any]) -> str:
-    """A picture of few colours `(m 3)` and opacities `(m)`, as PNG in a data URI."""
+    """A picture with a palette of colours `(m 3)` and opacities `(m)`, as PNG in a data URI."""
     picture = Image.fromarray(places).convert("L")
     made = Image.frombytes("P", picture.size, picture.tobytes())
     made.putpalette(np.rint(palette).astype(np.uint8).tobytes())
@@ -216,7 +216,7 @@ def _rgb(text: str) -> tuple[int, int, int]:
 
 
 def _sampled(array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """The nearest pixels of `(h w)` on a grid of another size."""
+    """Nearest-neighbour resampling of `(h w)` to another size."""
     places = [
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(shape, array.shape, strict=True)
     ]
@@ -224,15 +224,15 @@ def _sampled(array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def _percent(share: float | None) -> str:
-    """A share in percent; a dash where it is not known."""
-    return words.number(None) if share is None else percent(share)
+    """A fraction in percent; a dash if unknown."""
+    return text.number(None) if share is None else percent(share)
 
 
 def _learned(found: Mapping[str, Any]) -> str:
-    """How the training went, in a sentence."""
+    """How the training went, in one sentence."""
     loss, n = found["loss"], len(found["loss"])
     pairs = zip(found["classes"], found["training_accuracy"], strict=True)
-    right = words.listing([f"{c['name']} {_percent(share)}" for c, share in pairs])
+    right = text.listing([f"{c['name']} {_percent(share)}" for c, share in pairs])
     moved = f"went from {loss[0]:.2f} to {loss[-1]:.2f} in {n} epochs" if n > 1 else f"was {loss[0]:.2f}"
-    images = words.count(found["n_training"], "image")
-    return f"On the {images} it learned from, the loss {moved}; tags it had right: {right}."
+    images = text.count(found["n_training"], "image")
+    return f"On the {images} used for training, the loss {moved}; tags predicted correctly: {right}."

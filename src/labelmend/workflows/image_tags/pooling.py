@@ -22,9 +22,9 @@ def weights_by_rank(maps: Tensor, share: float | None) -> Tensor:
 
         w_i = d ** rank_i / sum_j d ** rank_j,   d = exp(-1 / (share n)),   rank 0 for the highest of n cells
 
-    The mean of a map lets a network tell a small object by evidence spread over the whole image; the maximum
-    lets it look at one spot of a large one. This lies between. At a share of 1 the highest cell weighs 2.7
-    times as much as the lowest; at a small one, the upper `share` of the cells has 63 % of the weight.
+    Mean pooling lets a network detect a small object by evidence spread over the whole image; max pooling
+    lets it look at a single spot of a large one. This is in between. At a share of 1 the highest cell weighs
+    2.7 times as much as the lowest; at a small share, the top `share` of the cells has 63 % of the weight.
 
     Args:
         maps: `(b k h w)`.

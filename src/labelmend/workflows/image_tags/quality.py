@@ -1,4 +1,4 @@
-"""How well a network knows which images show a class, and whether its evidence lies on images without it."""
+"""How well a network predicts tags, and how much of its evidence falls on images without the class."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from labelmend.workflows.image_tags.text import FEW
 def judge(
     model: MultiLayerCAM, material: TagData, batch_size: int, device: torch.device
 ) -> list[dict[str, Any]]:
-    """How well each class is known on held-out images, and whether its evidence lies on images without it.
+    """How well each class is predicted on held-out images, and how much evidence falls on images without it.
 
     `on_background` is e0 / (e0 + e1), with e0 and e1 the mean of the positive part of the class map, neither
-    gated nor propagated, over held-out images without and with the tag: 0 is perfect, 0.5 is chance. Where
-    fewer than `FEW` held-out images are of either kind, numbers are None.
+    gated nor propagated, over held-out images without and with the tag: 0 is perfect, 0.5 is chance. With
+    fewer than `FEW` held-out images of either kind, numbers are None.
 
     Args:
-        model: fitted.
+        model: the trained network.
         material: images and tags, and which are held out.
-        batch_size: images in a batch.
-        device: where the model is.
+        batch_size: images per batch.
+        device: device of the model.
 
     Returns:
-        For each class `accuracy`, `commoner` (of always giving the commoner answer), `auc`, `on_background`,
-        and `shares`: the mean share of each layer in the logit, over held-out images with the tag.
+        For each class `accuracy`, `commoner` (accuracy of always guessing the majority), `auc`,
+        `on_background`, and `shares`: mean contribution of each layer to the logit, over held-out images with
+        the tag.
     """
     rows, k = material.held_out, len(material.table.classes)
     logits, mass = np.zeros((len(rows), k)), np.zeros((len(rows), k))

@@ -1,15 +1,15 @@
-"""From class maps and image-level tags to seeds: sure pixels of classes and background, the rest unsure.
+"""From class maps and image-level tags to seeds: confident pixels of classes and background, others unsure.
 
     gated map     max(0, map) / its maximum in the image if the class is tagged, else 0
     class j       the gated map of j is the largest and >= foreground
     background    every gated map is <= background
     unsure        all other pixels
 
-A map is never stretched for a class that the image does not hold: that would make a peak of 1 out of nothing.
+A map is never normalised for a class absent from the image: that would create a peak of 1 from noise.
 
 Paper: the two thresholds are those of Ahn, Cho, Kwak, "Weakly Supervised Learning of Instance Segmentation
     with Inter-pixel Relations" (IRN), CVPR 2019.
-Differs: IRN refines the maps by a dense CRF before each threshold; here refinement is a step of its own.
+Differs: IRN refines the maps by a dense CRF before each threshold; here refinement is a separate step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from labelmend.types import BoolArray, FloatArray
 Conflict = Literal["argmax", "ignore", "smaller"]
 
 IGNORE = 255
-"""The label of a pixel that is unsure; the most classes are one less."""
+"""Label of unsure pixels; there can be one class fewer."""
 
 
 def gated(maps: ArrayLike, tags: ArrayLike) -> FloatArray:
@@ -33,15 +33,15 @@ def gated(maps: ArrayLike, tags: ArrayLike) -> FloatArray:
 
     Args:
         maps: `(k *space)` class maps of one image, finite, of any range.
-        tags: `(k)` booleans, or 0 and 1: which classes the image holds. Tags are facts. Where only a network
-            says what an image holds, decide first, since a tagged class always reaches 1.
+        tags: `(k)` booleans, or 0 and 1: which classes the image contains. They are taken as true: threshold
+            predicted tags first, since a tagged class always reaches 1.
 
     Returns:
         `(k *space)` floats. A tagged class without a positive value is 0 everywhere.
 
     Raises:
-        GeometryError: shapes do not belong together. LabelValueError: a map holds NaN or infinity, or a tag
-            is neither 0 nor 1.
+        GeometryError: shapes do not match. LabelValueError: a map contains NaN or infinity, or a tag is
+            neither 0 nor 1.
 
     >>> gated([[2.0, 1.0, -1.0], [0.1, 0.2, 0.3]], [True, False]).tolist()
     [[1.0, 0.5, 0.0], [0.0, 0.0, 0.0]]
@@ -60,21 +60,21 @@ def seeds(
     background: float = 0.05,
     conflict: Conflict = "argmax",
 ) -> NDArray[np.uint8]:
-    """Labels of the pixels that class maps are sure of.
+    """Labels of the pixels about which class maps are confident.
 
-    An image without any tag is background everywhere. Where a tagged class has no positive value in its map,
-    nobody knows where it is, and no pixel is called background.
+    An image without any tag is all background. If the map of a tagged class has no positive value, its
+    location is unknown, and no pixel is labelled background.
 
     Args:
         maps: `(k *space)` class maps of one image, finite, up to 254 classes; they are gated here.
         tags: `(k)` booleans, or 0 and 1: which classes the image holds.
-        foreground: gated value from which on a pixel is of the class. A higher one gives less foreground
-            (with "ignore" a pixel that two classes claimed may then be of one).
-        background: gated value up to which a pixel is background if no map is above it.
+        foreground: lowest gated value of class pixels. A higher one gives less foreground (with "ignore", a
+            pixel claimed by two classes may then belong to one).
+        background: a pixel is background if no gated value exceeds this.
             0 <= background < foreground <= 1.
-        conflict: where two classes or more reach `foreground`: "argmax" takes the one with the largest map
-            (equal: the first), "smaller" the one that reaches it on the fewest pixels of the image (equal:
-            the largest map), "ignore" neither.
+        conflict: if two or more classes reach `foreground`: "argmax" takes the one with the largest map
+            (ties: the first), "smaller" the one that reaches it on the fewest pixels of the image (ties: the
+            largest map), "ignore" neither.
 
     Returns:
         `(*space)` uint8: 0 background, 1..k classes in the order of the maps, 255 unsure.
@@ -104,13 +104,13 @@ def seeds(
 
 
 def min_variance_threshold(scores: ArrayLike) -> float:
-    """The threshold for which the scores on its two sides vary least: for users without a mask to choose by.
+    """Otsu's threshold: the scores on either side vary least. For users without masks to tune it on.
 
     Args:
-        scores: gated scores of one class where it is tagged, any shape, finite. Pool images by concatenating.
+        scores: gated scores of one class on tagged images, any shape, finite. Concatenate images to pool.
 
     Returns:
-        One of the scores: the foreground is `scores >= threshold`. The lowest of equally good ones.
+        One of the scores: foreground is `scores >= threshold`. Ties: the lowest.
 
     Raises:
         LabelValueError: a score is NaN or infinite, or fewer than two different scores.
@@ -139,7 +139,7 @@ def min_variance_threshold(scores: ArrayLike) -> float:
 
 
 def _smaller(scores: FloatArray, reached: BoolArray) -> NDArray[np.intp]:
-    """`(*space)` the class that reaches the foreground on the fewest pixels, among those that do here."""
+    """`(*space)`: of the classes that reach foreground at a pixel, the one with the fewest such pixels."""
     sizes = np.count_nonzero(reached, axis=tuple(range(1, reached.ndim)))
     here = np.where(reached, _to_maps(sizes, reached.ndim), reached.size)
     return np.where(reached & (here == here.min(axis=0)), scores, -1).argmax(axis=0)

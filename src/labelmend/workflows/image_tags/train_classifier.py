@@ -1,4 +1,4 @@
-"""Train a network to tell image-level tags: a plain loop over whole images."""
+"""Train a network to predict image-level tags: a plain loop over whole images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from labelmend.types import BoolArray
 Images = Sequence[Tensor] | Callable[[int], Tensor]
 
 SOONEST, LATEST = 1e-6, 1.0
-"""Learning rates that make sense."""
+"""Range of sensible learning rates."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What a training went through, an entry an epoch.
+    """Training history, one entry per epoch.
 
     Args:
         loss: mean over the images.
-        accuracy: per class, the share of training images whose tag the logit had right, before the step on
-            their batch.
+        accuracy: per class, fraction of training images whose tag the logit predicted correctly, before the
+            step on their batch.
     """
 
     loss: tuple[float, ...]
@@ -48,28 +48,28 @@ def fit_tags(
     device: str | torch.device = "cpu",
     on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> History:
-    """Train a classifier of images in place: multilabel soft margin, AdamW, learning rate of one cycle.
+    """Train an image classifier in place: multilabel soft margin loss, AdamW, one-cycle learning rate.
 
     With logits z and tags y, the loss of an image is the mean over classes of
     -y log(sigmoid(z)) - (1 - y) log(1 - sigmoid(z)).
 
-    The same seed gives the same weights on the same machine; torch's global generator is left as it was.
+    The same seed gives the same weights on the same machine; torch's global generator is not changed.
 
     Args:
-        model: takes `(b c h w)`, gives logits `(b k)` or something that holds them as `.logits`.
-        images: `n` tensors `(c h w)` of one shape, or a function from their number to them.
+        model: maps `(b c h w)` to logits `(b k)` or to an object with `.logits`.
+        images: `n` tensors `(c h w)` of one shape, or a function from index to tensor.
         tags: `(n k)` booleans.
         epochs: passes over the images.
-        batch_size: images in a batch at most; batches of an epoch differ by one image at most.
-        learning_rate: its highest value.
+        batch_size: most images per batch; batch sizes within an epoch differ by at most one.
+        learning_rate: its peak value.
         weight_decay: of AdamW.
-        flips: mirror each image at random, left to right and top to bottom by themselves.
-        seed: of the order, the flips and whatever is random in the model.
+        flips: flip each image at random, horizontally and vertically.
+        seed: for the order, the flips and randomness inside the model.
         device: where to train; the model stays there.
-        on_epoch: called behind each epoch with its number, from 1, and its loss.
+        on_epoch: called after each epoch with its number, from 1, and its loss.
 
     Raises:
-        ConfigError: settings, or a model that gives other logits than `(b k)`.
+        ConfigError: invalid settings, or a model whose logits are not `(b k)`.
         GeometryError: images of several shapes, or not as many as tags.
         LabelmendError: the loss is no longer finite.
 
@@ -107,7 +107,7 @@ def fit_tags(
 
 
 def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image of `(b c h w)` mirrored or not, along each of its axes by itself."""
+    """Flip each image of `(b c h w)` at random along each axis."""
     for axis in (-2, -1):
         chosen = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
         images = torch.where(chosen, images.flip(axis), images)
@@ -120,28 +120,28 @@ def _check(images: Images, tags: BoolArray, epochs: int, batch_size: int, learni
     if not SOONEST <= learning_rate <= LATEST:
         raise ConfigError(f"learning_rate must lie in [{SOONEST:g}, {LATEST:g}], got {learning_rate}")
     if tags.ndim != 2 or not tags.size:
-        raise GeometryError(f"tags have the shape {tags.shape}: expected (n k), one row an image")
+        raise GeometryError(f"tags have shape {tags.shape}: expected (n k), one row per image")
     if not callable(images) and len(images) != len(tags):
-        raise GeometryError(f"there are {len(images)} images and {len(tags)} rows of tags: expected as many")
+        raise GeometryError(f"got {len(images)} images but {len(tags)} rows of tags")
 
 
 def _stacked(images: Sequence[Tensor]) -> Tensor:
     shapes = sorted({tuple(image.shape) for image in images})
     if len(shapes) > 1:
-        raise GeometryError(f"images of one training have one shape, got {shapes[0]} and {shapes[1]}")
+        raise GeometryError(f"training images must share one shape, got {shapes[0]} and {shapes[1]}")
     return torch.stack(list(images))
 
 
 def _step(
     model: nn.Module, optimizer: torch.optim.Optimizer, batch: Tensor, wanted: Tensor
 ) -> tuple[float, Tensor]:
-    """One step on a batch: its loss, and per class how many tags were right before it."""
+    """One step on a batch: its loss, and per class the number of tags predicted correctly before it."""
     out = model(batch)
     logits: Tensor = out if isinstance(out, Tensor) else out.logits
     if logits.shape != wanted.shape:
         raise ConfigError(
-            f"{type(model).__name__} turns {len(batch)} images into logits of shape {tuple(logits.shape)}, "
-            f"expected {tuple(wanted.shape)}: one an image and class"
+            f"{type(model).__name__} maps {len(batch)} images to logits of shape {tuple(logits.shape)}, "
+            f"expected {tuple(wanted.shape)}: one per image and class"
         )
     loss = F.multilabel_soft_margin_loss(logits, wanted)
     optimizer.zero_grad()
@@ -151,5 +151,5 @@ def _step(
 
 
 def _forked(device: torch.device) -> list[torch.device]:
-    """The devices beside the processor whose generators are left as they were."""
+    """Devices other than the CPU whose generators must be preserved."""
     return [device] if device.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""Masks from the maps of a network, written with their scores, the maps to show, and the manifest."""
+"""Write masks made from class maps, with their scores, the maps to show, and the manifest."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from labelmend.workflows.image_tags.output_folder import (
 from labelmend.workflows.image_tags.seeds import IGNORE, gated, seeds
 
 MOST_SHOWN = 12
-"""Cases that the report shows."""
+"""Cases shown in the report."""
 
 LONGEST_REFINED = 512
-"""Pixels; larger images are refined on a smaller grid, since a random walk costs as much as it has pixels."""
+"""Most pixels; larger images are refined on a smaller grid, since a random walk costs time per pixel."""
 
 
 def write_tag_masks(
@@ -56,15 +56,15 @@ def write_tag_masks(
     """Write masks, scores, maps to show, and the manifest.
 
     Args:
-        folder: the result folder, cleared.
-        model: fitted.
+        folder: the emptied output folder.
+        model: the trained network.
         material: images and tags.
-        settings: of the run.
-        device: where the model is.
-        on_case: called behind each case with how many are done, and its id.
+        settings: settings of the run.
+        device: device of the model.
+        on_case: called after each case with the number done and its id.
 
     Returns:
-        For each case its files, its tags, and the shares of its pixels.
+        For each case, its files, its tags, and the fractions of its pixels.
     """
     table = material.table
     values = {name: j for j, name in enumerate(table.classes, start=1)}
@@ -104,7 +104,7 @@ def write_tag_masks(
 def _maps(
     model: MultiLayerCAM, material: TagData, settings: Mapping[str, Any], device: torch.device
 ) -> Iterator[tuple[int, Tensor, dict[str, Tensor]]]:
-    """For each row its fused maps `(k h w)` on the training grid, and those of each layer."""
+    """For each row, the fused maps `(k h w)` on the training grid, and those of each layer."""
     rows, batch_size = np.arange(len(material.images)), settings["batch_size"]
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]
@@ -117,7 +117,7 @@ def _maps(
 def seed_mask(
     scores: FloatArray, tags: BoolArray, path: Path, settings: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
-    """Seeds from scores, refined if that is asked for.
+    """Seeds from scores, refined on request.
 
     Args:
         scores: `(k h w)` gated, on the grid of the image.
@@ -165,7 +165,7 @@ def _manifest_row(
 
 
 def _write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    """A whole .npz file of plain arrays."""
+    """Write a .npz file of plain arrays atomically."""
     data = io.BytesIO()
     np.savez_compressed(data, **arrays)  # type: ignore[arg-type]
     write_bytes(path, data.getvalue())

@@ -1,4 +1,4 @@
-"""Noise learned from data: how wrong given masks are, and the settings that would make them so."""
+"""Learn noise from data: the errors of given masks, and the noise settings that reproduce them."""
 
 from labelmend.workflows.noise_fitting.displacement import Pair, measure, without_specks
 from labelmend.workflows.noise_fitting.markov import MarkovFit, fit_markov, summarise_displacements

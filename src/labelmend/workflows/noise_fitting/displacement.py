@@ -1,4 +1,4 @@
-"""How far a given outline lies from a clean one, case by case: bias, roughness, texture and specks."""
+"""Displacement of a given outline from a clean one, per case: bias, roughness, correlation and specks."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from labelmend.types import BoolArray, FloatArray
 
 SPECK_SHARE = 0.01
 LEAST_SPECK = 30
-"""An island or hole of at most this share of the clean mask, or this many pixels, is a speck."""
+"""An island or hole is a speck up to this fraction of the clean mask, or this many pixels."""
 
 DEEP = 3
-"""Pixels between the reach of the outlines, or the image border, and the region where specks are counted."""
+"""Margin in pixels from the outlines' range, and from the image border, where specks are not counted."""
 
 MOST_FACES = 400
-"""Correlation along the boundary is read from at most this many faces."""
+"""Most boundary faces used to estimate the correlation along the boundary."""
 
 
 @dataclass(frozen=True)
 class Displacement:
-    """One given mask measured against its clean one; NaN where a boundary is missing.
+    """One given mask compared with its clean one; NaN if a boundary is missing.
 
     Args:
         bias_mm: mean signed displacement of the given boundary from the clean one, by area of the clean
-            boundary; positive: outward, the given mask is too large (`boundary_bias` has the other sign).
+            boundary; positive: outward, the given mask is too large (`boundary_bias` has the opposite sign).
         roughness_mm: standard deviation of that displacement along the boundary.
-        correlation_mm: straight-line distance at which two displacements of one boundary are correlated by
-            less than 1/e; NaN where it was not asked for or is not reached.
+        correlation_mm: straight-line distance at which the correlation of displacements falls below 1/e; NaN
+            if not requested or not reached.
         dice: Dice of given and clean, specks included.
-        area_ratio: size of the given mask over that of the clean one, specks included.
-        perimeter_ratio: boundary of the given mask without its specks over that of the clean one.
-        speck_share: share of wrong pixels among those far from both boundaries, beyond the reach of either.
-        n_deep: how many pixels that share was counted on.
-        values_mm: `(m,)` displacements at the faces of the clean boundary; empty where there is none.
+        area_ratio: size of the given mask divided by that of the clean one, specks included.
+        perimeter_ratio: boundary of the given mask without specks divided by that of the clean one.
+        speck_share: fraction of wrong pixels among those far from both boundaries.
+        n_deep: number of pixels that fraction is based on.
+        values_mm: `(m,)` displacements at the faces of the clean boundary; empty if there is none.
         weights: `(m,)` areas of these faces.
     """
 
@@ -63,7 +63,7 @@ class Pair:
         given: `(*space)` booleans.
         clean: `(*space)` booleans.
         spacing_mm: per axis; None for 1 mm.
-        ignored: `(*space)` booleans, True where nobody annotated, or None; the masks count as equal there.
+        ignored: `(*space)` booleans, True for unannotated pixels, or None; the masks count as equal there.
     """
 
     given: BoolArray
@@ -72,7 +72,7 @@ class Pair:
     ignored: BoolArray | None = None
 
     def against_clean(self, mask: BoolArray, *, details: bool = True) -> Displacement:
-        """A mask of this case against the clean one."""
+        """Compare a mask of this case with the clean one."""
         known = mask if self.ignored is None else np.where(self.ignored, self.clean, mask)
         return measure(known, self.clean, self.spacing_mm, details=details)
 
@@ -84,7 +84,7 @@ def measure(
     *,
     details: bool = True,
 ) -> Displacement:
-    """Measure a given mask against the clean one.
+    """Compare a given mask with the clean one.
 
     Islands and holes that are specks (`without_specks`) do not count as boundary.
 
@@ -92,10 +92,10 @@ def measure(
         given: `(*space)` booleans.
         clean: `(*space)` booleans, the truth, or another annotator's mask.
         spacing_mm: per axis in mm; a number for isotropic, None for 1 mm.
-        details: also the correlation along the boundary and the share of specks, which cost more.
+        details: also compute correlation along the boundary and specks, which is slower.
 
     Raises:
-        GeometryError: shapes or spacing do not fit.
+        GeometryError: shapes or spacing do not match.
 
     >>> clean = np.array([[0, 0, 0, 1, 1, 1, 0, 0, 0]], bool)
     >>> given = np.array([[0, 1, 1, 1, 1, 1, 0, 0, 0]], bool)
@@ -141,7 +141,7 @@ def measure(
 
 
 def without_specks(given: BoolArray, clean: BoolArray) -> BoolArray:
-    """A given mask without islands and holes that are too small to be an outline of their own.
+    """A given mask without islands and holes too small to have their own outline.
 
     Dropped are islands of at most 1 % of the clean mask, or of 30 pixels if that is more, that share no pixel
     with the clean mask; filled are holes of that size unless the clean mask has a hole there too.
@@ -170,7 +170,7 @@ def without_specks(given: BoolArray, clean: BoolArray) -> BoolArray:
 
 
 def _own_holes(clean: BoolArray, limit: float) -> BoolArray:
-    """Background that is cut off from the rest of the background, up to a size."""
+    """Holes: background disconnected from the rest, up to a size."""
     parts, n = label(~clean)
     holes = np.bincount(parts.ravel(), minlength=n + 1) <= limit
     holes[0] = False
@@ -181,11 +181,11 @@ def _own_holes(clean: BoolArray, limit: float) -> BoolArray:
 def _deep(
     given: BoolArray, kept: BoolArray, clean: BoolArray, values: FloatArray, spacing: tuple[float, ...]
 ) -> tuple[float, int]:
-    """Share of wrong pixels among those far from both outlines, and their number.
+    """Fraction of wrong pixels among those far from both outlines, and the number of such pixels.
 
-    A walk leaves holes and islands behind, but within the range of its displacements; so only pixels further
-    from the clean outline than that count. Smoothing mirrors the image at its border and leaves more specks
-    there; so pixels near it do not count.
+    A walk leaves holes and islands within the range of its displacements, so only pixels further from the
+    clean outline count. Smoothing mirrors the image at its border and leaves more specks there, so pixels
+    near the border do not count.
     """
     distance = signed_distance(clean, spacing)
     margin = DEEP * max(spacing)
@@ -200,7 +200,7 @@ def _perimeter(mask: BoolArray, spacing: tuple[float, ...]) -> float:
 
 
 def _correlation(values: FloatArray, clean: BoolArray, spacing: tuple[float, ...]) -> float:
-    """Where the correlation of displacements falls below 1/e, from a sample of boundary faces."""
+    """Distance at which the correlation of displacements falls below 1/e, from a sample of boundary faces."""
     places = np.stack([face_values(axis, clean, spacing)[0] for axis in _coordinates(clean.shape, spacing)])
     chosen = np.linspace(0, values.size - 1, min(values.size, MOST_FACES)).astype(int)
     centred, places = values[chosen] - values.mean(), places[:, chosen]
@@ -228,7 +228,7 @@ def _coordinates(shape: tuple[int, ...], spacing: tuple[float, ...]) -> list[Flo
 
 
 def _box(mask: BoolArray) -> tuple[slice, ...]:
-    """Bounding box of a mask and one voxel more: all that the displacements depend on lies in it."""
+    """Bounding box of a mask plus one voxel: displacements depend on nothing outside."""
     box = []
     for axis in range(mask.ndim):
         held = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))

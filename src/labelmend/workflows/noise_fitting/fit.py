@@ -1,4 +1,4 @@
-"""Learn the noise from folders: given against clean masks, or several annotators of the same cases."""
+"""Learn noise from folders: given and clean masks, or several annotators of the same cases."""
 
 from __future__ import annotations
 
@@ -50,35 +50,35 @@ def fit_noise(
     on_case: OnCase = lambda case, n_cases: None,
     on_point: Callable[[str, str, int], None] = lambda name, text, total: None,
 ) -> NoiseFit:
-    """Measure how wrong given labels are and fit the Markov noise, class by class.
+    """Measure the errors of given labels and fit the Markov noise, class by class.
 
-    Noise is fitted to the mask of each class by itself; that exclusive classes push each other aside is not
+    Noise is fitted to each class mask independently; that exclusive classes displace each other is not
     modelled.
 
     Args:
         given: label folder with the errors to learn.
-        clean: label folder with the truth; it may hold more cases.
+        clean: label folder with the ground truth; it may hold more cases.
         out: folder for `fit.json`, or None to write nothing.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
-        flip: held fixed, since it and the number of steps trade off.
-        flips: other values for the profile; None takes a half and the double, () none.
-        speckle: taken as given; None estimates it.
-        smooth: taken as given; None finds out.
-        n_boot: how many times the cases are drawn for intervals.
-        level: of the intervals.
-        max_cases: simulate on at most so many cases.
+        flip: fixed, since it trades off with the number of steps.
+        flips: other values for the profile; None means half and double, () none.
+        speckle: fixed; None estimates it.
+        smooth: fixed; None detects it.
+        n_boot: bootstrap replicates for intervals.
+        level: level of the intervals.
+        max_cases: most cases to simulate on.
         cases: only these: ids, or a text file of them.
-        seed: of everything random.
-        page: called with the folder before it gets its name, to write a page into it.
+        seed: random seed.
+        page: called with the folder before it is renamed into place, to write a page into it.
         on_case: called with (case id, number of cases) after each case is measured.
         on_point: called with (class, what, number of points) after each simulated design point.
 
     Raises:
-        MissingDataError: a folder, or the clean labels of a case, are not there.
-        DataError, ConfigError: labels that cannot be used, or a class without any boundary.
-        OutputError: `out` holds something else.
+        MissingDataError: a folder, or the clean labels of a case, are missing.
+        DataError, ConfigError: unusable labels, or a class without any boundary.
+        OutputError: `out` holds other files.
     """
     given, clean = Path(given), Path(clean)
     with _result_folder(out, (given, clean), page) as write:
@@ -103,8 +103,8 @@ def fit_noise(
         for name in names:
             if not any(math.isfinite(d.bias_mm) for d in measured[name]):
                 raise MissingDataError(
-                    f"class {name!r} has no boundary in both {given} and {clean} in any case: nothing to "
-                    "fit. Leave it out with --classes"
+                    f"class {name!r} has no case with a boundary in both {given} and {clean}: leave it out "
+                    "with --classes"
                 )
             fit = fit_markov(
                 pairs[name], measured[name], flip=flip, flips=more, speckle=speckle, smooth=smooth,
@@ -131,33 +131,33 @@ def fit_rater_noise(
     page: Callable[[Path], object] | None = None,
     on_case: OnCase = lambda case, n_cases: None,
 ) -> RatersFit:
-    """Bias and roughness of each annotator, from label folders of the same cases and no truth.
+    """Bias and roughness of each annotator, from label folders of the same cases without ground truth.
 
-    A case counts for the annotators who have it; at least two must. Pixels that either of two ignores count
-    as equal.
+    A case counts for the annotators who have it; at least two must. Pixels ignored by either of two
+    annotators count as equal.
 
     Args:
-        folders: one label folder an annotator, with the same classes.
+        folders: one label folder per annotator, with the same classes.
         out: folder for `fit.json`, or None to write nothing.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
         n_boot: how many times the cases are drawn for intervals.
         level: of the intervals.
-        seed: of the draws.
+        seed: random seed.
         page: called with the folder before it gets its name, to write a page into it.
         on_case: called with (case id, number of cases) after each case.
 
     Raises:
-        ConfigError: fewer than two folders, one twice, or other classes.
-        MissingDataError: no case that two folders hold.
-        DataError: labels that cannot be used, or annotators that cannot be compared.
-        OutputError: `out` holds something else.
+        ConfigError: fewer than two folders, a duplicate, or differing classes.
+        MissingDataError: no two folders share a case.
+        DataError: unusable labels, or annotators that cannot be compared.
+        OutputError: `out` holds other files.
     """
     paths = tuple(Path(folder) for folder in folders)
     if len(paths) < 2 or len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError(
-            f"got {len(paths)} annotator folders ({', '.join(map(str, paths))}): give two or more, none twice"
+            f"got {len(paths)} annotator folders ({', '.join(map(str, paths))}): expected two or more"
         )
     with _result_folder(out, paths, page) as write:
         opened = [_open_shared(path, paths[0], classes, ignore, spacing_mm) for path in paths]
@@ -167,8 +167,8 @@ def fit_rater_noise(
         cases = sorted(case for case, n in counts.items() if n > 1)
         if not cases:
             raise MissingDataError(
-                f"no case is in two of the folders {', '.join(map(str, paths))}: annotators are compared on "
-                "the same cases, with the same file names"
+                f"no case is in two of the folders {', '.join(map(str, paths))}: annotators must share cases "
+                "with the same file names"
             )
         names, units = opened[0].classes, {}
         found: dict[str, list[Comparisons]] = {name: [] for name in names}
@@ -193,7 +193,7 @@ def fit_rater_noise(
 
 
 def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Folder names; whole paths where names repeat.
+    """Folder names; full paths if names repeat.
 
     >>> rater_names([Path("a/first"), Path("b/second")])
     ('first', 'second')
@@ -206,7 +206,7 @@ def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
 def _result_folder(
     out: str | Path | None, sources: Sequence[Path], page: Callable[[Path], object] | None
 ) -> Iterator[Callable[[NoiseFit | RatersFit], None]]:
-    """What writes the result: into a folder that is new, empty or holds an earlier fit, or nowhere."""
+    """The function that writes the result: to a new or empty folder, over an earlier fit, or nowhere."""
     if out is None:
         yield lambda result: None
         return
@@ -228,12 +228,12 @@ def _open_shared(
     ignore: int | None,
     spacing_mm: Sequence[float] | float | None,
 ) -> LabelFolder:
-    """A folder with the classes of the first one, whichever cases it holds."""
+    """A folder with the classes of the first one, whatever its cases."""
     folder = open_labels(path, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     other = open_labels(first, classes=classes, ignore=ignore, spacing_mm=spacing_mm)
     if set(folder.classes) != set(other.classes):
         raise ConfigError(
-            f"{path} has the classes {', '.join(folder.classes)}, {first} has {', '.join(other.classes)}: "
+            f"{path} has classes {', '.join(folder.classes)}, {first} has {', '.join(other.classes)}: "
             "rename the class folders, or give the classes with their values"
         )
     return folder
@@ -255,6 +255,6 @@ def _one_grid(labels: Sequence[LabelMap | None], holders: Sequence[LabelFolder |
 
 
 def _masks_of(labels: Sequence[LabelMap | None], name: str) -> list[BoolArray | None]:
-    """The masks of a class; pixels that anybody ignores are background in all."""
+    """The masks of a class; pixels ignored by any annotator are background in all."""
     ignored = np.logical_or.reduce([m.ignored() for m in labels if m is not None])
     return [None if m is None else m.mask(name) & ~ignored for m in labels]

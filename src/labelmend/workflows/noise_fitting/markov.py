@@ -1,4 +1,4 @@
-"""Learn the noise from data: the Markov settings that make clean outlines as wrong as given ones."""
+"""Fit the Markov noise: the settings that give clean outlines the errors of the given ones."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from labelmend.workflows.noise_fitting.search import Cases, Search, SearchResult
 from labelmend.workflows.noise_fitting.speckle import estimate_speckle, looks_smooth
 
 MATCHED = ("bias", "spread", "roughness")
-"""What a fit matches: mean bias, its standard deviation over cases (log), mean roughness (log)."""
+"""Matched moments: mean bias, its standard deviation over cases (log), mean roughness (log)."""
 
 PROFILE_CASES = 40
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One number of the data beside the same number of masks simulated with the fitted settings.
+    """One statistic of the data and of masks simulated with the fitted settings.
 
     Args:
         name: bias, spread (standard deviation of the bias over cases), roughness, dice, area or perimeter.
-        given: in the data; spread and roughness in mm, area and perimeter as ratios to clean.
-        simulated: the same in the simulation.
-        z: their difference in its standard errors over cases, both sampled.
-        matched: True if the fit was to match it, False if it is a check.
+        given: value in the data; spread and roughness in mm, area and perimeter as ratios to clean.
+        simulated: value in the simulation.
+        z: their difference in standard errors over cases, including simulation error.
+        matched: True if matched by the fit, False if it is a check.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class ProfileRow:
-    """The best settings at one `flip`, and how far they are from the data (chi-square; 1 is good)."""
+    """The best settings at one `flip`, and their distance from the data (chi-square; 1 is good)."""
 
     flip: float
     steps: float
@@ -67,14 +67,14 @@ class MarkovFit:
         noise: the settings, ready to simulate with.
         steps: with interval, at the fixed `flip`.
         expand: with interval, at the fixed `flip`.
-        speckle: with interval; 0 where too little is left to be told from none.
-        distance: chi-square of the matched moments, with one degree of freedom from two cases on; below
+        speckle: with interval; 0 if too weak to detect.
+        distance: chi-square of the matched moments, with one degree of freedom for two or more cases; below
             about 4 the model agrees with the data.
-        moments: data and simulation side by side, matched moments first.
-        profile: the best settings at other values of `flip`; empty if none was asked for.
-        n_profile: on how many cases the profile rests.
+        moments: data and simulation compared, matched moments first.
+        profile: the best settings at other values of `flip`; empty if none was requested.
+        n_profile: number of cases for the profile.
         n_cases: cases fitted.
-        simulated: one simulated mask a case, measured, for pictures.
+        simulated: statistics of one simulated mask per case, for plots.
     """
 
     noise: MarkovNoise
@@ -106,33 +106,34 @@ def fit_markov(
     seed: int = 0,
     on_point: OnPoint = lambda text, total: None,
 ) -> MarkovFit:
-    """Fit `steps` and `expand` at a fixed `flip`, by simulating noise on the clean masks themselves.
+    """Fit `steps` and `expand` at a fixed `flip`, by simulating noise on the clean masks.
 
-    Matched are the mean bias, the standard deviation of the bias over cases and the mean roughness
-    (minimum distance between these moments in the data and in simulations on the same masks, weighted by the
-    inverse of their covariance over cases). Quadratic surfaces through the moments of simulated designs
-    stand in for further simulations, and intervals come from drawing cases with replacement, on both sides.
+    The fit matches the mean bias, the standard deviation of the bias over cases and the mean roughness: it
+    minimises the distance between these moments in the data and in simulations on the same masks, weighted by
+    the inverse of their covariance over cases (simulated method of moments). Quadratic response surfaces
+    through simulated designs replace further simulations; intervals are bootstrapped over cases, for data and
+    simulation.
 
-    What is not identified: a walk of more steps with a smaller `flip` looks nearly the same. The two differ
-    only in how far the bias varies from case to case, which in real data has other causes too; so `flip` is
-    held fixed, and `flips` shows what fits at other values.
+    Not identified: more steps with a smaller `flip` look nearly the same. The two differ only in how much the
+    bias varies between cases, which has other causes in real data; so `flip` is fixed, and `flips` shows the
+    fit at other values.
 
     Args:
-        pairs: the cases of one class; those without a boundary on either side are left out.
-        measured: the given masks of `pairs` as `Pair.against_clean` has measured them, if that is at hand.
+        pairs: the cases of one class; those with a missing boundary are left out.
+        measured: results of `Pair.against_clean` for the given masks of `pairs`, if available.
         flip: probability that a frontier pixel flips in a step, in (0, 1].
         flips: other values for the profile.
-        speckle: taken as given; None estimates it from wrong pixels far from both outlines.
-        smooth: taken as given; None looks whether the masks have the one-pixel spurs that smoothing removes.
-        n_boot: how many times the cases are drawn for intervals.
-        level: of the intervals.
-        max_cases: fit to at most so many cases, drawn at random.
-        seed: of everything random.
-        on_point: called after each simulated design point with a word and their number.
+        speckle: fixed; None estimates it from wrong pixels far from both outlines.
+        smooth: fixed; None checks whether the masks have the one-pixel spurs that smoothing removes.
+        n_boot: bootstrap replicates for intervals.
+        level: level of the intervals.
+        max_cases: most cases to fit, drawn at random.
+        seed: random seed.
+        on_point: called after each simulated design point with a label and the number of points.
 
     Raises:
         DataError: no case has a boundary in both masks.
-        ConfigError: a setting out of its range.
+        ConfigError: a setting out of range.
     """
     check_probability("markov", flip=flip, level=level, speckle=speckle or 0.0)
     if not all(0 < value <= 1 for value in (flip, *flips)):
@@ -182,13 +183,13 @@ def fit_markov(
 def summarise_displacements(
     measured: Sequence[Displacement], *, n_boot: int = 500, level: float = 0.95, seed: int = 0
 ) -> dict[str, Interval]:
-    """What the errors of a class are like, with intervals over cases; those without boundary left out.
+    """Error statistics of a class, with intervals over cases; cases without a boundary are left out.
 
     Args:
-        measured: one a case.
-        n_boot: how many times the cases are drawn.
-        level: of the intervals.
-        seed: of the draws.
+        measured: one per case.
+        n_boot: bootstrap replicates.
+        level: level of the intervals.
+        seed: random seed.
 
     Returns:
         bias_mm (positive: too large), spread_mm (standard deviation of the bias over cases), roughness_mm
@@ -217,7 +218,7 @@ def _profile(
     seed: int,
     tick: Callable[[str], None],
 ) -> tuple[ProfileRow, ...]:
-    """The best settings at each flip, all on the same cases, so that their distances can be compared."""
+    """The best settings at each flip, on the same cases so that distances are comparable."""
     rows = []
     for flip in sorted(set(flips)):
         other = MarkovNoise(steps=0, expand=0.5, flip=flip, speckle=known.speckle, smooth=known.smooth)
@@ -230,7 +231,7 @@ def _profile(
 def _moments(
     given: Sequence[Displacement], simulated: Sequence[Displacement], found: SearchResult
 ) -> tuple[Moment, ...]:
-    """Matched moments as the surface fits them, then checks that were not matched."""
+    """Matched moments from the fitted surface, then unmatched checks."""
     rows = []
     for index, name in enumerate(MATCHED):
         one, other = float(found.moments[index]), float(found.surface[index])
@@ -248,7 +249,7 @@ def _moments(
 
 
 def flags(noise: MarkovNoise) -> str:
-    """What to add to `labelmend simulate` for these settings.
+    """The flags of `labelmend simulate` for these settings.
 
     >>> flags(MarkovNoise(steps=9, flip=0.05))[:46]
     '--noise markov --noise.steps 9 --noise.expand '

@@ -1,4 +1,4 @@
-"""One self-contained page for a noise fit: how wrong masks are, and whether simulated ones look like them."""
+"""A self-contained page on a noise fit: the errors of masks, and how well simulated ones match them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import UndefinedError
 
 from labelmend.errors import DataError, UnreadableFileError
-from labelmend.html import text as words
+from labelmend.html import text
 from labelmend.html.charts import HEIGHT, WIDTH, _ticks, dots, interval_text
 from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.html.page import templates
@@ -20,7 +20,7 @@ from labelmend.io import write_text
 from labelmend.io.files.reading import read_json
 
 MOST_CASE_BINS = 24
-"""Bins of the charts that count cases; fewer where there are few cases."""
+"""Bins of the charts over cases; fewer if there are few cases."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Histogram:
     """Two distributions over common bins: the data as bars, the simulation as a line.
 
     Args:
-        title: what is counted.
+        title: the quantity.
         bars: (x, y, width, height) of each bar.
-        line: `d` of the simulation's path.
+        line: SVG path of the simulation.
         ticks: (x, text) of each mark.
-        zero: x of zero, or None if it lies outside.
+        zero: x of zero, or None if outside.
     """
 
     title: str
@@ -43,20 +43,20 @@ class Histogram:
 
 
 def write_noise_page(folder: Path) -> Path:
-    """Write FOLDER/fit.html from FOLDER/fit.json; nothing else is read.
+    """Write FOLDER/fit.html from FOLDER/fit.json.
 
     Args:
-        folder: where `fit_noise` wrote.
+        folder: output of `fit_noise`.
 
     Raises:
-        UnreadableFileError: fit.json is not there or holds something else.
+        UnreadableFileError: fit.json is missing or damaged.
     """
     path = Path(folder) / "fit.json"
     try:
         found = read_json(path)
         page = render_noise(found)
     except (DataError, ValueError, LookupError, TypeError, ArithmeticError, UndefinedError) as error:
-        raise UnreadableFileError(f"{path} is no finished noise fit ({error}): fit again") from error
+        raise UnreadableFileError(f"{path} is not a finished noise fit ({error}): fit again") from error
     target = Path(folder) / "fit.html"
     write_text(target, page)
     return target
@@ -66,14 +66,14 @@ def render_noise(found: Mapping[str, Any]) -> str:
     """The page as text; names are escaped by the template.
 
     Args:
-        found: what fit.json holds.
+        found: content of fit.json.
     """
     environment = templates(
         "labelmend.workflows.noise_fitting",
-        number=words.number,
-        signed=words.signed,
+        number=text.number,
+        signed=text.signed,
         interval=interval_text,
-        count=words.count,
+        count=text.count,
     )
     by_clean = found["kind"] == "clean"
     classes = [_clean_class(c, found["unit"]) if by_clean else _rater_class(c) for c in found["classes"]]
@@ -94,10 +94,10 @@ def histogram(
     """A chart of two distributions.
 
     Args:
-        title: what is counted.
-        edges: `m + 1` ends of bins of equal width.
-        given: `m` shares.
-        simulated: `m` shares.
+        title: the quantity.
+        edges: `m + 1` edges of bins of equal width.
+        given: `m` fractions.
+        simulated: `m` fractions.
     """
     low, high = edges[0], edges[-1]
     top = max([*given, *simulated, 1e-12])
@@ -152,9 +152,9 @@ def _rater_class(found: Mapping[str, Any]) -> dict[str, Any]:
     charts = [
         (title, dots(list(zip(found["raters"], found[key], strict=True)), "", signed=key == "bias_mm"))
         for title, key in (
-            ("bias against the average annotator", "bias_mm"),
+            ("bias relative to the average annotator", "bias_mm"),
             ("roughness along the outline", "roughness_mm"),
-            ("how much the bias varies from case to case", "spread_mm"),
+            ("spread of the bias over cases", "spread_mm"),
         )
     ]
     return {**found, "charts": charts}

@@ -1,4 +1,4 @@
-"""How biased and how rough annotators are, from their masks of the same cases, without the truth."""
+"""Bias and roughness of annotators from their masks of the same cases, without ground truth."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from labelmend.workflows.noise_fitting.displacement import measure, without_spec
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """All pairs of annotators of the same cases; NaN where one of the two drew nothing.
+    """All pairs of annotators of the same cases; NaN if one of the two drew nothing.
 
     Args:
-        larger_mm: `(n r r)`: how far the boundary of the second annotator lies outside that of the first, on
-            average along it; the mean of both ways of measuring.
-        variance_mm2: `(n r r)`: variance of that displacement along the boundary, the mean of both ways.
+        larger_mm: `(n r r)`: mean distance of the second annotator's boundary outside the first's, averaged
+            over both directions.
+        variance_mm2: `(n r r)`: variance of that displacement along the boundary, averaged likewise.
         dice: `(n r r)`.
     """
 
@@ -34,18 +34,18 @@ class Comparisons:
 
 @dataclass(frozen=True)
 class RaterFit:
-    """What each annotator's hand is like.
+    """Statistics of each annotator.
 
     Args:
         raters: their names.
-        bias_mm: how much larger than the average annotator each one draws; they add up to zero. A bias that
-            all of them share cannot be seen without the truth.
-        spread_mm: standard deviation of each one's bias over cases.
-        roughness_mm: standard deviation of each one's errors along the boundary. Errors that annotators make
-            alike in the same place are not in it.
-        n_cases: how many cases each one has drawn together with another.
+        bias_mm: how much larger than the average annotator each one draws; the biases sum to zero. A shared
+            bias cannot be detected without ground truth.
+        spread_mm: standard deviation of each annotator's bias over cases.
+        roughness_mm: standard deviation of each annotator's errors along the boundary, excluding errors
+            that annotators share.
+        n_cases: number of cases each annotator has in common with another.
         dice: mean pairwise Dice.
-        split: False for two annotators: half of the variance is given to each, nobody knows whose it is.
+        split: False for two annotators: the variance cannot be attributed, so each gets half.
     """
 
     raters: tuple[str, ...]
@@ -63,7 +63,7 @@ def compare_raters(
     """Every pair of annotators of one case, `(1 r r)`.
 
     Args:
-        masks: `(*space)` booleans each, None for an annotator who has not seen the case.
+        masks: `(*space)` booleans each, None for an annotator without this case.
         spacing_mm: per axis in mm; a number for isotropic, None for 1 mm.
     """
     r = len(masks)
@@ -84,7 +84,7 @@ def compare_raters(
 
 
 def pool_comparisons(cases: Sequence[Comparisons]) -> Comparisons:
-    """Comparisons of many cases in one, `(n r r)`."""
+    """Concatenate comparisons of cases, `(n r r)`."""
     return Comparisons(
         np.concatenate([c.larger_mm for c in cases]),
         np.concatenate([c.variance_mm2 for c in cases]),
@@ -103,28 +103,30 @@ def fit_raters(
 ) -> RaterFit:
     """Bias, spread and roughness of each annotator from pairwise displacements.
 
-    With y_ij how far j lies outside i in a case, and independent errors around an outline that all mean,
+    With y_ij the distance of j outside i in a case, and independent errors around a common intended outline,
 
         E y_ij = bias_j - bias_i,    var(y_ij over cases) = spread_i^2 + spread_j^2,
         E var(y_ij along the boundary) = roughness_i^2 + roughness_j^2,
 
-    solved by least squares, the variances with no negative ones. Cases need not have all annotators.
+    solved by least squares, non-negative for the variances. Cases need not have all annotators.
 
     Args:
         found: comparisons `(n r r)`.
         raters: the r names.
-        groups: what cases belong to (a patient), where several of one are alike; whole groups are drawn.
-        n_boot: how many times the cases are drawn for intervals.
-        level: of the intervals.
-        seed: of the draws.
+        groups: group of each case (such as the patient) if cases are related; the bootstrap draws groups.
+        n_boot: bootstrap replicates for intervals.
+        level: level of the intervals.
+        seed: random seed.
 
     Raises:
         ConfigError: fewer than two annotators, or not one name each.
-        DataError: annotators who share no case, directly or by way of others.
+        DataError: annotators share no case, directly or through others.
     """
     n, r = found.larger_mm.shape[:2]
     if r < 2 or len(raters) != r:
-        raise ConfigError(f"comparisons of {r} annotators and {len(raters)} names: at least two are needed")
+        raise ConfigError(
+            f"got {r} annotators and {len(raters)} names: expected at least two, with one name each"
+        )
     there = np.isfinite(found.larger_mm) & ~np.eye(r, dtype=bool)
     _check_connected(np.asarray(there.any(axis=0)), raters)
     weights = np.ones((1, n)) / n
@@ -134,7 +136,7 @@ def fit_raters(
     expected = biases[:, None, :] - biases[:, :, None]
     rough = _pair_means(found.variance_mm2, weights)
     first = np.nan_to_num(found.larger_mm)
-    # E (y - m)^2 = E y^2 - 2 m E y + m^2, each mean over the cases that hold the pair
+    # E (y - m)^2 = E y^2 - 2 m E y + m^2, each mean over the cases with the pair
     square = _pair_means(np.where(there, first**2, math.nan), weights)
     mean = _pair_means(found.larger_mm, weights)
     scatter = square - 2 * expected * mean + expected**2
@@ -166,13 +168,13 @@ def _check_connected(shared: BoolArray, raters: Sequence[str]) -> None:
     apart = [name for index, name in enumerate(raters) if index not in reached]
     if apart:
         raise DataError(
-            f"{apart[0]} and {raters[0]} have no case in common in which both drew something, nor through "
-            "other annotators: they cannot be compared"
+            f"{apart[0]} and {raters[0]} cannot be compared: they share no case in which both drew "
+            "something, directly or through other annotators"
         )
 
 
 def _biases(larger: FloatArray, there: BoolArray, weights: FloatArray) -> FloatArray:
-    """`(b r)` biases that add up to zero; a case counts once, however many annotators it has."""
+    """`(b r)` biases that sum to zero; each case counts once, however many annotators it has."""
     n_raters = there.any(axis=2).sum(axis=1)
     share = there / np.maximum(n_raters, 1)[:, None, None]
     pairs = np.einsum("bn,nij->bij", weights, share)
@@ -185,7 +187,7 @@ def _biases(larger: FloatArray, there: BoolArray, weights: FloatArray) -> FloatA
 
 
 def _pair_means(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """`(b r r)` weighted means over the cases that hold a pair, NaN where none does."""
+    """`(b r r)` weighted means over the cases with a pair, NaN if there are none."""
     known = np.isfinite(values)
     mass = np.einsum("bn,nij->bij", weights, known.astype(float))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -194,7 +196,7 @@ def _pair_means(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def _shares(values: FloatArray) -> FloatArray:
-    """`(b r)`: each one's own variance from the variances of pairs `(b r r)`."""
+    """`(b r)`: variance of each annotator from the variances of pairs `(b r r)`."""
     r = values.shape[1]
     if r == 2:
         return np.repeat(np.maximum(values[:, :1, 1], 0) / 2, 2, axis=1)
@@ -209,6 +211,6 @@ def _shares(values: FloatArray) -> FloatArray:
 
 
 def _intervals(values: FloatArray, level: float) -> tuple[Interval, ...]:
-    """One interval a column, from the value over all cases and those of the draws below it."""
+    """One interval per column, from the value over all cases and the bootstrap replicates below it."""
     low, high = percentiles(values[1:], level)
     return tuple(Interval(float(v), float(a), float(b)) for v, a, b in zip(values[0], low, high, strict=True))

@@ -1,4 +1,4 @@
-"""The search for Markov settings: simulated designs, surfaces through their moments, the nearest place."""
+"""Search for Markov settings: simulated designs, response surfaces of their moments, the nearest point."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST_BOX, MOST_BOX = np.array([0.2, 0.06]), np.array([0.8, 0.35])
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """The cases fitted, with what was measured on them."""
+    """The cases to fit, with their statistics."""
 
     pairs: list[Pair]
     measured: list[Displacement]
@@ -35,20 +35,20 @@ class Cases:
         usable = [i for i, d in enumerate(found) if math.isfinite(d.bias_mm)]
         if not usable:
             raise DataError(
-                f"none of {len(pairs)} cases has a boundary in both masks, so there is nothing to fit: "
-                "check that both folders hold this class"
+                f"none of {len(pairs)} cases has a boundary in both masks: check that both folders hold this "
+                "class"
             )
         order = case_generator(seed, "cases").permutation(len(usable))[:max_cases]
         chosen = [usable[i] for i in (order if len(usable) > max_cases else range(len(usable)))]
         return cls([pairs[i] for i in chosen], [found[i] for i in chosen])
 
     def first(self, n: int) -> Cases:
-        """At most so many of them, evenly spread."""
+        """At most this many of them, evenly spaced."""
         chosen = np.unique(np.linspace(0, len(self.pairs) - 1, min(n, len(self.pairs))).astype(int))
         return Cases([self.pairs[i] for i in chosen], [self.measured[i] for i in chosen])
 
     def simulate(self, noise: MarkovNoise, seed: int, point: str, *, details: bool) -> list[Displacement]:
-        """Every clean mask under the noise, measured; NaN where the structure did not survive."""
+        """Statistics of every clean mask under the noise; NaN if the structure vanished."""
         found = []
         for index, pair in enumerate(self.pairs):
             rng = case_generator(seed, point, str(index))
@@ -68,7 +68,7 @@ class Cases:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """The best place (log of steps times flip, 2 expand - 1), the same for each draw of cases, and more."""
+    """The best point (log of steps times flip, 2 expand - 1), overall and per replicate, and more."""
 
     best: FloatArray
     boot: FloatArray
@@ -87,14 +87,14 @@ class Search:
         self.data = _stats(cases.measured, self.floor)
 
     def noise(self, place: FloatArray) -> MarkovNoise:
-        """The settings at a place."""
+        """The settings at a point."""
         steps = int(np.clip(round(math.exp(place[0]) / self.known.flip), 1, MAX_STEPS))
         expand = float(np.clip((1 + place[1]) / 2, 0, 1))
         k = self.known
         return MarkovNoise(steps=steps, expand=expand, flip=k.flip, speckle=k.speckle, smooth=k.smooth)
 
     def simulated(self, cases: Cases, place: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The place that whole steps allow, and `(n 2)` bias and log roughness there."""
+        """The nearest point with integer steps, and `(n 2)` bias and log roughness there."""
         noise = self.noise(place)
         real = np.array([math.log(noise.steps * noise.flip), 2 * noise.expand - 1])
         name = f"{noise.steps} {noise.expand:.6f} {noise.flip}"
@@ -103,7 +103,7 @@ class Search:
         return real, found
 
     def coarse(self) -> FloatArray:
-        """The best place of a coarse grid, on a few cases."""
+        """The best point of a coarse grid, on a few cases."""
         few = self.cases.first(COARSE_CASES)
         data = _stats(few.measured, self.floor)
         scale = np.maximum(data.std(axis=0), [0.3 * self.cases.voxel, 0.2])
@@ -117,9 +117,9 @@ class Search:
         return place
 
     def refine(self, start: FloatArray, boot: FloatArray, widths: Sequence[float]) -> SearchResult:
-        """Designs around the best place so far, each narrower; the last as wide as the data are unsure.
+        """Designs around the best point so far, each narrower; the last as wide as the sampling error.
 
-        A design whose best place lies near its edge is repeated around that place.
+        A design whose best point is near its edge is repeated around that point.
         """
         centre, places, stats = start, [], []
         half = LEAST_BOX * widths[0]
@@ -150,13 +150,13 @@ class Search:
 
 
 def n_points(cases: Cases, flip: float, n_more: int) -> int:
-    """How many design points a whole fit simulates."""
+    """Number of design points that a fit simulates."""
     profile = (1 + n_more) * 2 * POINTS if n_more else 0
     return len(_coarse_grid(cases, flip)) + 3 * POINTS + profile
 
 
 def _coarse_grid(cases: Cases, flip: float) -> list[FloatArray]:
-    """Places worth a look: walks whose drift is not far beyond the bias of the data."""
+    """Plausible points: walks whose drift does not far exceed the bias of the data."""
     bias = float(np.mean([d.bias_mm for d in cases.measured])) / cases.voxel
     side = -1.0 if bias < 0 else 1.0
     return [
@@ -168,7 +168,7 @@ def _coarse_grid(cases: Cases, flip: float) -> list[FloatArray]:
 
 
 def _design(n: int, centre: FloatArray, half: FloatArray) -> FloatArray:
-    """Evenly scattered places in a box, `2 expand - 1` within [-1, 1]."""
+    """Evenly scattered points in a box, `2 expand - 1` within [-1, 1]."""
     steps = np.arange(1, n + 1)[:, None] * np.array([0.7548776662, 0.5698402910])
     unit = 2 * ((0.5 + steps) % 1) - 1
     places = centre + unit * half
@@ -202,7 +202,7 @@ def _solve(
     centre: FloatArray,
     reach: FloatArray,
 ) -> SearchResult:
-    """The place where simulated and given moments are nearest, for all cases and for each draw of them."""
+    """The point where simulated and given moments are nearest, overall and per bootstrap replicate."""
     n = len(data)
     floor = 0.05 * math.exp(float(np.min(data[:, 1])))
     weights = np.vstack([np.full(n, 1 / n), boot])

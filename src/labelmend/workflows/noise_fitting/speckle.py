@@ -1,4 +1,4 @@
-"""Speckle and smoothing, read off given masks."""
+"""Estimate speckle and smoothing from given masks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.noise_fitting.displacement import Displacement
 
 SPURS, SPURS_IN_3D = 0.04, 0.015
-"""Share of spurs among boundary pixels up to which masks count as smooth."""
+"""Largest fraction of spurs among boundary pixels in smooth masks."""
 
 LEAST_SHARE = 0.002
-"""Fewer wrong pixels far from the outlines than this are what a walk leaves there, and no speckle."""
+"""Below this fraction, wrong pixels far from the outlines are attributed to the walk, not speckle."""
 
 
 def looks_smooth(masks: Sequence[BoolArray]) -> bool:
-    """True if the masks have few one-pixel spurs, as after smoothing or from a steady hand.
+    """Whether the masks have few one-pixel spurs, as after smoothing or careful drawing.
 
     A spur is a boundary pixel with at most one face-neighbour on its own side. In 2-D a Markov walk of ten
     steps at a flip of 0.02 makes 7 % of the boundary pixels spurs, and a long one 20 %; after smoothing 2 %
@@ -55,7 +55,7 @@ def looks_smooth(masks: Sequence[BoolArray]) -> bool:
 def estimate_speckle(
     measured: Sequence[Displacement], boot: FloatArray, level: float, smooth: bool, ndim: int, seed: int
 ) -> Interval:
-    """The probability of speckle from the share of wrong pixels far from both outlines."""
+    """The speckle probability from the fraction of wrong pixels far from both outlines."""
     n_deep = np.array([float(d.n_deep) for d in measured])
     wrong = np.array([d.speck_share * d.n_deep if d.n_deep else 0.0 for d in measured])
     weights = np.vstack([np.full(len(measured), 1 / len(measured)), boot])
@@ -68,12 +68,12 @@ def estimate_speckle(
 
 
 def speckle_before_smoothing(share: FloatArray, ndim: int, seed: int = 0) -> FloatArray:
-    """The speckle that leaves a share of pixels wrong inside a solid region once it is smoothed.
+    """The speckle probability that leaves a given fraction of wrong pixels after smoothing.
 
     Args:
-        share: shares of wrong pixels; below 2 in 100,000 nothing can be told, and 0 is returned.
+        share: fractions of wrong pixels; below 2 in 100,000 the result is 0.
         ndim: 2 or 3, which are smoothed differently.
-        seed: of the simulation behind the curve, which in 2-D is exact.
+        seed: random seed of the simulated curve, which in 2-D is exact.
 
     Returns:
         Probabilities, same shape as `share`.
@@ -90,7 +90,7 @@ def speckle_before_smoothing(share: FloatArray, ndim: int, seed: int = 0) -> Flo
 
 
 def _left_in_2d(speckle: FloatArray) -> FloatArray:
-    """The chance that flipped pixels hold half of the weight of the 5x5 Gaussian with sigma 2, exactly."""
+    """Exact probability that flipped pixels have half of the weight of the 5x5 Gaussian with sigma 2."""
     line = np.exp(-(np.arange(-2, 3) ** 2) / 8)
     kernel = np.outer(line, line) / line.sum() ** 2
     weights, times = np.unique(kernel.round(12), return_counts=True)
@@ -104,7 +104,7 @@ def _left_in_2d(speckle: FloatArray) -> FloatArray:
 
 
 def _left_in_3d(speckle: FloatArray, seed: int) -> FloatArray:
-    """The same in 3-D by simulation: share of wrong voxels in a solid block."""
+    """The same in 3-D by simulation: fraction of wrong voxels in a solid block."""
     solid = np.ones((90, 90, 90), bool)
     wrong = [
         1 - markov_noise(solid, case_generator(seed, "speckle"), steps=0, expand=0, flip=0,

@@ -1,1 +1,1 @@
-"""The review page, and what a person decided on it."""
+"""The review page, and the decisions a reviewer makes on it."""

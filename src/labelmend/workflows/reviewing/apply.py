@@ -1,4 +1,4 @@
-"""Turn the verdicts of a reviewer into the final labels, with their manifest and the work left to do."""
+"""Turn a reviewer's verdicts into final labels, with a manifest and a worklist of cases to redraw."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Applied:
     """What was written.
 
     Args:
-        folder: the folder asked for.
+        folder: the output folder.
         labels: the label folder or the COCO file in it.
-        counts: number of cases by verdict, those without one under "unreviewed", those that were to be drawn
-            again and were under "redrawn".
-        worklist: the folder with the cases to draw again, None without any.
-        dataset: the raw data set of nnU-Net that the labels are part of, None of other labels.
+        counts: number of cases per verdict; "unreviewed" counts those without one, "redrawn" those sent back
+            and since redrawn.
+        worklist: folder listing the cases to redraw, or None if there are none.
+        dataset: the nnU-Net raw dataset that the labels belong to, or None for other layouts.
     """
 
     folder: Path
@@ -74,44 +74,44 @@ def apply_review(
     copy_images: bool = False,
     on_case: OnCase = lambda case, n_cases: None,
 ) -> Applied:
-    """Write the final labels of audited and reviewed ones.
+    """Write the final labels of a reviewed audit.
 
-    FINAL/labels/ has the structure of the given labels: the proposal where it was taken, what was drawn anew
-    where that was asked for and is there, else the given file; all byte for byte. FINAL/dataset.json names
-    the classes, FINAL/manifest.jsonl tells who decided what, when and why, FINAL/worklist/ lists the cases
-    that are still to be drawn again for the programs that people draw with. The folder appears whole or not
-    at all.
+    FINAL/labels/ mirrors the given labels: the proposal where it was taken, the redrawn labels where they
+    were requested and exist, otherwise the given file; every file is copied byte for byte. FINAL/dataset.json
+    names the classes, FINAL/manifest.jsonl records who decided what, when and why, and FINAL/worklist/ lists
+    the cases still to be redrawn, in formats that annotation tools open. The folder appears whole or not at
+    all.
 
-    Of a raw data set of nnU-Net, FINAL holds another one, DatasetXXX_Name, ready for
-    nnUNetv2_plan_and_preprocess. Without its images, or of its test labels, it is FINAL/labelsTr or labelsTs.
+    For an nnU-Net raw dataset, FINAL holds a new one, DatasetXXX_Name, ready for
+    nnUNetv2_plan_and_preprocess. Without images, or for test labels, it is FINAL/labelsTr or labelsTs.
 
-    Of a COCO file, FINAL holds one of the same name. Where a proposal was taken, objects that it changes are
-    drawn anew under new numbers (see `write_coco`), which the manifest lists; all other annotations stay.
+    For a COCO file, FINAL holds a file of the same name. Where a proposal was taken, the objects it changes
+    are rewritten under new ids (see `write_coco`), which the manifest lists; all other annotations stay.
 
     Args:
         audit: the folder that `labelmend audit` wrote.
         verdicts: the file that its review page downloads.
         out: a new or empty folder, FINAL above.
-        redrawn: folder of labels drawn anew, kept as the given ones; see `open_redrawn`.
-        dataset: name of the new raw data set, see `raw_name`.
-        copy_images: copy the images of a raw data set instead of linking to them.
+        redrawn: folder of redrawn labels, laid out like the given ones; see `open_redrawn`.
+        dataset: name of the new raw dataset, see `raw_name`.
+        copy_images: copy the images of a raw dataset instead of linking to them.
         on_case: called after each case with its id and the number of cases.
 
     Raises:
-        DataError: verdicts on other labels than were audited, see `check_verdicts`; given or proposed labels
-            that were changed since the audit; labels drawn anew that do not fit the given ones, see
+        DataError: the verdicts are on other labels than those audited, see `check_verdicts`; given or
+            proposed labels changed since the audit; redrawn labels do not fit the given ones, see
             `open_redrawn`.
-        ConfigError: a name for a raw data set where none is written, or one that nnU-Net does not find.
-        OutputError: `out` holds something, lies in the label folder or in `audit`, or cannot be written.
+        ConfigError: a dataset name where no raw dataset is written, or one that nnU-Net would not recognise.
+        OutputError: `out` is not empty, lies inside the label folder or `audit`, or cannot be written.
     """
-    audited, found = read_audit(audit), read_verdicts(verdicts)
-    check_verdicts(found, audited, verdicts)
+    audited, reviewed = read_audit(audit), read_verdicts(verdicts)
+    check_verdicts(reviewed, audited, verdicts)
     given = open_given(audited)
     final = Path(out)
     raw = _raw_name(audited, given, dataset)
     read = [given.path if raw is None else given.path.parent, audited.folder]
     check_output(final, (), folders=read if redrawn is None else [*read, Path(redrawn)])
-    work = _Work(audited, found, given, final=final, raw=raw, redrawn=redrawn)
+    work = _Work(audited, reviewed, given, final=final, raw=raw, redrawn=redrawn)
     check_proposals(audited, given, [case for case in given.cases if work.takes(case)])
     with whole_folder(final) as folder:
         if isinstance(given, CocoLabels):
@@ -126,7 +126,7 @@ def apply_review(
     counts = dict(Counter(row.parameters["verdict"] for row in rows))
     return Applied(
         folder=final,
-        labels=final / work.home,
+        labels=final / work.labels_path,
         counts=counts,
         worklist=final / WORKLIST if redraws else None,
         dataset=None if work.raw is None else final / work.raw,
@@ -134,34 +134,34 @@ def apply_review(
 
 
 class _Work:
-    """What was decided on each case, and what is said of it."""
+    """The decision on each case, and its manifest row."""
 
     def __init__(
         self,
         audit: Audit,
-        found: Verdicts,
+        reviewed: Verdicts,
         given: Given,
         *,
         final: Path,
         raw: str | None,
         redrawn: str | Path | None,
     ) -> None:
-        self.audit, self.reviewer, self.given, self.final = audit, found.reviewer, given, final
+        self.audit, self.reviewer, self.given, self.final = audit, reviewed.reviewer, given, final
         self.raw = raw
         self.cases: Mapping[str, AuditedCase] = {row.case: row for row in audit.cases}
-        self.verdicts: Mapping[str, Verdict] = {verdict.case: verdict for verdict in found.verdicts}
+        self.verdicts: Mapping[str, Verdict] = {verdict.case: verdict for verdict in reviewed.verdicts}
         gone = sorted(set(self.cases) - set(given.cases))
         if gone:
             raise MissingDataError(
-                f"case {gone[0]!r} was audited, but has no labels in {given.path} any more"
+                f"case {gone[0]!r} was audited, but its labels are no longer in {given.path}"
             )
         self.redrawn: Mapping[str, tuple[Path, ...]] = {}
         if redrawn is not None:
             self.redrawn = open_redrawn(redrawn, given, self.to_redraw())
 
     @property
-    def home(self) -> str:
-        """Where the labels lie in the final folder."""
+    def labels_path(self) -> str:
+        """Path of the labels inside the final folder."""
         name = "labels" if self.audit.facts["layout"] == "folder" else self.given.path.name
         return name if self.raw is None else f"{self.raw}/{name}"
 
@@ -170,17 +170,17 @@ class _Work:
         return case in self.verdicts and self.verdicts[case].verdict == "take"
 
     def to_redraw(self) -> list[str]:
-        """Cases that were sent to be drawn again."""
+        """Cases sent back to be redrawn."""
         sent = {case for case, verdict in self.verdicts.items() if verdict.verdict == REDRAW}
         return [case for case in self.given.cases if case in sent]
 
     def new_files(self, case: str) -> tuple[Path, ...]:
-        """Files that take the place of the given ones; none where these stay."""
+        """Files that replace the given ones; empty if those stay."""
         return self.cases[case].proposal if self.takes(case) else self.redrawn.get(case, ())
 
-    def check(self, case: str, found: str, path: Path) -> None:
-        """Refuse labels whose checksum is no more what it was when they were audited."""
-        if case in self.cases and self.cases[case].checksum not in ("", found):
+    def check(self, case: str, checksum: str, path: Path) -> None:
+        """Refuse labels whose checksum has changed since the audit."""
+        if case in self.cases and self.cases[case].checksum not in ("", checksum):
             raise DataError(
                 f"case {case}: {path} has changed since it was audited: audit and review it again"
             )
@@ -194,14 +194,14 @@ class _Work:
         parent: str,
         more: Mapping[str, Any] | None = None,
     ) -> ManifestRow:
-        """What the manifest says of a case.
+        """The manifest row of a case.
 
         Args:
             case: case id.
-            files: written, below the final folder.
+            files: the files written, relative to the final folder.
             made: checksum of these files.
-            parent: checksum of the given ones.
-            more: for the field `extra`.
+            parent: checksum of the given files.
+            more: content of the field `extra`.
         """
         audited = self.cases.get(case)
         said = self.verdicts.get(case, Verdict(case, UNREVIEWED, "", ""))
@@ -229,9 +229,9 @@ class _Work:
         )
 
     def redraw(self, case: str) -> Redraw:
-        """A case to draw again; its labels lie in the final folder."""
+        """Worklist entry of a case to redraw; its labels are in the final folder."""
         audited, verdict = self.cases[case], self.verdicts[case]
-        labels = self.final.resolve() / self.home
+        labels = self.final.resolve() / self.labels_path
         return Redraw(
             case=case,
             image=None if audited.image is None else audited.image.resolve(),
@@ -245,20 +245,20 @@ class _Work:
 
 
 def _raw_name(audit: Audit, given: Given, dataset: str | None) -> str | None:
-    """The name of the raw data set of nnU-Net to write; None of other labels, or without images."""
+    """Name of the nnU-Net raw dataset to write; None for other layouts, or without images."""
     labels = audit.facts["labels"]
     if audit.facts["layout"] == "nnunet" and given.path.name == LABELS and open_nnunet(labels)[1]:
         return raw_name(given.path.parent, dataset)
     if dataset is not None:
         raise ConfigError(
-            f"a name for a raw data set of nnU-Net was given ({dataset}), but {labels} is none, or holds no "
-            "training labels or no images"
+            f"got a name for an nnU-Net raw dataset ({dataset}), but {labels} is not one, or lacks training "
+            "labels or images: leave the name out"
         )
     return None
 
 
 def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images: bool) -> dict[str, str]:
-    """Write labels, unless the given ones are others than were audited; their checksums by case."""
+    """Write the labels after checking that the given ones are those audited; return checksums by case."""
     parents = {}
     for case in given.cases:
         sources = given.sources(case)
@@ -272,7 +272,7 @@ def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images:
         )
         return parents
     for case in given.cases:
-        targets = given.target(folder / work.home, case)
+        targets = given.target(folder / work.labels_path, case)
         for source, target in zip(new.get(case, given.sources(case)), targets, strict=True):
             write_bytes(target, read_bytes(source))
     _write_names(folder, work.audit, given)
@@ -282,10 +282,10 @@ def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images:
 def _rows(
     work: _Work, given: LabelFolder, folder: Path, parents: Mapping[str, str], *, on_case: OnCase
 ) -> list[ManifestRow]:
-    """What the manifest says of files that were written, with the checksums of the given ones."""
+    """The manifest rows of the files written, with the checksums of the given ones."""
     rows = []
     for case in given.cases:
-        targets = given.target(folder / work.home, case)
+        targets = given.target(folder / work.labels_path, case)
         files = tuple(target.relative_to(folder).as_posix() for target in targets)
         more = {"redrawn": [str(path) for path in work.redrawn[case]]} if case in work.redrawn else {}
         rows.append(work.row(case, files, made=checksum(*targets), parent=parents[case], more=more))
@@ -294,10 +294,10 @@ def _rows(
 
 
 def _write_coco(work: _Work, given: CocoLabels, folder: Path, on_case: OnCase) -> list[ManifestRow]:
-    """Write one file of all cases; the manifest lists the annotations that changed."""
+    """Write one file for all cases; the manifest lists the annotations that changed."""
     for case in given.cases:
         work.check(case, given.checksum(case), given.path)
-    proposals, target = open_proposals(work.audit, given), folder / work.home
+    proposals, target = open_proposals(work.audit, given), folder / work.labels_path
     taken = ((case, proposals.read(case)) for case in given.cases if work.takes(case))
     changed: dict[str, Changed] = {}
     write_coco(target, given, taken, new_ids=True, on_case=changed.__setitem__)
@@ -311,11 +311,11 @@ def _write_coco(work: _Work, given: CocoLabels, folder: Path, on_case: OnCase) -
 
 
 def _write_names(folder: Path, audit: Audit, given: LabelFolder) -> None:
-    """The dataset.json of nnU-Net data as it is; else the names and values that were audited."""
+    """Copy the dataset.json of nnU-Net data; otherwise write the audited class names and values."""
     if audit.facts["layout"] == "nnunet":
         source = next((p / NAMES for p in (given.path, given.path.parent) if (p / NAMES).is_file()), None)
         if source is None:
-            raise OutputError(f"{given.path.parent} holds no {NAMES} any more: put it back")
+            raise OutputError(f"{given.path.parent} no longer holds {NAMES}: put it back")
         write_bytes(folder / NAMES, read_bytes(source))
     elif not given.overlapping:
         write_json(folder / NAMES, given.dataset_json())

@@ -1,14 +1,14 @@
 """Masks of 2-D cases for annotation servers: CVAT and Label Studio.
 
-Documented formats. Label Studio 1.23.2 imported, showed and exported them without loss; datumaro 1.13.12 read
-those for CVAT without loss, CVAT itself was not run:
+Both formats are documented. Label Studio 1.23.2 imported, displayed and exported these files without loss;
+datumaro 1.13.12 read the CVAT files without loss; CVAT itself was not run.
 
 * "CVAT for images 1.1", docs.cvat.ai, XML annotation format: `<mask rle= left= top= width= height=>`, run
-  lengths row by row inside the box, beginning with zeros. Masks may overlap.
+  lengths row by row inside the box, starting with zeros. Masks may overlap.
 * Label Studio, labelstud.io/guide/predictions and /tags/brushlabels: tasks with predictions of type
-  `brushlabels`. Their "rle" is that of the library @thi.ng/rle-pack over the four bytes of every pixel:
-  32 bits: number of bytes; 5: bits a byte, less one; 4 times 4: widths of run lengths, less one; then for
-  each run one bit that says "repeated", two that choose the width, the length less one, and the byte.
+  `brushlabels`. "rle" is the encoding of the library @thi.ng/rle-pack over the four bytes of every pixel:
+  32 bits: number of bytes; 5: bits per byte, minus one; 4 times 4: widths of run lengths, minus one; then for
+  each run one bit for "repeated", two that choose the width, the length minus one, and the byte.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Masked = tuple[Path, LabelMap]
 
 
 def repeats(flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The values of a row of numbers and how often each is repeated.
+    """Run-length encode a sequence: the values and the length of each run.
 
     >>> [part.tolist() for part in repeats(np.array([0, 0, 1, 0]))]
     [[0, 1, 0], [2, 1, 1]]
@@ -43,7 +43,7 @@ def repeats(flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def cvat_xml(cases: Sequence[Masked]) -> bytes:
-    """A "CVAT for images 1.1" file with one mask a class and case.
+    """A "CVAT for images 1.1" file with one mask per class and case.
 
     Args:
         cases: 2-D cases.
@@ -72,11 +72,11 @@ def cvat_xml(cases: Sequence[Masked]) -> bytes:
 
 
 def label_studio_tasks(cases: Sequence[Masked], root: Path) -> list[dict[str, Any]]:
-    """Tasks whose predictions are the given masks, for images served from a local folder.
+    """Label Studio tasks that carry the masks as predictions, for images served from a local folder.
 
     Args:
         cases: 2-D cases.
-        root: the folder that Label Studio serves (LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT); holds all images.
+        root: folder that Label Studio serves (LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT); contains all images.
     """
     tasks = []
     for image, given in cases:
@@ -106,7 +106,7 @@ def label_studio_tasks(cases: Sequence[Masked], root: Path) -> list[dict[str, An
 
 
 def label_studio_config(classes: Iterable[str]) -> bytes:
-    """The labelling interface that the tasks need."""
+    """The labelling interface for the tasks."""
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", {"name": "image", "value": "$image", "zoom": "true"})
     brush = ElementTree.SubElement(view, "BrushLabels", {"name": "label", "toName": "image"})
@@ -117,7 +117,7 @@ def label_studio_config(classes: Iterable[str]) -> bytes:
 
 
 def packed(mask: BoolArray) -> bytes:
-    """A mask in the run-length code of Label Studio, four equal bytes (0 or 255) a pixel.
+    """A mask in Label Studio's run-length encoding, four equal bytes (0 or 255) per pixel.
 
     Args:
         mask: `(h w)` booleans.
@@ -138,7 +138,7 @@ def packed(mask: BoolArray) -> bytes:
 
 
 def _boxed(mask: BoolArray) -> dict[str, str]:
-    """The attributes of a CVAT mask: run lengths inside its box, zeros first."""
+    """Attributes of a CVAT mask: run lengths inside its box, zeros first."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     values, counts = repeats(part.ravel())
@@ -153,5 +153,5 @@ def _boxed(mask: BoolArray) -> dict[str, str]:
 
 
 def _xml_text(text: str) -> str:
-    """Text without the control characters that XML cannot hold."""
+    """Text without the control characters that XML does not allow."""
     return "".join(c if c >= " " or c in "\t\n\r" else "�" for c in text)

@@ -1,4 +1,4 @@
-"""Proposals that a review takes, checked before they become final labels: files can change meanwhile."""
+"""Check the proposals a review takes before they become final labels: files may have changed meanwhile."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from labelmend.workflows.auditing.audit_folder import Audit, Given, open_proposa
 
 
 def check_proposals(audit: Audit, given: Given, cases: Sequence[str]) -> None:
-    """Read the proposals of some cases, and compare each with its checksum and with the given labels.
+    """Read the proposals of some cases, and compare each with its checksum and the given labels.
 
     Args:
-        audit: what was reviewed.
+        audit: the reviewed audit.
         given: the labels that were audited.
-        cases: those whose proposal is taken.
+        cases: cases whose proposal is taken.
 
     Raises:
-        MissingDataError, UnreadableFileError: a proposal is gone, or no label file.
-        GeometryError: a proposal on another grid.
-        DataError: a proposal that changed since the audit, has a value that no class has, or changes what
-            nobody annotated.
+        MissingDataError, UnreadableFileError: a proposal is gone, or is not a label file.
+        GeometryError: a proposal is on another grid.
+        DataError: a proposal changed since the audit, holds a value of no class, or changes unannotated
+            pixels.
     """
     files = {row.case: row.proposal for row in audit.cases}
     known = {row.case: row.proposal_checksum for row in audit.cases}
@@ -42,4 +42,4 @@ def check_proposals(audit: Audit, given: Given, cases: Sequence[str]) -> None:
                 f"{', '.join(labels.classes)}: audit again"
             )
         if not np.array_equal(proposed.ignored(), labels.ignored()):
-            raise DataError(f"{where} changes pixels that nobody annotated: audit again")
+            raise DataError(f"{where} changes unannotated pixels: audit again")

@@ -1,4 +1,4 @@
-"""Labels that people drew anew for cases that a review sent back, checked against the given ones."""
+"""Labels that annotators redrew for cases a review sent back, checked against the given ones."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from labelmend.io.labels.coco import CocoLabels
 def open_redrawn(
     folder: str | Path, given: LabelFolder | CocoLabels, cases: Sequence[str]
 ) -> dict[str, tuple[Path, ...]]:
-    """The files of the cases that were drawn anew, each read and found to fit.
+    """The files of the redrawn cases, each read and checked.
 
     Args:
-        folder: holds files that are called and kept as the given ones are. A case has not been drawn anew yet
-            where its file is absent, or still the given one byte for byte.
+        folder: holds files with the names and layout of the given ones. A case counts as not yet redrawn if
+            its file is absent, or still byte for byte the given one.
         given: the labels that were audited.
-        cases: those to draw anew.
+        cases: the cases to redraw.
 
     Returns:
-        By case its files in the order of `LabelFolder.sources`; the file that marks what is not annotated may
+        By case, its files in the order of `LabelFolder.sources`; the file that marks unannotated pixels may
         be the given one.
 
     Raises:
-        ConfigError: nothing was to be drawn anew, or given labels are a COCO file.
-        MissingDataError: no folder, no case in it, or not all files of a case.
-        GeometryError: a case lies on another grid than its given labels.
-        DataError: a file that cannot be read, or with values that no class has.
+        ConfigError: no case was to be redrawn, or the given labels are a COCO file.
+        MissingDataError: no folder, no case in it, or a case lacks files.
+        GeometryError: a case is not on the grid of its given labels.
+        DataError: a file cannot be read, or holds values of no class.
     """
     folder = Path(folder)
     if isinstance(given, CocoLabels):
         raise ConfigError(
-            f"labels drawn anew ({folder}) cannot be taken for the COCO file {given.path}: replace the "
-            "annotations of these images in its final version by the new ones"
+            f"redrawn labels ({folder}) cannot be merged into the COCO file {given.path}: replace the "
+            "annotations of these images in its final version by hand"
         )
     if not cases:
         raise ConfigError(
-            f"labels drawn anew were given ({folder}), but no verdict sends a case to be drawn again"
+            f"got a folder of redrawn labels ({folder}), but no verdict sends a case to be redrawn"
         )
     if not folder.is_dir():
         raise MissingDataError(
-            f"{folder} is no folder: expected one with labels drawn anew, kept as {given.path}"
+            f"{folder} is not a folder: expected redrawn labels laid out like {given.path}"
         )
-    found = {case: files for case in cases if (files := _files(folder, given, case))}
-    if not found:
+    redrawn = {case: files for case in cases if (files := _files(folder, given, case))}
+    if not redrawn:
         raise MissingDataError(
-            f"{folder} holds new labels of none of the {len(cases)} cases to draw again: expected files with "
-            f"the names of the given ones, but not equal to them: {given.target(folder, cases[0])[0]}"
+            f"{folder} has new labels for none of the {len(cases)} cases to redraw: expected files named "
+            f"like the given ones but different from them, such as {given.target(folder, cases[0])[0]}"
         )
-    for case, files in found.items():
+    for case, files in redrawn.items():
         _check(folder, given, case, files)
-    return found
+    return redrawn
 
 
 def _files(folder: Path, given: LabelFolder, case: str) -> tuple[Path, ...]:
-    """Files of a case, none where it has not been drawn anew."""
+    """Files of a case; none if it has not been redrawn."""
     targets, sources, k = given.target(folder, case), given.sources(case), len(given.files[case])
     there = [path for path in targets[:k] if path.is_file()]
     if not there:
@@ -66,8 +66,8 @@ def _files(folder: Path, given: LabelFolder, case: str) -> tuple[Path, ...]:
     absent = [path for path in targets[:k] if not path.is_file()]
     if absent:
         raise MissingDataError(
-            f"case {case}: {there[0]} is there, but {absent[0]} is not: each class needs its file, an empty "
-            "one if there is nothing"
+            f"case {case}: {there[0]} exists, but {absent[0]} does not: each class needs its own file, an "
+            "empty mask if the class is absent"
         )
     files = tuple(new if new.is_file() else old for new, old in zip(targets, sources, strict=True))
     return () if checksum(*files) == checksum(*sources) else files
@@ -81,6 +81,6 @@ def _check(folder: Path, given: LabelFolder, case: str, files: tuple[Path, ...])
     difference = grid_difference(new.read(case).grid, given.read(case).grid)
     if difference:
         raise GeometryError(
-            f"case {case}: labels drawn anew in {files[0]} and given ones in {given.sources(case)[0]} differ "
+            f"case {case}: the redrawn labels {files[0]} and the given ones {given.sources(case)[0]} differ "
             f"in {difference}: save them on the grid of the image"
         )

@@ -1,17 +1,16 @@
-"""Worklists of cases to draw again, for the tools that people draw with.
+"""Worklists of cases to redraw, in formats that annotation tools open.
 
 | file | tool | what it follows |
 |---|---|---|
-| worklist.csv | any | one row a case |
+| worklist.csv | any | one row per case |
 | open_in_slicer.py | 3D Slicer | its script repository: loadVolume, loadLabelVolume, segment arrays |
-| itksnap/*.itksnap, labels.txt | ITK-SNAP | workspaces and label descriptions as it saves them itself |
+| itksnap/*.itksnap, labels.txt | ITK-SNAP | workspaces and label descriptions as it saves them |
 | cvat.xml | CVAT | "CVAT for images 1.1", see brush_masks.py; 2-D only |
 | label_studio.json, .xml | Label Studio | brush predictions, see brush_masks.py; 2-D only |
 
-What was really opened (docs/how_to_audit.md has the table): the workspaces in ITK-SNAP 3.6.0, drawn on and
-saved; the tasks in Label Studio 1.23.2, exported again without loss; the script with the core libraries of
-3D Slicer 5.13, its windows replaced by stand-ins, on volumes only. CVAT's file was read by datumaro 1.13.12,
-not by CVAT.
+Tested with (table in docs/how_to_audit.md): workspaces in ITK-SNAP 3.6.0, edited and saved; tasks in Label
+Studio 1.23.2, exported again without loss; the script with the core libraries of 3D Slicer 5.13 and mocked
+windows, on volumes only. The CVAT file was read by datumaro 1.13.12, not by CVAT.
 """
 
 from __future__ import annotations
@@ -41,20 +40,20 @@ from labelmend.workflows.reviewing.brush_masks import (
 
 COLUMNS = ("case", "image", "labels", "proposal", "reason", "note", "reviewer", "at")
 COLOURS = ((255, 159, 64), (53, 214, 242), (141, 245, 154), (213, 140, 255), (255, 123, 136), (240, 228, 66))
-"""Red, green and blue of the classes in ITK-SNAP, in turn."""
+"""Red, green and blue of the classes in ITK-SNAP, repeated as needed."""
 
 
 @dataclass(frozen=True)
 class Redraw:
-    """One case to draw again.
+    """One case to redraw.
 
     Args:
         case: case id.
-        image: its picture, None without images.
-        labels: its label files as they will lie, to be drawn over; in the order of `LabelFolder.sources`.
-        proposal: files with proposed labels, none without.
-        reason: what looked wrong.
-        note: of the reviewer.
+        image: its image file, or None.
+        labels: final paths of its label files, to be edited; in the order of `LabelFolder.sources`.
+        proposal: files with proposed labels, may be empty.
+        reason: why the audit flagged it.
+        note: the reviewer's note.
         reviewer: who decided.
         at: when.
     """
@@ -72,15 +71,15 @@ class Redraw:
 def write_worklists(
     folder: str | Path, redraws: Sequence[Redraw], given: LabelFolder | CocoLabels, home: str | Path
 ) -> None:
-    """Write the worklists of some cases into a folder; nothing without a case.
+    """Write the worklists of some cases into a folder; without cases, write nothing.
 
-    Slicer and ITK-SNAP draw over label files: of a COCO file, there is nothing for them.
+    Slicer and ITK-SNAP edit label files, so a COCO file gets no worklist for them.
 
     Args:
         folder: where to write.
         redraws: the cases.
-        given: their labels as they are now.
-        home: where the folder will lie.
+        given: their current labels.
+        home: final path of the folder.
     """
     if not redraws:
         return
@@ -113,9 +112,9 @@ def _write_itksnap(folder: Path, pictured: Sequence[Redraw], given: LabelFolder,
 
 
 def slicer_script(redraws: Sequence[Redraw], given: LabelFolder) -> str:
-    """A script that 3D Slicer runs: it opens one case after the other and saves what was drawn.
+    """A script for 3D Slicer that opens one case after another and saves the edits.
 
-    Names and paths are one quoted string of JSON in it, so that none of them can be read as code.
+    It holds names and paths as one quoted JSON string, so none of them can run as code.
     """
     cases = [
         {
@@ -129,12 +128,12 @@ def slicer_script(redraws: Sequence[Redraw], given: LabelFolder) -> str:
 
 
 def itksnap_workspace(redraw: Redraw, given: LabelFolder, home: Path) -> bytes:
-    """A workspace of ITK-SNAP: the image, one segmentation layer a label file, names and colours of labels.
+    """An ITK-SNAP workspace: the image, one segmentation layer per label file, label names and colours.
 
     Args:
         redraw: the case.
-        given: the label folder it is from.
-        home: folder of the workspace: where it and its files are moved together, they are still found.
+        given: the label folder of the case.
+        home: folder of the workspace; paths are relative to it, so both can be moved together.
     """
     root = ElementTree.Element("registry")
     _entry(root, "SaveLocation", str(home))
@@ -155,8 +154,8 @@ def itksnap_workspace(redraw: Redraw, given: LabelFolder, home: Path) -> bytes:
 
 
 def _label_table(parent: ElementTree.Element, given: LabelFolder, grid: Grid) -> None:
-    """Names and colours of the classes, which ITK-SNAP reads only beside the size of the image, x y z."""
-    shape = grid.shape[::-1] if grid.affine is None else grid.shape  # of NIfTI, axes are x y z already
+    """Names and colours of the classes, which ITK-SNAP reads only next to the image size, x y z."""
+    shape = grid.shape[::-1] if grid.affine is None else grid.shape  # NIfTI axes are already x y z
     size = " ".join(map(str, (*shape, 1)[:3]))
     _entry(_folder(_folder(parent, "Files"), "Grey"), "Dimensions", size)
     project, stored = _folder(parent, "IRIS"), _stored(given)
@@ -183,12 +182,12 @@ def itksnap_labels(given: LabelFolder) -> str:
 
 
 def _file_a_class(given: LabelFolder) -> bool:
-    """Whether each class has a file of its own, and not all of them one integer map."""
+    """Whether each class has its own file, rather than all sharing one integer map."""
     return given.overlapping and not isinstance(given, RegionFolder)
 
 
 def _stored(given: LabelFolder) -> list[tuple[int, str]]:
-    """Values that pixels have in the files, with names: of classes, or of the regions a value belongs to."""
+    """Pixel values in the files, with names: of classes, or of the regions a value belongs to."""
     if _file_a_class(given):
         named = list(zip(given.foregrounds, given.classes, strict=True))
         values = sorted(set(given.foregrounds))
@@ -204,7 +203,7 @@ def _stored(given: LabelFolder) -> list[tuple[int, str]]:
 
 
 def _layers(redraw: Redraw, given: LabelFolder) -> list[dict[str, Any]]:
-    """Per label file its path, and the value and name of each class in it; 0: whatever is not 0."""
+    """Per label file, its path and the value and name of each class in it; value 0 means any nonzero."""
     if _file_a_class(given):
         pairs = zip(redraw.labels, given.classes, strict=False)
         return [{"path": str(path), "classes": [[0, name]]} for path, name in pairs]
@@ -235,30 +234,30 @@ def _read_me(
     files = isinstance(given, LabelFolder)
     file_a_class = isinstance(given, LabelFolder) and _file_a_class(given)
     lines = [
-        f"{len(redraws)} of the cases are to be drawn again.",
+        f"{len(redraws)} cases are to be redrawn.",
         *(_way_back(redraws[0], given) if isinstance(given, LabelFolder) else [_OF_CLASSES]),
         "",
-        "worklist.csv       every case, why, and where its files lie",
+        "worklist.csv       every case, the reason, and its files",
     ]
     if files:
         lines.append("open_in_slicer.py  3D Slicer: Slicer --python-script open_in_slicer.py")
     if files and pictured:
         lines += [
-            "itksnap/           ITK-SNAP: itksnap -w itksnap/001-....itksnap; labels.txt has the names that",
-            "                   the workspaces hold, to import beside other files",
+            "itksnap/           ITK-SNAP: itksnap -w itksnap/001-....itksnap; labels.txt has the same label",
+            "                   names, to import next to other files",
         ]
     if pictured and file_a_class:
-        lines.append("                   (of several label files of a case version 3.6 shows the last only)")
+        lines.append("                   (version 3.6 shows only the last of several label files per case)")
     if flat and root is not None:
         lines += [
-            "cvat.xml           CVAT: make a task with these images and labels, Upload annotations,",
+            "cvat.xml           CVAT: create a task with these images and labels, Upload annotations,",
             "                   format CVAT 1.1",
             "label_studio.*     Label Studio: start it with",
             "                   LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and",
             f"                   LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root.parent};",
-            "                   make a project with the labelling interface label_studio.xml; add a source",
+            "                   create a project with the labelling interface label_studio.xml; add a source",
             f"                   storage, Local files, with the path {root},",
-            "                   which needs no sync; import label_studio.json",
+            "                   (no sync needed); import label_studio.json",
         ]
     listed = "the first two" if files else "worklist.csv"
     if len(pictured) < len(redraws):
@@ -267,34 +266,37 @@ def _read_me(
             f"{len(redraws) - len(pictured)} of the cases have no image and are in {listed} only.",
         ]
     if len(flat) < len(pictured):
-        lines += ["", "Volumes are not in the files for CVAT and Label Studio, which draw on pictures."]
+        lines += [
+            "",
+            "The files for CVAT and Label Studio leave out volumes: both tools annotate 2-D images.",
+        ]
     return "\n".join(lines) + "\n"
 
 
-_OF_CLASSES = "Masks here are one a class, not one an object."
+_OF_CLASSES = "There is one mask per class, not per object."
 
 
 def _way_back(redraw: Redraw, given: LabelFolder) -> list[str]:
-    """How labels that were drawn anew become final ones."""
+    """How redrawn labels become final ones."""
     home = redraw.labels[0]
     for _ in given.sources(redraw.case)[0].relative_to(given.path).parts:
         home = home.parent
     return [
         f"Save over their label files in {home},",
-        "or save them under the same names in another folder. Then take that folder in:",
+        "or save them under the same names in another folder. Then apply that folder:",
         "",
         f"    labelmend review apply OUT VERDICTS --out NEW --redrawn {shlex.quote(str(home))}",
         "",
-        "Cases whose files are absent, or still as they were, stay on the worklist of NEW.",
+        "Cases whose files are absent or unchanged stay on the worklist of NEW.",
     ]
 
 
-_SLICER = '''"""Cases to draw again, one after the other.
+_SLICER = '''"""Cases to redraw, one after another.
 
     Slicer --python-script open_in_slicer.py
 
-In the Python console of Slicer: save() writes what was drawn over the label files and opens the next case,
-show(3) opens the fourth one.
+In the Python console of Slicer, save() overwrites the label files with your edits and opens the next case;
+show(3) opens the fourth case.
 """
 
 import json
