@@ -220,12 +220,12 @@ def test_a_label_in_colour(refused, maps):
 def test_a_class_that_is_empty_in_every_case(refused, pictures):
     for case in CASES:
         picture(pictures / "given" / "lung" / f"{case}.png", np.zeros((16, 16), bool))
-    refused(arguments(pictures), "class lung is empty in all 6 cases", str(pictures / "given"))
+    refused(arguments(pictures), "class lung is absent from all 6 cases", str(pictures / "given"))
 
 
 def test_a_named_class_that_no_integer_map_holds(refused, maps):
     more = ["--classes", "{heart: 1, lung: 2, liver: 3}", "--ignore", "9"]
-    refused(arguments(maps, *more), "class liver is empty", str(maps / "given"))
+    refused(arguments(maps, *more), "class liver is absent", str(maps / "given"))
 
 
 def test_labels_that_are_all_empty(refused, maps):

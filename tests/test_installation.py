@@ -30,28 +30,28 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "src")
 
 WITHOUT_EXTRAS = {
-    "simulate": "labels SIMULATED --noise polygon --classes '{disc: 1}'",
+    "simulate": "labels --out SIMULATED --noise polygon --classes '{disc: 1}'",
     "fit-noise": "labels true --out FITTED --classes '{disc: 1}'",
     "evaluate": "labels true --classes '{disc: 1}'",
     "audit": "labels --probabilities probs --images images --out AUDIT --classes '{disc: 1}'",
-    "review": "apply AUDIT verdicts.json --to FINAL",
+    "review": "apply AUDIT verdicts.json --out FINAL",
     "correct": "labels --probabilities probs --clean clean --out CORRECTED --classes '{disc: 1}'",
 }
 """Verb -> arguments, in the order in which a person would type them: `review` needs what `audit` wrote."""
 
 WITH_EXTRAS = {
     "train data --labels given --out RUN": "training needs PyTorch: pip install 'labelmend[train]'",
-    "predict RUN images OUT": "labelmend predict needs PyTorch: pip install 'labelmend[train]'",
-    "seed images tags.csv OUT": "labelmend seed needs PyTorch: pip install 'labelmend[train]'",
+    "predict RUN images --out OUT": "labelmend predict needs PyTorch: pip install 'labelmend[train]'",
+    "pseudo-masks images tags.csv --out OUT": "labelmend pseudo-masks needs PyTorch: pip install 'labelmend[train]'",
     "demo": "labelmend demo needs PyTorch: pip install 'labelmend[train]'",
-    "estimate table.csv --target y": "reading a table needs pandas: pip install 'labelmend[tabular]'",
+    "estimate-transition table.csv --target y": "reading a table needs pandas: pip install 'labelmend[tabular]'",
     "audit cats.json --probabilities probs --out OUT": (
         "reading COCO labels needs pycocotools: pip install 'labelmend[coco]'"
     ),
-    "simulate labels OUT --noise polygon --classes '{disc: 1}' --backend ray": (
+    "simulate labels --out OUT --noise polygon --classes '{disc: 1}' --backend ray": (
         "backend \"ray\" needs Ray: pip install 'labelmend[ray]'"
     ),
-    "audit labels --probabilities probs --out OUT --classes '{disc: 1}' --parquet true": (
+    "audit labels --probabilities probs --out OUT --classes '{disc: 1}' --parquet": (
         "writing Parquet needs pyarrow: pip install 'labelmend[tabular]'"
     ),
 }
@@ -146,7 +146,7 @@ def drawn(folder: Path) -> Path:
     """Masks drawn too large, with probabilities, and the little that the other commands look at first."""
     drawn_correct.generous(folder)
     for case, radius in drawn_correct.RADII.items():
-        picture(drawn_correct.disc(radius) * 0.5 + 0.2, folder / "images" / f"{case}.png")
+        picture(folder / "images" / f"{case}.png", drawn_correct.disc(radius) * 0.5 + 0.2)
     shutil.copytree(folder / "images", folder / "data/images")
     shutil.copytree(folder / "labels", folder / "data/given")
     (folder / "tags.csv").write_text("case,disc\n" + "".join(f"{case},1\n" for case in drawn_correct.CASES))

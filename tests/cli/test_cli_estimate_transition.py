@@ -96,8 +96,8 @@ def test_a_doubtful_estimate_says_so_before_its_numbers(tmp_path, capsys):
     table = write(tmp_path / "t.csv", {"height": values["height"], "y": values["y"]})
     assert main(["estimate-transition", table, "--target", "y", *QUICK]) == 0
     printed = capsys.readouterr().out
-    assert printed.index("Be careful with these numbers:") < printed.index("How rows that truly are")
-    assert "say nothing about these labels" in " ".join(printed.split())
+    assert printed.index("Use these numbers with caution:") < printed.index("How rows that truly are")
+    assert "the features carry no" in " ".join(printed.split())
 
 
 def test_constant_columns_are_left_out_by_name(tmp_path, capsys):
@@ -164,7 +164,7 @@ def with_gap(column: np.ndarray, value: float) -> np.ndarray:
         ({"marker": np.array([np.inf, 1.0] * 100)}, ("infinite values", "column marker")),
         ({"y": np.full(200, "ill")}, ("the target 'y'", "one class only (ill)")),
         ({"y": np.full(200, np.nan)}, ("empty in every row",)),
-        ({"y": np.linspace(0, 1, 200)}, ("200 different numbers", "a quantity")),
+        ({"y": np.linspace(0, 1, 200)}, ("200 distinct numbers", "a quantity")),
         (
             dict.fromkeys(("marker", "height", "patient"), np.ones(200)) | {"ward": None},
             ("no features: each column holds one value only",),
@@ -172,7 +172,7 @@ def with_gap(column: np.ndarray, value: float) -> np.ndarray:
         (dict.fromkeys(("marker", "height", "patient", "ward")), ("no column besides the target",)),
         (
             {"ward": np.array([f"p{i}" for i in range(200)])},
-            ("'ward'", "200 different values", "--drop ward"),
+            ("'ward'", "200 distinct values", "--drop ward"),
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple | dict) else "",
@@ -207,10 +207,10 @@ def test_too_few_groups(refused, tmp_path):
         (["t.csv", "--target", "Y"], "--target Y: t.csv has no such column"),
         (["t.csv", "--target", "y", "--groups", "patients"], "did you mean patient?"),
         (["t.csv", "--target", "y", "--drop", "wrad"], "did you mean ward?"),
-        (["nowhere.csv", "--target", "y"], "no file nowhere.csv"),
-        (["t.xlsx", "--target", "y"], "no kind of table"),
+        (["nowhere.csv", "--target", "y"], "nowhere.csv does not exist"),
+        (["t.xlsx", "--target", "y"], "not a supported table"),
         (["--features", "X.npy"], "--features need --labels"),
-        (["--features", "X.npy", "--labels", "nowhere.npy"], "no file nowhere.npy"),
+        (["--features", "X.npy", "--labels", "nowhere.npy"], "nowhere.npy does not exist"),
         (["t.csv", "--target", "y", "--level", "2"], "level must be between 0 and 1"),
         (["t.csv", "--target", "y", "--n-boot", "-1"], "n_boot must be 0"),
         (

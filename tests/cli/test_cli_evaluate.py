@@ -147,7 +147,7 @@ def test_cases_without_a_reference_are_all_listed_and_can_be_left_out(folders, t
     (tmp_path / "cases.txt").write_text("a\nc\n")
     assert main(["evaluate", *folders, "--cases", str(tmp_path / "cases.txt")]) == 0
     assert main(["evaluate", *folders, "--cases", "[a, nobody]"]) == 2
-    assert "cases asked for: nobody" in capsys.readouterr().err
+    assert "requested cases: nobody" in capsys.readouterr().err
 
 
 def test_settings_come_from_a_config_file_and_flags_win(folders, tmp_path, capsys):

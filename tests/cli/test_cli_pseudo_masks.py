@@ -53,7 +53,7 @@ def test_masks_warnings_report_and_the_next_command_are_told(data, capsys):
     assert printed.startswith("12 images: ")
     out = data / "out"
     for words in (
-        "corner", "Be careful with these masks:", "Too few held-out images", "Unused columns or tags: age",
+        "corner", "Use these masks with caution:", "Too few held-out images", "Unused columns or tags: age",
         f"masks   {out / 'labels'}", f"report  {out / 'report.html'}",
         f"labelmend train DATA --labels {out / 'labels'} --method adele --out RUN",
     ):  # fmt: skip
@@ -113,4 +113,4 @@ def test_numbers_of_held_out_images_are_shown_where_they_are_known(capsys, monke
     assert "9 images: 30 % of the pixels are marked as a class, 50 % as background, 20 % are" in printed
     assert "91 %" in printed
     assert "7.0 %" in printed
-    assert "Be careful" not in printed
+    assert "with caution" not in printed

@@ -149,7 +149,7 @@ def test_a_pixdim_beside_its_affine_is_told(tmp_path, capsys):
         main(["simulate", str(tmp_path / "clean"), "--out", str(tmp_path / "out"), "--noise", "morphology"])
         == 0
     )
-    assert "a.nii pixdim gives the voxel size 3" in capsys.readouterr().out
+    assert "a.nii pixdim gives a voxel size of 3" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_how_far_outlines_move_and_writes_nothing(clean, tmp_path, capsys):

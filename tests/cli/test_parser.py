@@ -94,4 +94,4 @@ def test_every_verb_reads_its_config_this_way(tmp_path, capsys):
         with pytest.raises(SystemExit) as stopped:
             main([verb, "--config", str(tmp_path / "c.yaml")])
         assert stopped.value.code == 2
-        assert "c.yaml is is UTF-16 or UTF-32 text" in capsys.readouterr().err, verb
+        assert "c.yaml is UTF-16 or UTF-32 text" in capsys.readouterr().err, verb

@@ -55,11 +55,11 @@ def test_overlapping_classes_have_no_background():
             r"expected \(3, 2, 3\): one channel each for background, a, b, the first for",
         ),
         (PROBS[:, :1], GeometryError, r"case c: probabilities have the shape \(3, 1, 3\)"),
-        (PROBS * 255, LabelValueError, "case c: the values run from 0 to 255"),
+        (PROBS * 255, LabelValueError, "case c: the values range from 0 to 255"),
         (
             PROBS * 0.5,
             LabelValueError,
-            "case c: the probabilities of 100.0% of the pixels do not sum up to one",
+            "case c: the probabilities of 100.0% of the pixels do not sum to one",
         ),
         (PROBS * np.nan, LabelValueError, "case c: 18 probabilities are NaN"),
     ],

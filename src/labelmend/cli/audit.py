@@ -51,7 +51,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
 def show(found: AuditResult, console: Console) -> None:
     """Print warnings, the worst cases, the number of findings of each kind, and biases."""
     facts = found.facts
-    console.sentences("Be careful with these findings:", facts["warnings"])
+    console.sentences("Use these findings with caution:", facts["warnings"])
     rows = [
         [row["case"], row["reason"], f"{row['score']:.2f}"]
         for row in found.cases[:MOST_CASES]

@@ -49,7 +49,7 @@ def show(found: TransitionEstimate, console: Console) -> None:
     ends = span(found.rate.low, found.rate.high)
     inside = f" ({sure} {ends})" if ends else ""
     console.say(f"About {percent(found.rate.value)} of the labels look wrong{inside}.")
-    console.sentences("Be careful with these numbers:", found.warnings)
+    console.sentences("Use these numbers with caution:", found.warnings)
     _matrix(found, console)
     _classes(found, sure, console)
     heavy = found.heaviest(MOST_FEATURES)
@@ -59,7 +59,7 @@ def show(found: TransitionEstimate, console: Console) -> None:
         [[feature.name, f"{feature.weight:.2f}"] for feature in heavy],
     )
     _suspects(found, console)
-    console.sentences("What was assumed:", found.assumptions)
+    console.sentences("Assumptions:", found.assumptions)
     console.sentences("About the data:", found.notes)
 
 

@@ -10,14 +10,13 @@ from labelmend.cli.console import Console
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.runtime.progress import counter
+from labelmend.workflows.prediction import segment
 
 SKIP = ("run", "images", "network", "on_case")
 
 
 def parser() -> VerbParser:
     """The settings of the verb."""
-    from labelmend.workflows.prediction import segment
-
     made = VerbParser("predict", "Segment images with a trained model.", essential=("correct", "device"))
     made.add_input("run", "folder of a finished run")
     made.add_input("images", "folder of images")
@@ -27,8 +26,6 @@ def parser() -> VerbParser:
 
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Segment and say how many files were written."""
-    from labelmend.workflows.prediction import segment
-
     with console.progress() as progress:
         written = segment(
             arguments.run, arguments.images, **settings(arguments, segment, SKIP),

@@ -72,7 +72,7 @@ def show(summary: dict[str, Any], console: Console) -> None:
             for c in summary["classes"]
         ],
     )  # fmt: skip
-    console.sentences("Be careful with these masks:", summary["warnings"])
+    console.sentences("Use these masks with caution:", summary["warnings"])
     console.sentences("About the data:", summary["notes"])
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from labelmend.errors import GeometryError, MissingDataError
-from labelmend.io import Image, new_label_name, open_images, read_case_list, read_image, write_new_labels
+from labelmend.io import Image, new_label_name, open_images, read_image, write_new_labels
+from labelmend.io.cases import named_cases
 from labelmend.model.config import Device
-from labelmend.model.predictor import Predictor, load_predictor
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from labelmend.model.predictor import Predictor
 
 
 def segment(
@@ -51,11 +55,15 @@ def segment(
     check_output(out, folders=[Path(images)])
     files = open_images(images)
     if cases is not None:
-        wanted = read_case_list(cases)
+        wanted = named_cases(cases)
         absent = [case for case in wanted if case not in files]
         if absent:
             raise MissingDataError(f"{images} has no image of the case {absent[0]!r}: check the case ids")
         files = {case: files[case] for case in wanted}
+    import torch
+
+    from labelmend.model.predictor import load_predictor
+
     found = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
     predictor = load_predictor(run, network=network, device=found)
     if correct:

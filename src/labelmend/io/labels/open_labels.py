@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from labelmend.errors import ConfigError, DataError, LabelValueError, MissingDataError, UnreadableFileError
@@ -102,17 +102,12 @@ def open_labels(
     )
 
 
-def read_case_list(path: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """Case ids from a text file, one per line, without blank lines, # comments and file suffixes.
-
-    Args:
-        path: the file; a list of ids is taken as it is.
+def read_case_list(path: str | Path) -> tuple[str, ...]:
+    """Case ids from a text file, one per line; blank lines, # comments and file suffixes are dropped.
 
     Raises:
         DataError: a case is listed twice, or the list is empty.
     """
-    if not isinstance(path, str | Path):
-        return tuple(path)
     lines = read_text(path).splitlines()
     entries = [line.split(" #")[0].strip() for line in lines if not line.lstrip().startswith("#")]
     cases = [case_id(entry) if suffix_of(entry) else entry for entry in entries if entry]

@@ -21,6 +21,7 @@ from labelmend.io import (
     read_case_list,
     spacing_notes,
 )
+from labelmend.io.cases import named_cases
 from labelmend.io.files.reading import read_object
 from labelmend.methods.base import Facts, Method
 from labelmend.workflows.training.config import TrainConfig, read_settings
@@ -144,7 +145,7 @@ def _open_training(config: TrainConfig, held_out: frozenset[str]) -> Dataset:
     """The cases to train on with their given labels; a trusted case that is held out needs none."""
     root = Path(config.data)
     if config.cases is not None:
-        return _open(config, root, config.labels, read_case_list(config.cases))
+        return _open(config, root, config.labels, named_cases(config.cases))
     if not held_out:
         return _open(config, root, config.labels)
     images = open_images(root / "images")
@@ -165,7 +166,7 @@ def _open(
 
 
 def _restricted(dataset: Dataset, config: TrainConfig) -> Dataset:
-    return dataset if config.clean_cases is None else dataset.subset(read_case_list(config.clean_cases))
+    return dataset if config.clean_cases is None else dataset.subset(named_cases(config.clean_cases))
 
 
 def _check_reference(config: TrainConfig, training: Dataset) -> None:
