@@ -19,7 +19,7 @@ DISTRIBUTION = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 
 def test_the_sentence_names_who_needs_what_and_the_command(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with (
         pytest.raises(
             MissingExtraError, match=r"^a walk needs scikit-image: pip install 'labelmend\[tags\]'$"

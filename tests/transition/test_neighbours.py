@@ -183,6 +183,7 @@ def test_candidates_are_put_back_in_order_and_barred_ones_replaced(monkeypatch):
     np.testing.assert_array_equal(found, plain(points, 5, "euclidean", groups))
 
 
+@pytest.mark.slow  # PyNNDescent compiles itself at first use: half a minute and more
 @pytest.mark.parametrize("backend", ["pynndescent", "faiss"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_an_approximate_search_finds_nearly_all(backend, metric):
