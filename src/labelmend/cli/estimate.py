@@ -13,7 +13,6 @@ from labelmend.html.text import percent, span
 from labelmend.transition.neighbours import Backend
 from labelmend.workflows.class_labels.estimate import COUNTED, PAGE, Model, TransitionEstimate, estimate
 from labelmend.workflows.class_labels.fmi import Divergence
-from labelmend.workflows.class_labels.page import write_transition_page
 
 MOST_FEATURES, MOST_SUSPECTS, MOST_CLASSES = 5, 10, 8
 
@@ -66,7 +65,6 @@ def run(arguments: Namespace) -> int:
         drop=arguments.drop,
         groups=arguments.groups,
         out=arguments.out,
-        page=write_transition_page,
         **{name: arguments[name] for name in names},
     )
     show(found)

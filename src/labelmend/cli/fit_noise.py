@@ -15,7 +15,6 @@ from labelmend.errors import ConfigError
 from labelmend.metrics.intervals import Interval
 from labelmend.workflows.noise_fitting.fit import PAGE, fit_noise, fit_rater_noise
 from labelmend.workflows.noise_fitting.markov import flags
-from labelmend.workflows.noise_fitting.page import write_noise_page
 from labelmend.workflows.noise_fitting.result import ClassNoise, NoiseFit, RatersFit
 
 
@@ -65,7 +64,6 @@ def run(arguments: Namespace) -> int:
         "n_boot": arguments.n_boot,
         "level": arguments.level,
         "seed": arguments.seed,
-        "page": write_noise_page,
     }
     with Bars(transient=True) as bars:
         if arguments.raters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from labelmend.transition.matrix import inverse_matrix
 from labelmend.transition.neighbours import Backend
 from labelmend.types import FloatArray
 from labelmend.workflows.class_labels.fmi import Divergence
+from labelmend.workflows.class_labels.page import write_transition_page
 from labelmend.workflows.class_labels.read_arrays import read_arrays
 from labelmend.workflows.class_labels.read_table import read_table
 from labelmend.workflows.class_labels.table import Table
@@ -197,7 +198,7 @@ def estimate(
     n_boot: int = 100,
     level: float = 0.95,
     seed: int = 0,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
 ) -> TransitionEstimate:
     """Estimate the transition matrix of wrong labels, and which labels are wrong, from the labels alone.
 
@@ -218,7 +219,7 @@ def estimate(
         n_boot: how many times the estimate is drawn anew for intervals; 0: none.
         level: of the intervals.
         seed: of everything random.
-        page: called with the folder before it gets its name, to write a page into it.
+        page: write the page report.html too.
 
     Raises:
         DataError: the data cannot be used. ConfigError: a setting cannot. OutputError: `out` holds something
@@ -250,8 +251,8 @@ def estimate(
         found = _estimated(data, source, settings)
         if folder is not None:
             found.fill(folder)
-            if page is not None:
-                page(folder)
+            if page:
+                write_transition_page(folder)
     return found
 
 
