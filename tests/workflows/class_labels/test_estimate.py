@@ -16,7 +16,7 @@ from labelmend.errors import ConfigError, DataError, OutputError
 from labelmend.workflows.class_labels.estimate import Share, estimate
 
 QUICK: dict[str, Any] = {"n_boot": 4}
-FILES = ["suspects.csv", "transition.csv", "transition.json"]
+FILES = ["report.html", "suspects.csv", "transition.csv", "transition.json"]
 
 
 class Drawn:
@@ -131,7 +131,7 @@ def test_rows_keep_the_number_they_have_in_the_file(drawn, tmp_path):
     assert "Rows without a label were left out: 2 of 902." in found.notes
 
 
-def test_three_files_are_written_and_agree(drawn, tmp_path):
+def test_all_files_are_written_and_agree(drawn, tmp_path):
     found = estimate(drawn.table, target="y", out=tmp_path / "new" / "out", **QUICK)
     out = tmp_path / "new" / "out"
     assert sorted(path.name for path in out.iterdir()) == FILES
@@ -163,7 +163,7 @@ def test_files_of_two_estimates_are_never_taken_for_one(drawn, tmp_path, monkeyp
     assert contents(tmp_path) == before
     monkeypatch.undo()
     estimate(drawn.table, target="y", out=tmp_path, n_boot=0)
-    assert sorted(contents(tmp_path)) == ["suspects.csv", "transition.csv", "transition.json"]
+    assert sorted(contents(tmp_path)) == FILES
 
 
 def test_a_folder_with_something_else_is_refused_and_the_table_is_never_replaced(drawn, tmp_path):

@@ -85,8 +85,8 @@ def correct(
             booleans `(k *space)` of classes that may overlap.
         probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`; or
             arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`.
-        method: `spatial_correction` (needs trusted cases), `adele` or `confident`; or one with its own settings and
-             the verb `revise_from_probs`.
+        method: `spatial_correction` (needs trusted cases), `adele` or `confident`; or one with settings of
+            its own and the verb `revise_from_probs`.
         out: a new or empty folder; None where arrays come in.
         clean: trusted cases: masks for some of the cases, kept like the given ones (arrays by case id); or
             the ids of cases whose given labels are right, of files in a text file.
