@@ -225,3 +225,11 @@ def test_fewer_rows_than_neighbours_are_told_and_fewer_neighbours_help(tmp_path)
 
 def test_it_is_there_under_its_public_name():
     assert labelmend.estimate is estimate
+
+
+def test_the_result_shows_the_rate_and_the_suspects(drawn):
+    found = estimate(drawn.table, target="y", n_boot=0)
+    assert repr(found).startswith(f"{found.rate.value:.1%} of {found.n_rows} labels are wrong")
+    frame = found.to_frame()
+    assert list(frame.columns) == ["row", "given", "likeliest", "given_right"]
+    assert len(frame) == len(found.suspects)
