@@ -18,7 +18,7 @@ def test_a_run_shows_the_cases_with_most_changed_pixels_first(tmp_path):
         {
             "case": "a",
             "version": 0,
-            "reason": "kept as given",
+            "reason": "kept",
             "added_vox": {"x": 0},
             "removed_vox": {"x": 0},
         },
