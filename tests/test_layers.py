@@ -30,6 +30,7 @@ TORCH_FREE = (
     "labelmend.workflows.class_labels.page",
     "labelmend.workflows.image_tags.page",
     "labelmend.workflows.correction.correct",
+    "labelmend.workflows.noise_fitting.fit",
     "labelmend.workflows.evaluation",
     "labelmend.workflows.auditing.audit",
     "labelmend.workflows.reviewing.apply",

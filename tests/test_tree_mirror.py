@@ -28,6 +28,7 @@ NO_MODULE_OF_THEIR_OWN = {
     "test_bad_input.py": "the sentence and the exit code of every kind of bad input",
     "test_contributing.py": "the worked example of CONTRIBUTING.md",
     "test_doctests.py": "the examples in docstrings",
+    "test_documented_names.py": "the names in README.md and docs/",
     "test_documented_commands.py": "the commands in README.md and docs/",
     "test_examples.py": "examples/",
     "test_fuzz_readers.py": "drawn garbage at every reader",

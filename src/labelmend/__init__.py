@@ -20,26 +20,32 @@ if TYPE_CHECKING:
     from labelmend.model.predictor import load_predictor as load_predictor
     from labelmend.noise import MarkovNoise as MarkovNoise
     from labelmend.noise import markov_noise as markov_noise
+    from labelmend.types import LabelMap as LabelMap
     from labelmend.workflows.auditing.audit import audit as audit
+    from labelmend.workflows.auditing.fiftyone_fields import add_fiftyone_fields as add_fiftyone_fields
     from labelmend.workflows.class_labels.estimate import estimate_transition as estimate_transition
     from labelmend.workflows.correction.correct import correct as correct
     from labelmend.workflows.evaluation import evaluate as evaluate
     from labelmend.workflows.image_tags.make_masks import pseudo_masks as pseudo_masks
     from labelmend.workflows.noise_fitting.fit import fit_noise as fit_noise
+    from labelmend.workflows.noise_fitting.fit import fit_rater_noise as fit_rater_noise
     from labelmend.workflows.simulation import simulate as simulate
     from labelmend.workflows.training.train import train as train
 
 _HOME = {
+    "LabelMap": "types",
     "MarkovNoise": "noise",
     "Method": "methods.base",
     "Plain": "methods.plain",
     "SpatialCorrection": "methods.spatial_correction",
+    "add_fiftyone_fields": "workflows.auditing.fiftyone_fields",
     "audit": "workflows.auditing.audit",
     "boundary_bias": "geometry",
     "correct": "workflows.correction.correct",
     "estimate_transition": "workflows.class_labels.estimate",
     "evaluate": "workflows.evaluation",
     "fit_noise": "workflows.noise_fitting.fit",
+    "fit_rater_noise": "workflows.noise_fitting.fit",
     "load_predictor": "model.predictor",
     "markov_noise": "noise",
     "pseudo_masks": "workflows.image_tags.make_masks",
@@ -57,6 +63,7 @@ _PACKAGES = {
     "methods": "methods",
     "metrics": "metrics",
     "noise": "noise",
+    "noise_fitting": "workflows.noise_fitting",
     "theory": "theory",
     "transition": "transition",
     "types": "types",

@@ -13,10 +13,9 @@ from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.html.text import percent, span
 from labelmend.workflows.class_labels.estimate import COUNTED, PAGE, TransitionEstimate, estimate_transition
-from labelmend.workflows.class_labels.page import write_transition_page
 
 MOST_FEATURES, MOST_SUSPECTS, MOST_CLASSES = 5, 10, 8
-SKIP = ("table", "page")
+SKIP = ("table",)
 
 
 def parser() -> VerbParser:
@@ -34,11 +33,9 @@ def parser() -> VerbParser:
 
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Estimate, print, and write the folder asked for."""
-    found = estimate_transition(
-        arguments.table, **settings(arguments, estimate_transition, SKIP), page=write_transition_page
-    )
+    found = estimate_transition(arguments.table, **settings(arguments, estimate_transition, SKIP))
     show(found, console)
-    if arguments.out is not None:
+    if arguments.out is not None and arguments.page:
         console.say(f"\nreport  {Path(arguments.out) / PAGE}")
     return found.as_dict()
 

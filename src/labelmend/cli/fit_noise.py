@@ -17,11 +17,10 @@ from labelmend.metrics.intervals import Interval
 from labelmend.runtime.progress import Progress, counter
 from labelmend.workflows.noise_fitting.fit import PAGE, fit_noise, fit_rater_noise
 from labelmend.workflows.noise_fitting.markov import flags
-from labelmend.workflows.noise_fitting.page import write_noise_page
 from labelmend.workflows.noise_fitting.result import ClassNoise, NoiseFit, RatersFit
 
-SKIP = ("given", "clean", "page", "on_case", "on_point")
-SHARED = ("out", "classes", "ignore", "spacing_mm", "n_boot", "level", "seed")
+SKIP = ("given", "clean", "on_case", "on_point")
+SHARED = ("out", "classes", "ignore", "spacing_mm", "n_boot", "level", "seed", "page")
 """Settings that make sense for several annotators too."""
 
 
@@ -48,7 +47,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     with console.progress() as progress:
         found = _of_raters(arguments, progress) if arguments.raters else _of_pair(arguments, progress)
     show(found, console)
-    if arguments.out is not None:
+    if arguments.out is not None and arguments.page:
         console.say(f"\npage  {Path(arguments.out) / PAGE}")
     return found.as_dict()
 
@@ -59,9 +58,7 @@ def _of_raters(arguments: Namespace, progress: Progress) -> RatersFit:
     if arguments.given is not None:
         raise ConfigError("give either GIVEN and CLEAN, or --raters with the folders of all annotators")
     shared = {name: arguments[name] for name in SHARED}
-    return fit_rater_noise(
-        arguments.raters, **shared, page=write_noise_page, on_case=counter(progress, "comparing")
-    )
+    return fit_rater_noise(arguments.raters, **shared, on_case=counter(progress, "comparing"))
 
 
 def _of_pair(arguments: Namespace, progress: Progress) -> NoiseFit:
@@ -72,7 +69,6 @@ def _of_pair(arguments: Namespace, progress: Progress) -> NoiseFit:
         arguments.given,
         arguments.clean,
         **settings(arguments, fit_noise, SKIP),
-        page=write_noise_page,
         on_case=counter(progress, "measuring"),
         on_point=lambda name, text, total: counts.setdefault(name, counter(progress, f"simulating {name}"))(
             text, total

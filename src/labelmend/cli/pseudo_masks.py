@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -14,7 +12,7 @@ from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.html.text import percent
 
-SKIP = ("images", "tags", "backbone", "page", "on_tick")
+SKIP = ("images", "tags", "backbone", "on_tick")
 
 
 def parser() -> VerbParser:
@@ -36,15 +34,13 @@ def parser() -> VerbParser:
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Make the masks, write the report, and say what to know and where everything is."""
     from labelmend.workflows.image_tags.make_masks import pseudo_masks
-    from labelmend.workflows.image_tags.output_folder import LABELS, PAGE
-    from labelmend.workflows.image_tags.page import write_seed_page
+    from labelmend.workflows.image_tags.output_folder import PAGE
 
     with console.progress() as progress:
         result = pseudo_masks(
             arguments.images,
             arguments.tags,
             **settings(arguments, pseudo_masks, SKIP),
-            page=partial(write_seed_page, labels=Path(arguments.out) / LABELS),
             on_tick=progress,
         )
     show(result.summary, console)

@@ -2,7 +2,7 @@
 
 from labelmend.noise.affine import AffineNoise
 from labelmend.noise.base import MaskNoise, Noise, Params
-from labelmend.noise.class_flip import ClassFlipNoise
+from labelmend.noise.class_flip import ClassFlipNoise, pair_matrix
 from labelmend.noise.compose import Compose, OneOf, make_noise
 from labelmend.noise.confusion import ConfusionNoise
 from labelmend.noise.deformation import DeformationNoise
@@ -70,4 +70,5 @@ __all__ = [
     "find_preset",
     "make_noise",
     "markov_noise",
+    "pair_matrix",
 ]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from labelmend.errors import MissingDataError
-from labelmend.workflows.auditing.fiftyone_fields import add_fields
+from labelmend.workflows.auditing.fiftyone_fields import add_fiftyone_fields
 
 
 class Sample(dict):
@@ -39,7 +39,7 @@ def audited(tmp_path):
 
 def test_samples_of_audited_cases_get_fields_and_are_saved_once(audited):
     samples = [Sample("/data/a.png"), Sample("/data/b.nii.gz"), Sample("/data/other.png")]
-    assert add_fields(audited, samples) == 2
+    assert add_fiftyone_fields(audited, samples) == 2
     assert samples[1] == {
         "label_score": 0.9,
         "label_rank": 1,
@@ -53,7 +53,7 @@ def test_samples_of_audited_cases_get_fields_and_are_saved_once(audited):
 
 def test_samples_of_audited_images_are_known_by_the_names_of_these(audited):
     samples = [Sample("/data/b_0000.png"), Sample("/data/b_0001.png"), Sample("/data/a_0000.png")]
-    assert add_fields(audited, samples) == 1
+    assert add_fiftyone_fields(audited, samples) == 1
     assert [sample.get("label_rank") for sample in samples] == [1, None, None]
 
 
@@ -65,11 +65,11 @@ def test_the_first_list_that_is_saved_is_not_empty(audited):
         def save(self):
             saved.append((self.filepath, self["label_findings"]))
 
-    assert add_fields(audited, map(Noted, ["/1/a.png", "/2/a.png", "/1/b.png", "/3/a.png"])) == 4
+    assert add_fiftyone_fields(audited, map(Noted, ["/1/a.png", "/2/a.png", "/1/b.png", "/3/a.png"])) == 4
     assert saved[0] == ("/1/b.png", ["lung of 12 px seems to be missing."])
     assert sorted(path for path, _ in saved) == ["/1/a.png", "/1/b.png", "/2/a.png", "/3/a.png"]
 
 
 def test_samples_of_another_data_set_are_an_error(audited):
     with pytest.raises(MissingDataError, match=r"such as b\.png"):
-        add_fields(audited, [Sample("/data/x.png")])
+        add_fiftyone_fields(audited, [Sample("/data/x.png")])

@@ -16,7 +16,7 @@ from labelmend.errors import ConfigError, DataError, OutputError
 from labelmend.workflows.class_labels.estimate import Share, estimate_transition
 
 QUICK: dict[str, Any] = {"n_boot": 4}
-FILES = ["suspects.csv", "transition.csv", "transition.json"]
+FILES = ["report.html", "suspects.csv", "transition.csv", "transition.json"]
 
 
 class Drawn:
@@ -137,7 +137,7 @@ def test_rows_keep_the_number_they_have_in_the_file(drawn, tmp_path):
     assert "Rows without a label were left out: 2 of 902." in found.notes
 
 
-def test_three_files_are_written_and_agree(drawn, tmp_path):
+def test_all_files_are_written_and_agree(drawn, tmp_path):
     found = estimate_transition(drawn.table, target="y", out=tmp_path / "new" / "out", **QUICK)
     out = tmp_path / "new" / "out"
     assert sorted(path.name for path in out.iterdir()) == FILES
@@ -169,7 +169,7 @@ def test_files_of_two_estimates_are_never_taken_for_one(drawn, tmp_path, monkeyp
     assert contents(tmp_path) == before
     monkeypatch.undo()
     estimate_transition(drawn.table, target="y", out=tmp_path, n_boot=0)
-    assert sorted(contents(tmp_path)) == ["suspects.csv", "transition.csv", "transition.json"]
+    assert sorted(contents(tmp_path)) == FILES
 
 
 def test_a_folder_with_something_else_is_refused_and_the_table_is_never_replaced(drawn, tmp_path):
@@ -233,3 +233,11 @@ def test_fewer_rows_than_neighbours_are_told_and_fewer_neighbours_help(tmp_path)
 
 def test_it_is_there_under_its_public_name():
     assert labelmend.estimate_transition is estimate_transition
+
+
+def test_the_result_shows_the_rate_and_the_suspects(drawn):
+    found = estimate_transition(drawn.table, target="y", n_boot=0)
+    assert repr(found).startswith(f"{found.rate.value:.1%} of {found.n_rows} labels are wrong")
+    frame = found.to_frame()
+    assert list(frame.columns) == ["row", "given", "likeliest", "given_right"]
+    assert len(frame) == len(found.suspects)

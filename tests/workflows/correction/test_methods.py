@@ -19,6 +19,7 @@ from labelmend.types import Grid, LabelMap, Predicted
 from labelmend.workflows.correction.methods import (
     check_able,
     is_able,
+    known_method,
     self_confidence,
     with_left_out,
 )
@@ -140,3 +141,11 @@ def test_left_out_pixels_get_the_value_to_ignore() -> None:
     (revised,) = revisions
     assert with_left_out(revised, 9).array.tolist() == [[0, 9, 1, 1]]
     assert revised.labels.array.tolist() == [[0, 1, 1, 1]]
+
+
+def test_a_method_is_known_by_its_name_and_comes_back_as_it_is() -> None:
+    own = Confident()
+    assert known_method(own) is own
+    assert known_method("confident") == Confident()
+    with pytest.raises(ConfigError, match="no method called 'guess': choose from adele, "):
+        known_method("guess")

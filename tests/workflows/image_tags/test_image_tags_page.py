@@ -22,7 +22,7 @@ from labelmend.workflows.image_tags.page import (
     heat_uri,
     render_seeds,
     seeds_uri,
-    write_seed_page,
+    write_pseudo_masks_page,
 )
 
 KNOWN = {"accuracy": 0.9, "commoner": 0.5, "auc": 0.97, "on_background": 0.12}
@@ -151,7 +151,7 @@ def test_classes_beyond_the_colours_begin_anew():
 
 
 def test_the_page_is_made_of_the_folder_alone_and_shows_the_examples(tmp_path):
-    page = write_seed_page(written(tmp_path))
+    page = write_pseudo_masks_page(written(tmp_path))
     assert page == tmp_path / "report.html"
     text = page.read_text(encoding="utf-8")
     assert text.count("<article") == 1
@@ -162,13 +162,13 @@ def test_the_page_is_made_of_the_folder_alone_and_shows_the_examples(tmp_path):
 
 def test_an_image_without_a_tag_has_no_row_of_maps(tmp_path):
     cases = [{**summary()["cases"][0], "tags": []}]
-    text = write_seed_page(written(tmp_path, cases=cases)).read_text(encoding="utf-8")
+    text = write_pseudo_masks_page(written(tmp_path, cases=cases)).read_text(encoding="utf-8")
     assert "No tag: background everywhere." in text
     assert text.count("<img") == 2
 
 
 def test_the_page_loads_nothing_and_runs_nothing(tmp_path):
-    text = write_seed_page(written(tmp_path)).read_text(encoding="utf-8")
+    text = write_pseudo_masks_page(written(tmp_path)).read_text(encoding="utf-8")
     assert "default-src 'none'; img-src data:" in text
     assert not re.search(r"<script|<link|https?://|@import", text)
     assert not re.search(r"(src=\"|url\()(?!data:image/png;base64,)", text)
@@ -183,7 +183,7 @@ def test_names_are_escaped(tmp_path):
     for c in found["classes"]:
         c["shares"] = {"<u>": 1.0, "y": 1.0}
     (folder / "summary.json").write_text(json.dumps(found))
-    text = write_seed_page(folder).read_text(encoding="utf-8")
+    text = write_pseudo_masks_page(folder).read_text(encoding="utf-8")
     assert not re.search("<i>|<b>|<u>", text)
     assert "&lt;i&gt;" in text
     assert text.count("&lt;b&gt;") > 3
@@ -195,7 +195,7 @@ def test_names_are_escaped(tmp_path):
 def test_something_else_in_place_of_masks_is_told(tmp_path, found):
     (written(tmp_path) / "summary.json").write_text(json.dumps(found))
     with pytest.raises(UnreadableFileError, match="no finished masks from tags"):
-        write_seed_page(tmp_path)
+        write_pseudo_masks_page(tmp_path)
     assert not (tmp_path / "report.html").exists()
 
 
@@ -206,11 +206,11 @@ def test_something_else_in_place_of_masks_is_told(tmp_path, found):
 def test_a_file_that_is_gone_or_damaged_is_told(tmp_path, name, damage):
     damage(written(tmp_path) / name)
     with pytest.raises(UnreadableFileError, match="run labelmend pseudo-masks again"):
-        write_seed_page(tmp_path)
+        write_pseudo_masks_page(tmp_path)
 
 
 def test_maps_that_could_run_code_are_refused(tmp_path):
     folder = written(tmp_path)
     np.savez(folder / "heat/a.npz", image=np.array([{}], object), fused=1, layers=1)
     with pytest.raises(UnreadableFileError, match="allow_pickle"):
-        write_seed_page(folder)
+        write_pseudo_masks_page(folder)

@@ -26,7 +26,7 @@ from labelmend.errors import (
 from labelmend.io import checksum, open_dataset, open_labels, read_manifest
 from labelmend.runtime.progress import Tick
 from labelmend.workflows.image_tags.make_masks import pseudo_masks
-from labelmend.workflows.image_tags.page import write_seed_page
+from labelmend.workflows.image_tags.page import write_pseudo_masks_page
 from labelmend.workflows.training.train import train
 
 N = 24
@@ -145,7 +145,7 @@ def test_the_summary_agrees_with_the_masks(made):
 
 def test_the_page_shows_twelve_examples(made):
     result, _ = made
-    page = write_seed_page(result.folder).read_text(encoding="utf-8")
+    page = write_pseudo_masks_page(result.folder).read_text(encoding="utf-8")
     assert page.count("<article") == 12
     assert "<h1>Masks of disc and square from tags alone</h1>" in page
 
@@ -171,11 +171,11 @@ def test_training_takes_the_masks_as_given_labels(data, made, tmp_path):
 def test_the_same_call_again_replaces_its_files_by_the_same_ones(data, tmp_path):
     images, tags, out = data / "images", data / "tags.csv", tmp_path / "out"
     pseudo_masks(images, tags, out, **FEW)
-    write_seed_page(out)
+    write_pseudo_masks_page(out)
     first = contents(out)
     pseudo_masks(images, tags, out, **FEW)
     assert contents(out) == {name: digest for name, digest in first.items() if name != "report.html"}
-    pseudo_masks(images, tags, out, **FEW, page=lambda folder: write_seed_page(folder, out / "labels"))
+    pseudo_masks(images, tags, out, **FEW)
     assert contents(out) == first
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     pseudo_masks(images, tags, out, **FEW, seed=1)
@@ -203,7 +203,7 @@ def test_images_of_differing_sizes_get_masks_of_their_own_sizes(data, tmp_path):
     assert [labels.read(f"c{i}").array.shape for i in range(4)] == sizes
     assert scores_of(result.folder, "c2").shape == (1, 9, 7)
     assert result.summary["n_sizes"] == 4
-    assert write_seed_page(result.folder).is_file()
+    assert write_pseudo_masks_page(result.folder).is_file()
 
 
 def test_colour_jpeg_gets_png_masks_and_nifti_keeps_its_grid(tmp_path):
@@ -224,7 +224,7 @@ def test_colour_jpeg_gets_png_masks_and_nifti_keeps_its_grid(tmp_path):
     assert sorted(p.name for p in colour.labels.glob("*.png")) == [f"c{i}.png" for i in range(6)]
     mri = pseudo_masks(tmp_path / "mri", tags, tmp_path / "out2", **FEW, measure="image")
     assert open_labels(mri.labels).read("c1").grid.spacing_mm == (2.0, 3.0)
-    assert write_seed_page(colour.folder).is_file()
+    assert write_pseudo_masks_page(colour.folder).is_file()
 
 
 def test_a_network_of_ones_own_is_copied_and_its_layers_are_read(data, tmp_path):

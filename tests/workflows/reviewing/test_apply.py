@@ -366,7 +366,8 @@ def test_progress_counts_all_cases(tmp_path: Path) -> None:
 
 def test_applying_does_not_load_torch() -> None:
     code = (
-        "import sys, labelmend.cli.review; from labelmend.workflows.reviewing import apply, page; "
+        "import sys, labelmend.cli.review; from labelmend.workflows.auditing import page; "
+        "from labelmend.workflows.reviewing import apply; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

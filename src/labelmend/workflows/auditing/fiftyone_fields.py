@@ -16,7 +16,7 @@ from labelmend.workflows.auditing.audit_folder import AuditedCase, read_audit
 SCORE, RANK, REASON, FINDINGS = "label_score", "label_rank", "label_reason", "label_findings"
 
 
-def add_fields(folder: str | Path, samples: Iterable[Any]) -> int:
+def add_fiftyone_fields(folder: str | Path, samples: Iterable[Any]) -> int:
     """Set score, rank, reason and findings on every sample whose file belongs to an audited case.
 
     In FiftyOne, `dataset.sort_by("label_rank")` then shows the worst first. Fields of the same names are

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from labelmend.transition.matrix import inverse_matrix
 from labelmend.transition.neighbours import Backend
 from labelmend.types import FloatArray
 from labelmend.workflows.class_labels.fmi import Divergence
+from labelmend.workflows.class_labels.page import write_transition_page
 from labelmend.workflows.class_labels.read_arrays import read_arrays
 from labelmend.workflows.class_labels.read_table import read_table
 from labelmend.workflows.class_labels.table import Table
@@ -197,7 +198,7 @@ def estimate_transition(
     n_boot: int = 100,
     level: float = 0.95,
     seed: int = 0,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
 ) -> TransitionEstimate:
     """Estimate the label transition matrix, and which labels are wrong, without any trusted labels.
 
@@ -218,7 +219,7 @@ def estimate_transition(
         n_boot: bootstrap replicates for intervals; 0: none.
         level: level of the intervals.
         seed: random seed.
-        page: called with the folder before it is renamed into place, to write a page into it.
+        page: also write the page report.html.
 
     Raises:
         DataError: unusable data. ConfigError: an invalid setting. OutputError: `out` holds other files.
@@ -249,8 +250,8 @@ def estimate_transition(
         found = _estimated(data, source, settings)
         if folder is not None:
             found.fill(folder)
-            if page is not None:
-                page(folder)
+            if page:
+                write_transition_page(folder)
     return found
 
 

@@ -37,6 +37,7 @@ from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
 from labelmend.workflows.correction.methods import (
     check_able,
+    known_method,
     self_confidence,
     with_left_out,
 )
@@ -58,7 +59,7 @@ def correct(
     labels: str | Path | Arrays,
     probabilities: str | Path | Arrays,
     *,
-    method: Method,
+    method: Method | str,
     out: str | Path | None = None,
     clean: str | Path | Mapping[str, Any] | Sequence[str] | None = None,
     clean_probabilities: str | Path | Mapping[str, Any] | None = None,
@@ -84,8 +85,8 @@ def correct(
             booleans `(k *space)` of classes that may overlap.
         probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`; or
             arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`.
-        method: one with the verb `revise_from_probs`: `spatial_correction` (needs trusted cases), `adele` or
-            `confident`.
+        method: `spatial_correction` (needs trusted cases), `adele` or `confident`; or one with settings of
+            its own and the verb `revise_from_probs`.
         out: a new or empty folder; None where arrays come in.
         clean: trusted cases: masks for some of the cases, kept like the given ones (arrays by case id); or
             the ids of cases whose given labels are right, of files in a text file.
@@ -111,6 +112,7 @@ def correct(
         DataError: labels or probabilities that cannot be read or do not fit.
         OutputError: `out` holds something, lies in what is read, or cannot be written.
     """
+    method = known_method(method)
     check_able(method, trusted=clean is not None)
     if not 0 <= min_learned < 1:
         raise ConfigError(f"min_learned must be in [0, 1), got {min_learned}")

@@ -14,6 +14,22 @@ from labelmend.methods.registry import METHODS, method_name
 from labelmend.types import FloatArray, LabelMap, Revision
 
 
+def known_method(method: Method | str) -> Method:
+    """A method by its name with the settings it comes with, or the method as it is.
+
+    >>> type(known_method("confident")).__name__
+    'Confident'
+
+    Raises:
+        ConfigError: no method has that name.
+    """
+    if not isinstance(method, str):
+        return method
+    if method not in METHODS:
+        raise ConfigError(f"no method called {method!r}: choose from {', '.join(METHODS)}")
+    return METHODS[method]()
+
+
 def is_able(method: type[Method]) -> bool:
     """Whether a method revises labels from probabilities alone."""
     return method.revise_from_probs is not Method.revise_from_probs

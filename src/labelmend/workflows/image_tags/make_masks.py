@@ -31,6 +31,7 @@ from labelmend.workflows.image_tags.class_maps import Mode, MultiLayerCAM, TinyB
 from labelmend.workflows.image_tags.data import Measure, TagData, load_tagged_images
 from labelmend.workflows.image_tags.growing import random_walk
 from labelmend.workflows.image_tags.output_folder import LABELS, METHOD, OWN, SUMMARY, check_seed_folder
+from labelmend.workflows.image_tags.page import write_pseudo_masks_page
 from labelmend.workflows.image_tags.pooling import POOLED_SHARE, check_share
 from labelmend.workflows.image_tags.quality import judge
 from labelmend.workflows.image_tags.seeds import IGNORE, Conflict
@@ -100,7 +101,7 @@ def pseudo_masks(
     seed: int = 0,
     device: str = "auto",
     threads: int = 0,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
     on_tick: Callable[[Tick], None] = lambda tick: None,
 ) -> PseudoMasks:
     """Make pseudo-masks from image-level tags, as version 0 labels for training.
@@ -140,7 +141,7 @@ def pseudo_masks(
         seed: random seed.
         device: auto uses a GPU if available; cpu, cuda, cuda:1, ...
         threads: CPU threads of torch; 0 keeps its default.
-        page: called with the folder before it is renamed into place, to write the report into it.
+        page: also write the page report.html.
         on_tick: called with progress.
 
     Raises:
@@ -191,8 +192,8 @@ def pseudo_masks(
         source = {"images": str(Path(images).resolve()), "tags": str(Path(tags).resolve())}
         summary = plain(source | _summary(material, settings, history, judged, cases))
         write_json(part / SUMMARY, summary)
-        if page is not None:
-            page(part)
+        if page:
+            write_pseudo_masks_page(part, labels=folder / LABELS)
     return PseudoMasks(folder, folder / LABELS, summary)
 
 

@@ -75,7 +75,7 @@ class Example:
     content: str
 
 
-def write_seed_page(folder: str | Path, labels: str | Path | None = None) -> Path:
+def write_pseudo_masks_page(folder: str | Path, labels: str | Path | None = None) -> Path:
     """Write FOLDER/report.html from the files that `labelmend.pseudo_masks` wrote there.
 
     Args:

@@ -17,6 +17,7 @@ from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.types import BoolArray, Grid, LabelMap
 from labelmend.workflows.noise_fitting.displacement import Displacement, Pair
 from labelmend.workflows.noise_fitting.markov import fit_markov, summarise_displacements
+from labelmend.workflows.noise_fitting.page import write_noise_page
 from labelmend.workflows.noise_fitting.raters import (
     Comparisons,
     compare_raters,
@@ -46,7 +47,7 @@ def fit_noise(
     max_cases: int = 200,
     cases: str | Path | Sequence[str] | None = None,
     seed: int = 0,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
     on_case: OnCase = lambda case, n_cases: None,
     on_point: Callable[[str, str, int], None] = lambda name, text, total: None,
 ) -> NoiseFit:
@@ -71,7 +72,7 @@ def fit_noise(
         max_cases: most cases to simulate on.
         cases: only these: ids, or a text file of them.
         seed: random seed.
-        page: called with the folder before it is renamed into place, to write a page into it.
+        page: also write the page fit.html.
         on_case: called with (case id, number of cases) after each case is measured.
         on_point: called with (class, what, number of points) after each simulated design point.
 
@@ -128,7 +129,7 @@ def fit_rater_noise(
     n_boot: int = 500,
     level: float = 0.95,
     seed: int = 0,
-    page: Callable[[Path], object] | None = None,
+    page: bool = True,
     on_case: OnCase = lambda case, n_cases: None,
 ) -> RatersFit:
     """Bias and roughness of each annotator, from label folders of the same cases without ground truth.
@@ -145,7 +146,7 @@ def fit_rater_noise(
         n_boot: how many times the cases are drawn for intervals.
         level: of the intervals.
         seed: random seed.
-        page: called with the folder before it gets its name, to write a page into it.
+        page: also write the page fit.html.
         on_case: called with (case id, number of cases) after each case.
 
     Raises:
@@ -204,7 +205,7 @@ def rater_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
 @contextmanager
 def _result_folder(
-    out: str | Path | None, sources: Sequence[Path], page: Callable[[Path], object] | None
+    out: str | Path | None, sources: Sequence[Path], page: bool
 ) -> Iterator[Callable[[NoiseFit | RatersFit], None]]:
     """The function that writes the result: to a new or empty folder, over an earlier fit, or nowhere."""
     if out is None:
@@ -215,8 +216,8 @@ def _result_folder(
 
         def write(result: NoiseFit | RatersFit) -> None:
             write_json(folder / RESULT, result.as_dict())
-            if page is not None:
-                page(folder)
+            if page:
+                write_noise_page(folder)
 
         yield write
 
