@@ -42,9 +42,13 @@ WITHOUT_EXTRAS = {
 WITH_EXTRAS = {
     "train data --labels given --out RUN": "training needs PyTorch: pip install 'labelmend[train]'",
     "predict RUN images --out OUT": "labelmend predict needs PyTorch: pip install 'labelmend[train]'",
-    "pseudo-masks images tags.csv --out OUT": "labelmend pseudo-masks needs PyTorch: pip install 'labelmend[train]'",
+    "pseudo-masks images tags.csv --out OUT": (
+        "labelmend pseudo-masks needs PyTorch: pip install 'labelmend[train]'"
+    ),
     "demo": "labelmend demo needs PyTorch: pip install 'labelmend[train]'",
-    "estimate-transition table.csv --target y": "reading a table needs pandas: pip install 'labelmend[tabular]'",
+    "estimate-transition table.csv --target y": (
+        "reading a table needs pandas: pip install 'labelmend[tabular]'"
+    ),
     "audit cats.json --probabilities probs --out OUT": (
         "reading COCO labels needs pycocotools: pip install 'labelmend[coco]'"
     ),

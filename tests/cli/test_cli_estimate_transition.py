@@ -55,7 +55,7 @@ def test_matrix_rates_features_suspects_and_assumptions_are_printed_and_written(
     assert " of the labels look wrong (95 % interval " in printed
     for words in (
         "How rows that truly are", "Wrong labels among", "4 of 4 features", "marker", "Look at first: 10 of",
-        "What was assumed:", "(anchors)", "Text was one-hot encoded", "(100 groups)",
+        "Assumptions:", "(anchors)", "Text was one-hot encoded", "(100 groups)",
         f"report  {out / 'report.html'}",
     ):  # fmt: skip
         assert words in printed
@@ -87,7 +87,7 @@ def test_many_classes_are_listed_and_not_laid_out(tmp_path, capsys):
     assert main(["estimate-transition", table, "--target", "y", "--drop", "patient", "--n-boot", "0"]) == 0
     printed = capsys.readouterr().out
     assert "most often else as" in printed
-    assert "interval" not in printed.partition("What was assumed:")[0]
+    assert "interval" not in printed.partition("Assumptions:")[0]
     assert max(map(len, printed.splitlines())) <= 100
 
 

@@ -93,7 +93,7 @@ def test_labels_without_a_reference_are_an_error_that_names_them(folders):
     for index in range(7):
         picture(drawn / f"extra{index}.png", row("000110002200"))
     with pytest.raises(
-        MissingDataError, match=r"7 of 9 cases in .*drawn.*extra0, .*extra6. Add them, or name"
+        MissingDataError, match=r"7 of 9 cases in .*drawn.*extra0, .*extra6. Add them, or select"
     ):
         evaluate(drawn, truth)
 
@@ -344,7 +344,8 @@ def test_a_pixdim_unlike_the_affine_and_a_spacing_unlike_the_header_are_told(tmp
     found = evaluate(tmp_path / "drawn", tmp_path / "truth")
     assert found.scores[0].hd95_mm == 0.5
     assert (
-        "pixdim gives the voxel size 1 x 1 x 1 mm, the affine 5 x 1 x 0.5 mm" in found.as_dict()["notes"][0]
+        "pixdim gives a voxel size of 1 x 1 x 1 mm, but the affine 5 x 1 x 0.5 mm"
+        in found.as_dict()["notes"][0]
     )
     by_hand = evaluate(tmp_path / "drawn", tmp_path / "truth", spacing_mm=(5, 1, 2))
     assert by_hand.scores[0].hd95_mm == 2
@@ -408,7 +409,7 @@ def test_arrays_that_do_not_fit_are_named_by_case():
         evaluate(DRAWN, {"a": TRUTH["a"]}, classes=NAMES)
     with pytest.raises(GeometryError, match=r"case a: an array and an array differ in shape, \(1, 12\)"):
         evaluate({"a": DRAWN["a"]}, {"a": TRUTH["a"].T}, classes=NAMES)
-    with pytest.raises(MissingDataError, match=r"no labels of cases asked for: x\. It has a, b"):
+    with pytest.raises(MissingDataError, match=r"no labels for the requested cases: x\. It has a, b"):
         evaluate(DRAWN, TRUTH, classes=NAMES, cases=["x"])
 
 

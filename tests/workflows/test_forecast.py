@@ -30,7 +30,7 @@ def test_dice_and_shift_are_those_of_the_masks_that_are_then_written(discs, tmp_
     assert np.mean(disc.shift_mm) == pytest.approx(2.0, abs=0.3)
     assert len(disc.dice) == 5  # an empty mask counts for nothing
     out = simulate(discs, tmp_path / "out", noise=GROW, classes={"disc": 1}, spacing_mm=1.0)
-    assert np.mean(disc.dice) == pytest.approx(mean_dice(out)["disc"])
+    assert np.mean(disc.dice) == pytest.approx(mean_dice(out.folder)["disc"])
     assert disc.expected_mm is None
     assert disc.n_lost == 0
 

@@ -204,7 +204,7 @@ def test_other_clean_labels_are_refused(folders: Path, tmp_path: Path) -> None:
 def test_masks_that_somebody_changed_are_not_overwritten(folders: Path, tmp_path: Path) -> None:
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
     picture(out / "lung" / "p3.png", disc(SHAPE, (20, 20), 5))
-    with pytest.raises(OutputError, match=r"case p3 in .* was edited after it was written"):
+    with pytest.raises(OutputError, match=r"case p3 in .* was changed after it was written"):
         simulate(folders, out, noise=NOISE)
 
 

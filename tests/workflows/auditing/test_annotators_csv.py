@@ -71,7 +71,7 @@ def test_cases_without_a_row_are_left_out(table):
         ("case,who\na,ann\n", "has no column 'annotator'; its columns are case, who"),
         ("case;annotator\na;ann\n", "has no column 'case'; its columns are case;annotator"),
         ("\n", "has no column 'case'; its columns are none"),
-        ("case,annotator\na,ann\nz,bob\n", r"who\.csv, line 3: no case 'z': check the ids"),
+        ("case,annotator\na,ann\nz,bob\n", r"who\.csv, line 3: no case called 'z': check the ids"),
         ("case,annotator\n,bob\n", r"line 2: no case called ''"),
         ("case,annotator\na,ann\na.png,bob\n", r"line 3: case a is listed twice: remove one line"),
     ],

@@ -409,7 +409,7 @@ def test_a_file_that_is_read_is_not_replaced_by_one_of_the_same_name(data, tmp_p
 def test_an_audit_is_not_replaced_unless_that_is_asked_for(data, tmp_path):
     out = run(data, tmp_path / "out").folder
     before = contents(out)
-    with pytest.raises(OutputError, match=r"already holds results \(audit\.json\): .* --overwrite true"):
+    with pytest.raises(OutputError, match=r"already holds results \(audit\.json\): .* --overwrite"):
         run(data, out)
     assert contents(out) == before
 

@@ -257,7 +257,7 @@ def test_the_download_is_applied(page: Any, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", content["saved"])
     found = read_verdicts(file)
     assert (found.audit, found.reviewer, len(found.verdicts)) == (ID, "RF", 3)
-    done = apply_review(tmp_path / "audit", file, tmp_path / "final")
+    done = apply_review(tmp_path / "audit", file, out=tmp_path / "final")
     assert done.counts == {"take": 1, "redraw": 1, "skip": 1, "unreviewed": 1}
     proposal = tmp_path / "audit" / "proposals" / "a.png"
     assert (done.labels / "a.png").read_bytes() == proposal.read_bytes()
@@ -524,7 +524,7 @@ def test_hostile_names_are_shown_and_never_run(opened: Opener, tmp_path: Path) -
     press(page, "s")
     content = downloaded(page, tmp_path / "v.json")
     assert content["verdicts"][0]["case"] == f"{HOSTILE_FILE}a"
-    apply_review(out, tmp_path / "v.json", tmp_path / "final")
+    apply_review(out, tmp_path / "v.json", out=tmp_path / "final")
 
 
 def test_an_inline_script_that_slipped_in_would_not_run(browser: Any, tmp_path: Path) -> None:

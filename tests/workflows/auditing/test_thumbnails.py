@@ -8,7 +8,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from drawn_findings import box, exclusive, overlapping, sure
+from drawing import box
+from drawn_findings import exclusive, overlapping, sure
 from labelmend.html.figures import CORRECTED, GIVEN
 from labelmend.workflows.auditing.thumbnails import case_thumbnail
 

@@ -92,7 +92,7 @@ def test_the_next_number_is_taken_that_nnunet_does_not_know(
 
 def test_names_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     home = raw(tmp_path)
-    with pytest.raises(ConfigError, match="'Mended' is no name that nnU-Net finds"):
+    with pytest.raises(ConfigError, match="nnU-Net would not recognise 'Mended'"):
         home_of(opened(home), "Mended")
     generous(tmp_path / "flat")
     with pytest.raises(ConfigError, match=r"a name for a raw data set .* but .* is none"):

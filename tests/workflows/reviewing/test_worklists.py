@@ -125,7 +125,7 @@ def test_the_way_back_names_the_folder_of_the_labels(tmp_path: Path) -> None:
         final = dataclasses.replace(redraws[0], labels=given.target(tmp_path / "my final" / "labels", case))
         write_worklists(home / "worklist", [final], given, home)
         text = (home / "worklist" / "README.txt").read_text()
-        assert f"--to NEW --redrawn '{tmp_path}/my final/labels'\n" in text
+        assert f"--out NEW --redrawn '{tmp_path}/my final/labels'\n" in text
         assert ("version 3.6 shows only the last" in text) == (drawn is overlapping)
 
 
