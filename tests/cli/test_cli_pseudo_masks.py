@@ -15,7 +15,7 @@ from labelmend.cli.console import Console
 from labelmend.cli.pseudo_masks import parser, show
 from labelmend.workflows.image_tags.make_masks import pseudo_masks
 
-NOT_A_FLAG = {"backbone", "on_tick"}
+NOT_A_FLAG = {"backbone", "progress"}
 INPUTS = ["IMAGES", "TAGS", "--out", "OUT"]
 QUICK = ["--resize", "16", "--epochs", "1", "--device", "cpu", "--threads", "1"]
 

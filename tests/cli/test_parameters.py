@@ -39,7 +39,7 @@ def job(
     page: bool = True,
     n_boot: int = 5,
     turn: Turn = Turn(),
-    on_case: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> None:
     """Do it.
 
@@ -52,7 +52,7 @@ def job(
     """
 
 
-SKIP = ("source", "on_case")
+SKIP = ("source", "progress")
 
 
 def parser() -> VerbParser:

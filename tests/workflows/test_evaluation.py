@@ -226,7 +226,7 @@ def test_a_tolerance_that_is_no_distance_is_refused_before_any_file_is_read(tole
 
 def test_each_case_is_reported_once_with_the_total(folders):
     seen = []
-    evaluate(*folders, on_case=lambda case, n_cases: seen.append((case, n_cases)))
+    evaluate(*folders, progress=lambda tick: seen.append((tick.text, tick.total)))
     assert seen == [("a", 2), ("b", 2)]
 
 
@@ -349,7 +349,7 @@ def test_a_pixdim_unlike_the_affine_and_a_spacing_unlike_the_header_are_told(tmp
     )
     by_hand = evaluate(tmp_path / "drawn", tmp_path / "truth", spacing_mm=(5, 1, 2))
     assert by_hand.scores[0].hd95_mm == 2
-    assert "given by hand, 5 x 1 x 2 mm, replaces" in by_hand.notes[1]
+    assert "The spacing you set, 5 x 1 x 2 mm, overrides 5 x 1 x 0.5 mm" in by_hand.notes[1]
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (6, 9, 1), (1, 6, 9), (6, 1, 9)])

@@ -16,6 +16,7 @@ from labelmend.errors import ConfigError, GeometryError, MissingDataError, Outpu
 from labelmend.io import read_label_array
 from labelmend.model.files import save_model
 from labelmend.model.predictor import ModelCard, card_to_json, load_predictor
+from labelmend.runtime.progress import Tick
 from labelmend.workflows.prediction import image_of, segment
 
 CARD = ModelCard(
@@ -164,11 +165,11 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, images):
 
 
 def test_masks_of_a_call_that_fails_in_the_middle_are_not_left_behind(tmp_path, images):
-    def stop(case: str, total: int) -> None:
+    def stop(tick: Tick) -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
-        segment(run_of(tmp_path / "run", CARD), images, tmp_path / "out", network=Bright(), on_case=stop)
+        segment(run_of(tmp_path / "run", CARD), images, tmp_path / "out", network=Bright(), progress=stop)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "run"]
 
 
@@ -191,6 +192,6 @@ def test_progress_counts_the_cases(tmp_path, images):
         images,
         tmp_path / "out",
         network=Bright(),
-        on_case=lambda case, total: seen.append((case, total)),
+        progress=lambda tick: seen.append((tick.text, tick.total)),
     )
     assert seen == [("a", 2), ("b", 2)]

@@ -19,6 +19,7 @@ from drawn_data import contents
 from labelmend.errors import ConfigError, OutputError
 from labelmend.io import open_labels, read_manifest
 from labelmend.noise import MarkovNoise
+from labelmend.runtime.progress import Tick
 from labelmend.workflows import simulation
 from labelmend.workflows.simulation import mean_dice
 
@@ -135,18 +136,18 @@ class Stopped(Exception):
 def stop_after(count: int) -> object:
     seen: list[str] = []
 
-    def on_case(case: str, n_cases: int) -> None:
-        seen.append(case)
+    def progress(tick: Tick) -> None:
+        seen.append(tick.text)
         if len(seen) == count:
             raise Stopped
 
-    return on_case
+    return progress
 
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(folders: Path, tmp_path: Path) -> None:
     whole = simulate(folders, tmp_path / "whole", noise=NOISE)
     with pytest.raises(Stopped):
-        simulate(folders, tmp_path / "halves", noise=NOISE, on_case=stop_after(2))  # type: ignore[arg-type]
+        simulate(folders, tmp_path / "halves", noise=NOISE, progress=stop_after(2))
     assert len(read_manifest(tmp_path / "halves" / "manifest.jsonl")) == 2
     halves = simulate(folders, tmp_path / "halves", noise=NOISE)
     assert contents(halves) == contents(whole)
@@ -169,7 +170,7 @@ def test_finished_cases_are_not_written_again(folders: Path, tmp_path: Path) -> 
     out = simulate(folders, tmp_path / "noisy", noise=NOISE)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     seen: list[tuple[str, int]] = []
-    simulate(folders, out, noise=NOISE, on_case=lambda case, n_cases: seen.append((case, n_cases)))
+    simulate(folders, out, noise=NOISE, progress=lambda tick: seen.append((tick.text, tick.total)))
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     assert seen == [(case, 4) for case in CASES]
 
@@ -270,7 +271,7 @@ def test_shards_together_write_what_one_run_writes(folders: Path, tmp_path: Path
     parts = tmp_path / "parts"
     for shard, cases in (("2/3", 1), ("1/3", 2), ("3/3", 1)):
         seen: list[str] = []
-        simulate(folders, parts, noise=NOISE, shard=shard, on_case=lambda case, n: seen.append(case))  # noqa: B023
+        simulate(folders, parts, noise=NOISE, shard=shard, progress=lambda tick: seen.append(tick.text))  # noqa: B023
         assert len(seen) == cases
     masks = {name: digest for name, digest in contents(parts).items() if "manifest" not in name}
     assert masks == {name: digest for name, digest in contents(whole).items() if "manifest" not in name}
@@ -361,12 +362,12 @@ def test_a_folder_whose_name_is_a_pattern_is_gone_on_with(folders: Path, tmp_pat
 def test_masks_removed_while_others_are_drawn_are_told(folders: Path, tmp_path: Path, what: str) -> None:
     out = tmp_path / "noisy"
 
-    def remove(case: str, n_masks: int) -> None:
-        if case == "p2":
+    def remove(tick: Tick) -> None:
+        if tick.text == "p2":
             shutil.rmtree(out) if what == "the folder" else (out / "lung" / "p1.png").unlink()
 
     with pytest.raises(OutputError, match=r"removed while .*: run the same command again"):
-        simulate(folders, out, noise=NOISE, on_case=remove)
+        simulate(folders, out, noise=NOISE, progress=remove)
     simulate(folders, out, noise=NOISE)
     other = simulate(folders, tmp_path / "other", noise=NOISE)
     assert contents(out) == contents(other)
@@ -375,14 +376,14 @@ def test_masks_removed_while_others_are_drawn_are_told(folders: Path, tmp_path: 
 def test_two_shards_write_at_once_but_never_the_same_one_twice(folders: Path, tmp_path: Path) -> None:
     out, refused = tmp_path / "noisy", []
 
-    def meanwhile(case: str, n_masks: int) -> None:
-        if case == "p1":
+    def meanwhile(tick: Tick) -> None:
+        if tick.text == "p1":
             simulate(folders, out, noise=NOISE, shard="2/2")
             with pytest.raises(OutputError, match="is being written by process"):
                 simulate(folders, out, noise=NOISE, shard="1/2")
-            refused.append(case)
+            refused.append(tick.text)
 
-    simulate(folders, out, noise=NOISE, shard="1/2", on_case=meanwhile)
+    simulate(folders, out, noise=NOISE, shard="1/2", progress=meanwhile)
     assert refused == ["p1"]
     assert sorted(path.name for path in (out / "lung").iterdir()) == [f"{case}.png" for case in CASES]
 

@@ -11,13 +11,12 @@ from jsonargparse import Namespace
 from labelmend.cli.console import Console
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
-from labelmend.runtime.progress import counter
 from labelmend.workflows.auditing.audit import audit
 from labelmend.workflows.auditing.result import PAGE, AuditResult
 from labelmend.workflows.auditing.text import NAMES
 
 MOST_CASES = 10
-SKIP = ("labels", "on_case")
+SKIP = ("labels", "progress")
 
 
 def parser() -> VerbParser:
@@ -36,11 +35,10 @@ def parser() -> VerbParser:
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Audit, print the worst cases, and say where the page is."""
     with console.progress() as progress:
-        counts: dict[str, Any] = {}
         found = audit(
             arguments.labels,
             **settings(arguments, audit, SKIP),
-            on_case=lambda stage, case, n: counts.setdefault(stage, counter(progress, stage))(case, n),
+            progress=progress,
         )
     show(found, console)
     if arguments.page:

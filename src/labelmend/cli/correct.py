@@ -12,11 +12,10 @@ from labelmend.cli.console import Console, nnunet_command
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.methods.registry import METHODS
-from labelmend.runtime.progress import counter
 from labelmend.workflows.correction.correct import correct
 from labelmend.workflows.correction.result import CorrectResult
 
-SKIP = ("labels", "method", "on_case")
+SKIP = ("labels", "method", "progress")
 
 
 def parser() -> VerbParser:
@@ -39,12 +38,11 @@ def parser() -> VerbParser:
 def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Correct the labels and say what was done."""
     with console.progress() as progress:
-        counts: dict[str, Any] = {}
         done = correct(
             arguments.labels,
             method=chosen(arguments.method, METHODS),
             **settings(arguments, correct, SKIP),
-            on_case=lambda stage, case, n: counts.setdefault(stage, counter(progress, stage))(case, n),
+            progress=progress,
         )
     show(done, console)
     return {"folder": done.folder, "labels": done.labels, "warnings": done.warnings, **done.summary}

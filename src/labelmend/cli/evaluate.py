@@ -16,11 +16,10 @@ from labelmend.io import write_json, write_text
 from labelmend.io.files.csv_table import csv_text
 from labelmend.metrics import MEASURES, ClassSummary, Score
 from labelmend.runtime.output_folder import check_output, whole_folder
-from labelmend.runtime.progress import counter
 from labelmend.workflows.evaluation import Evaluation, evaluate
 
 NOT_MEASURED = "-"
-SKIP = ("labels", "reference", "on_case")
+SKIP = ("labels", "reference", "progress")
 RESULT, SCORES = "evaluation.json", "scores.csv"
 
 
@@ -45,9 +44,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     read = [Path(arguments.labels), Path(arguments.reference)]
     check_output(arguments.out, (RESULT, SCORES), folders=read)
     with console.progress() as progress:
-        evaluation = evaluate(
-            *read, **settings(arguments, evaluate, SKIP), on_case=counter(progress, "comparing")
-        )
+        evaluation = evaluate(*read, **settings(arguments, evaluate, SKIP), progress=progress)
     show(evaluation, console, per_case=arguments.per_case, worst=arguments.worst)
     if arguments.out is not None:
         with whole_folder(arguments.out, (RESULT, SCORES)) as folder:

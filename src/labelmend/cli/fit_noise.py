@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.errors import ConfigError
 from labelmend.metrics.intervals import Interval
-from labelmend.runtime.progress import Progress, counter
+from labelmend.runtime.progress import Progress
 from labelmend.workflows.noise_fitting.fit import PAGE, fit_noise, fit_rater_noise
 from labelmend.workflows.noise_fitting.markov import flags
 from labelmend.workflows.noise_fitting.result import ClassNoise, NoiseFit, RatersFit
 
-SKIP = ("given", "clean", "on_case", "on_point")
+SKIP = ("given", "clean", "progress")
 SHARED = ("out", "classes", "ignore", "spacing_mm", "n_boot", "level", "seed", "page")
 """Settings that make sense for several annotators too."""
 
@@ -58,21 +57,17 @@ def _of_raters(arguments: Namespace, progress: Progress) -> RatersFit:
     if arguments.given is not None:
         raise ConfigError("give either GIVEN and CLEAN, or --raters with the folders of all annotators")
     shared = {name: arguments[name] for name in SHARED}
-    return fit_rater_noise(arguments.raters, **shared, on_case=counter(progress, "comparing"))
+    return fit_rater_noise(arguments.raters, **shared, progress=progress)
 
 
 def _of_pair(arguments: Namespace, progress: Progress) -> NoiseFit:
     if arguments.given is None or arguments.clean is None:
         raise ConfigError("give the folders GIVEN and CLEAN, or --raters and the folders of the annotators")
-    counts: dict[str, Callable[[str, int], None]] = {}
     return fit_noise(
         arguments.given,
         arguments.clean,
         **settings(arguments, fit_noise, SKIP),
-        on_case=counter(progress, "measuring"),
-        on_point=lambda name, text, total: counts.setdefault(name, counter(progress, f"simulating {name}"))(
-            text, total
-        ),
+        progress=progress,
     )
 
 

@@ -9,10 +9,9 @@ from jsonargparse import Namespace
 from labelmend.cli.console import Console
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
-from labelmend.runtime.progress import counter
 from labelmend.workflows.prediction import segment
 
-SKIP = ("run", "images", "network", "on_case")
+SKIP = ("run", "images", "network", "progress")
 
 
 def parser() -> VerbParser:
@@ -29,7 +28,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     with console.progress() as progress:
         written = segment(
             arguments.run, arguments.images, **settings(arguments, segment, SKIP),
-            on_case=counter(progress, "segmenting"),
+            progress=progress,
         )  # fmt: skip
     console.say(f"{len(written)} masks written to {arguments.out}")
     return {"folder": arguments.out, "masks": written}

@@ -12,7 +12,7 @@ from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.html.text import percent
 
-SKIP = ("images", "tags", "backbone", "on_tick")
+SKIP = ("images", "tags", "backbone", "progress")
 
 
 def parser() -> VerbParser:
@@ -41,7 +41,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
             arguments.images,
             arguments.tags,
             **settings(arguments, pseudo_masks, SKIP),
-            on_tick=progress,
+            progress=progress,
         )
     show(result.summary, console)
     console.say(f"\nmasks   {result.labels}\nreport  {result.folder / PAGE}")

@@ -9,7 +9,6 @@ from jsonargparse import Namespace
 from labelmend.cli.console import Console, nnunet_command
 from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
-from labelmend.runtime.progress import counter
 
 VERDICTS = {
     "keep": "kept as given",
@@ -19,8 +18,8 @@ VERDICTS = {
     "skip": "skipped, left as given",
     "unreviewed": "not reviewed, left as given",
 }
-APPLY = ("audit", "verdicts", "on_case")
-PAGE = ("audit", "on_case")
+APPLY = ("audit", "verdicts", "progress")
+PAGE = ("audit", "progress")
 
 
 def parser() -> VerbParser:
@@ -55,9 +54,7 @@ def _page(arguments: Namespace, console: Console) -> dict[str, Any]:
     from labelmend.workflows.auditing.page import write_review
 
     with console.progress() as progress:
-        page = write_review(
-            arguments.audit, **settings(arguments, write_review, PAGE), on_case=counter(progress, "drawing")
-        )
+        page = write_review(arguments.audit, **settings(arguments, write_review, PAGE), progress=progress)
     console.say(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser")
     return {"page": page}
 
@@ -70,7 +67,7 @@ def _apply(arguments: Namespace, console: Console) -> dict[str, Any]:
             arguments.audit,
             arguments.verdicts,
             **settings(arguments, apply_review, APPLY),
-            on_case=counter(progress, "copying"),
+            progress=progress,
         )
     for verdict, text in VERDICTS.items():
         if done.counts.get(verdict):

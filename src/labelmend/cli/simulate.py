@@ -14,14 +14,13 @@ from labelmend.cli.parameters import settings
 from labelmend.cli.parser import VerbParser
 from labelmend.noise import NOISES, PRESETS, SEVERITIES, draw_raters
 from labelmend.runtime.output_folder import check_output, names_in
-from labelmend.runtime.progress import counter
 from labelmend.workflows.forecast import HALF, ClassForecast, forecast
 from labelmend.workflows.simulation import mean_dice_by_rater, simulate
 
 RESUMES = True
 """The same command continues where it stopped."""
 
-SKIP = ("labels", "noise", "preset", "severity", "on_case", "on_note")
+SKIP = ("labels", "noise", "preset", "severity", "progress")
 
 
 def parser() -> VerbParser:
@@ -43,18 +42,16 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     """Draw the masks and say how much they changed."""
     if console.dry_run:
         return _dry_run(arguments, console)
-    notes: list[str] = []
     with console.progress() as progress:
-        simulate(
+        done = simulate(
             arguments.labels,
             preset=arguments.preset,
             noise=chosen(arguments.noise, NOISES),
             severity=arguments.severity,
             **settings(arguments, simulate, SKIP),
-            on_case=counter(progress, "simulating"),
-            on_note=notes.append,
+            progress=progress,
         )
-    console.say(*notes)
+    console.say(*done.notes)
     out = Path(arguments.out)
     dice = mean_dice_by_rater(out)
     raters = [] if arguments.raters is None else draw_raters(arguments.raters, arguments.seed)
@@ -62,7 +59,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
     for rater in raters:
         style = f"strength {rater.strength:.2f}, bias {rater.bias:+.2f}"
         console.say(f"{rater.name}: {style}; mean Dice to the clean masks: {_listed(dice[rater.name])}")
-    return {"folder": out, "dice": dice.pop(""), "dice_by_rater": dice, "notes": notes}
+    return {"folder": out, "dice": dice.pop(""), "dice_by_rater": dice, "notes": done.notes}
 
 
 def _dry_run(arguments: Namespace, console: Console) -> dict[str, Any]:

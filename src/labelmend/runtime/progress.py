@@ -27,11 +27,15 @@ Progress = Callable[[Tick], None]
 """Called after each step of a job; every job that takes long has such a parameter `progress`."""
 
 
+Count = Callable[[str, int], None]
+"""Counts one step: called with its text and the number of steps in all."""
+
+
 def no_progress(tick: Tick) -> None:
     """Show nothing."""
 
 
-def counter(progress: Progress, stage: str) -> Callable[[str, int], None]:
+def counter(progress: Progress, stage: str) -> Count:
     """A function `(text, total)` that counts its calls as the steps of one stage.
 
     >>> count = counter(print, "comparing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from labelmend.html.result import Result
 from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames
 from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, hold_pair, origin, pair_notes
 from labelmend.metrics import MEASURES, ClassSummary, Score, score_case, summarise
+from labelmend.runtime.progress import Progress, counter, no_progress
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def evaluate(
     spacing_mm: CaseSpacing | None = None,
     tolerance_mm: float = 2.0,
     cases: str | Path | Sequence[str] | None = None,
-    on_case: Callable[[str, int], None] = lambda case, n_cases: None,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Compare every case of `labels` with the same case of `reference`.
 
@@ -124,7 +125,7 @@ def evaluate(
             a case.
         tolerance_mm: boundary deviation up to which NSD counts it as right; in pixels without spacing.
         cases: only these: ids, or a text file of them.
-        on_case: called with (case id, number of cases) after each case.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         MissingDataError: a folder or a reference case is not there.
@@ -134,6 +135,7 @@ def evaluate(
     if not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise ConfigError(f"the tolerance must be a finite distance of at least 0, got {tolerance_mm}")
     ours, theirs = hold_pair(labels, reference, classes, ignore, spacing_mm, cases)
+    count = counter(progress, "comparing")
     scores: list[Score] = []
     units: dict[str, str] = {}
     for case in sorted(ours.cases):
@@ -143,7 +145,7 @@ def evaluate(
         grid = common_grid(evaluated.grid, truth.grid, where)
         units[case] = grid.unit
         scores += score_case(case, evaluated, truth, tolerance_mm=tolerance_mm, spacing_mm=grid.spacing_mm)
-        on_case(case, len(ours.cases))
+        count(case, len(ours.cases))
     return Evaluation(
         labels=Path(labels) if isinstance(labels, str | Path) else None,
         reference=Path(reference) if isinstance(reference, str | Path) else None,

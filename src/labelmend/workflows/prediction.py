@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from labelmend.io import Image, new_label_name, open_images, read_image, write_n
 from labelmend.io.cases import named_cases
 from labelmend.model.config import Device
 from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.runtime.progress import Progress, counter, no_progress
 from labelmend.types import BoolArray
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def segment(
     cases: str | Path | Sequence[str] | None = None,
     network: nn.Module | None = None,
     device: Device = "auto",
-    on_case: Callable[[str, int], None] = lambda case, total: None,
+    progress: Progress = no_progress,
 ) -> list[Path]:
     """Write a label file for every image, on the grid of the image.
 
@@ -46,7 +47,7 @@ def segment(
         cases: only these images: ids, or a text file of them.
         network: the trained module, if you passed your own.
         device: "auto" uses a GPU if available, "cpu" does not.
-        on_case: called with each finished case and the total number.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Returns:
         The files written.
@@ -70,12 +71,12 @@ def segment(
         predictor.correction()
     for path in files.values():
         _check_image(predictor, path)
-    written: list[Path] = []
+    count, written = counter(progress, "segmenting"), list[Path]()
     with whole_folder(out) as folder:
         for case, path in files.items():
             masks = predictor.masks(image_of(predictor, path), correct=correct)
             written += write_predicted_masks(predictor, masks, folder, path)
-            on_case(case, len(files))
+            count(case, len(files))
     return [out / path.relative_to(folder) for path in written]
 
 

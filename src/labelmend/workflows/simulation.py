@@ -7,7 +7,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from labelmend.metrics import dice
 from labelmend.noise import SEVERITIES, Noise, Rater, case_generator, draw_raters, find_preset
 from labelmend.runtime.output_folder import check_output, kept_folder, names_in
 from labelmend.runtime.parallel import check_jobs, each
+from labelmend.runtime.progress import Progress, counter, no_progress
 from labelmend.runtime.shard import Shard
 from labelmend.types import LabelMap
 
@@ -68,8 +69,7 @@ def simulate(
     jobs: int = 1,
     backend: str = "loky",
     shard: str = "1/1",
-    on_case: Callable[[str, int], None] = lambda case, n_masks: None,
-    on_note: Callable[[str], None] = lambda note: None,
+    progress: Progress = no_progress,
 ) -> SimulateResult:
     """Draw noisy labels: of a label folder a copy in the same structure and format, of arrays new arrays.
 
@@ -96,8 +96,7 @@ def simulate(
         jobs: worker processes; 1 works in this process, -1 takes every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
         shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time.
-        on_case: called after each mask with the case id and the number of masks of this run.
-        on_note: called with each sentence on what headers say.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         ConfigError: neither or both of preset and noise, a preset that does not know the classes, or settings
@@ -108,7 +107,7 @@ def simulate(
     """
     check_jobs(jobs, backend)
     part, people = Shard.parse(shard), (None,) if raters is None else draw_raters(raters, seed)
-    chosen = choose_noise(preset, noise, severity)
+    chosen, count = choose_noise(preset, noise, severity), counter(progress, "simulating")
     if not isinstance(labels, str | Path):
         if out is not None or shard != "1/1":
             raise ConfigError("noisy arrays come back as arrays, nothing is written: leave out out and shard")
@@ -119,7 +118,7 @@ def simulate(
         pairs = ((case, held.read(case), rater) for case in held.cases for rater in people)
         for row in each(partial(_drawn, chosen, seed), pairs, jobs=jobs, backend=backend):
             drawn.append(row)
-            on_case(row.case, len(held.cases) * len(people))
+            count(row.case, len(held.cases) * len(people))
         return _held_result(labels, drawn, raters=raters is not None)
     if out is None:
         raise ConfigError("noisy files need a folder to lie in: name it (out)")
@@ -130,8 +129,7 @@ def simulate(
     check_output(out, names_in(out), folders=[folder.path])
     own = part.of(folder.cases)
     files = (path for case in own for path in folder.sources(case))
-    for note in spacing_notes(files, one_spacing(spacing_mm)):
-        on_note(note)
+    notes = tuple(spacing_notes(files, one_spacing(spacing_mm)))
     with kept_folder(out, f"{part.number}-of-{part.count}"):
         done = _prepared(folder, out, people, part)
         work = _Work(chosen, out, seed, part, in_one_process=jobs == 1 and backend == "loky")
@@ -141,10 +139,10 @@ def simulate(
             for rater in people
         )
         for case in each(work, tasks, jobs=jobs, backend=backend):
-            on_case(case, len(own) * len(people))
+            count(case, len(own) * len(people))
         _join_manifests(out, part)
         _check_all(out, [(case, rater) for case in own for rater in people])
-    return SimulateResult(out, out, _dice_rows(out))
+    return SimulateResult(out, out, _dice_rows(out), notes)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -156,11 +154,13 @@ class SimulateResult(Result):
         labels: the noisy labels: that folder, arrays as they came in, or these by rater.
         dice: a row for each case, rater ("" without raters) and class: its Dice to the clean mask, None where
             both are empty.
+        notes: sentences on what headers say.
     """
 
     folder: Path | None
     labels: Path | ByCase | dict[str, ByCase]
     dice: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...] = ()
 
     def headline(self) -> str:
         """How many masks, and where."""

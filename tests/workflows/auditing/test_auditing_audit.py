@@ -146,7 +146,7 @@ def test_originals_stay_and_a_second_audit_gives_the_same_id_and_files(data, res
 
 def test_two_processes_write_what_one_does(data, result, tmp_path):
     seen: list[tuple[str, str]] = []
-    two = run(data, tmp_path / "two", jobs=2, on_case=lambda stage, case, n: seen.append((stage, case)))
+    two = run(data, tmp_path / "two", jobs=2, progress=lambda tick: seen.append((tick.stage, tick.text)))
     assert contents(two.folder) == contents(result.folder)
     names = [f"c{i:02d}" for i in range(12)]
     assert seen == [(stage, case) for stage in ("counting", "examining") for case in names]
@@ -415,7 +415,7 @@ def test_an_audit_is_not_replaced_unless_that_is_asked_for(data, tmp_path):
 
 
 def test_an_audit_that_was_killed_or_fails_leaves_nothing_in_its_place(data, tmp_path, monkeypatch):
-    def fail(folder, on_case):
+    def fail(folder, progress):
         assert (folder / "audit.json").is_file()
         raise KeyError
 

@@ -608,7 +608,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 def test_progress_counts_all_cases(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
-    write_review(flat(tmp_path), on_case=lambda *call: seen.append(call))
+    write_review(flat(tmp_path), progress=lambda tick: seen.append((tick.text, tick.total)))
     assert seen == [("a", 4), ("b", 4), ("c", 4), ("d", 4)]
 
 

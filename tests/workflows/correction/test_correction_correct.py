@@ -138,7 +138,7 @@ def test_records_say_what_was_done_and_why(tmp_path: Path) -> None:
 def test_the_source_is_never_touched_and_progress_counts_each_pass(tmp_path: Path) -> None:
     root = generous(tmp_path, predicted_by=3)
     before, seen = contents(root), []
-    discs(root, on_case=lambda *call: seen.append(call))
+    discs(root, progress=lambda tick: seen.append((tick.stage, tick.text, tick.total)))
     after = contents(root)
     assert {name: after[name] for name in before} == before
     assert seen[::4] == [("reading", "c", 4), ("measuring on trusted cases", "a", 2), ("correcting", "e", 4)]

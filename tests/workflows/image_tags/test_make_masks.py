@@ -66,7 +66,7 @@ def made(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("made") / "out"
     result = pseudo_masks(
         data / "images", data / "tags.csv", out, resize=32, epochs=12, batch_size=8, learning_rate=1e-2,
-        device="cpu", threads=1, on_tick=ticks.append,
+        device="cpu", threads=1, progress=ticks.append,
     )  # fmt: skip
     return result, ticks
 

@@ -92,8 +92,9 @@ def test_no_batch_is_left_with_a_single_image(drawn):
 
 def test_epochs_are_told(drawn):
     seen = []
-    history = fit_tags(Bright(), *drawn, epochs=3, on_epoch=lambda epoch, loss: seen.append((epoch, loss)))
-    assert seen == list(zip((1, 2, 3), history.loss))
+    history = fit_tags(Bright(), *drawn, epochs=3, progress=seen.append)
+    assert [tick.done for tick in seen] == [1, 2, 3]
+    assert [tick.text for tick in seen] == [f"loss {loss:.3f}" for loss in history.loss]
 
 
 def test_mirrored_images_are_the_four_mirror_images_of_the_given_one():

@@ -44,11 +44,11 @@ def test_every_class_is_fitted_and_written(folders: tuple[Path, Path], tmp_path:
     before, seen, points = contents(tmp_path), [], []
     found = fit_noise(
         *folders, out=tmp_path / "out", spacing_mm=0.5, **QUICK,
-        on_case=lambda case, n: seen.append((case, n)), on_point=lambda *what: points.append(what),
+        progress=lambda tick: (seen if tick.stage == "measuring" else points).append(tick),
     )  # fmt: skip
     assert [c.name for c in found.classes] == ["heart", "lung"]
-    assert seen == [(case, 6) for case in CASES]
-    assert {name for name, _, _ in points} == {"heart", "lung"}
+    assert [(tick.text, tick.total) for tick in seen] == [(case, 6) for case in CASES]
+    assert {tick.stage for tick in points} == {"simulating heart", "simulating lung"}
     for c in found.classes:
         assert 0.3 < c.summary["bias_mm"].value < 1.2  # about 1.6 pixels of half a millimetre
         assert c.summary["bias_mm"].low > 0

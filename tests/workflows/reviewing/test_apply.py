@@ -359,7 +359,10 @@ def test_a_folder_without_audit_is_told(tmp_path: Path) -> None:
 def test_progress_counts_all_cases(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
     apply_review(
-        flat(tmp_path), decide(tmp_path), out=tmp_path / "final", on_case=lambda *call: seen.append(call)
+        flat(tmp_path),
+        decide(tmp_path),
+        out=tmp_path / "final",
+        progress=lambda tick: seen.append((tick.text, tick.total)),
     )
     assert seen == [("a", 4), ("b", 4), ("c", 4), ("d", 4)]
 

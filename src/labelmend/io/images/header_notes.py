@@ -60,8 +60,8 @@ def spacing_notes(files: Iterable[Path], spacing_mm: Spacing = None) -> tuple[st
     if replaced:
         path, stored, given = replaced[0]
         notes.append(
-            f"The spacing you set, {size_text(given)} mm, overrides that of the header in "
-            f"{_files(len(replaced), path)}, {size_text(stored)} mm."
+            f"The spacing you set, {size_text(given)} mm, overrides {size_text(stored)} mm in the header of "
+            f"{_files(len(replaced), path).rstrip(',')}."
         )
     return tuple(notes)
 

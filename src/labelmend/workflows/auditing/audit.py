@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ from labelmend.io.held_cases import GIVEN, HeldSource
 from labelmend.io.probabilities.axes import OrderSetting
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.runtime.parallel import check_jobs, each
+from labelmend.runtime.progress import Progress, counter, no_progress
 from labelmend.workflows.auditing import text as words
 from labelmend.workflows.auditing.annotators_csv import read_case_column
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
@@ -56,7 +56,7 @@ def audit(
     backend: str = "loky",
     overwrite: bool = False,
     page: bool = True,
-    on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
+    progress: Progress = no_progress,
 ) -> AuditResult:
     """Rank the cases of a data set by how wrong their labels look, and say what looks wrong, where, and why.
 
@@ -89,7 +89,7 @@ def audit(
         overwrite: replace an audit that `out` holds; verdicts on it stay good for cases whose given and
             proposed labels stay the same.
         page: write the review page too, report.html.
-        on_case: called after each case of a pass with the name of the pass, the case and the number of cases.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         DataError: labels, probabilities or images that cannot be read or do not fit.
@@ -111,7 +111,7 @@ def audit(
     )
     who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
     settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
-    run = _Run(source, None, jobs=jobs, backend=backend, on_case=on_case)
+    run = _Run(source, None, jobs=jobs, backend=backend, progress=progress)
     if out is None:
         return _audited(run, settings)
     _check_out(Path(out), source, annotators, overwrite=overwrite)
@@ -120,7 +120,7 @@ def audit(
         found = _audited(dataclasses.replace(run, source=kept, out=folder), settings)
         write_result(folder, found, parquet=settings.parquet)
         if page:
-            write_review(folder, on_case=partial(on_case, "drawing"))
+            write_review(folder, progress=progress)
     return dataclasses.replace(found, folder=Path(out))
 
 
@@ -147,7 +147,7 @@ class _Run:
     out: Path | None
     jobs: int
     backend: str
-    on_case: Callable[[str, str, int], None]
+    progress: Progress
 
     def passed(
         self,
@@ -166,10 +166,10 @@ class _Run:
         before: Sequence[StatisticsRow | None] = known or [None] * len(cases)
         one_by_one: Iterator[AnySource] = map(self.source.only, cases)
         tasks = zip(one_by_one, before, strict=True)
-        found = []
+        found, count = [], counter(self.progress, stage)
         for case, row in zip(cases, each(work, tasks, jobs=self.jobs, backend=self.backend), strict=True):
             found.append(row)
-            self.on_case(stage, case, len(cases))
+            count(case, len(cases))
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from labelmend.html.page import csp_hash, json_block, templates
 from labelmend.io import Image, grid_difference, read_image, whole_file
 from labelmend.io.images.orientation_tag import turned_apart
 from labelmend.runtime.output_folder import about_to_write
+from labelmend.runtime.progress import Count, Progress, counter, no_progress
 from labelmend.types import LabelMap
 from labelmend.workflows.auditing.audit_folder import (
     Audit,
@@ -38,7 +39,7 @@ def write_review(
     max_side_px: int = 512,
     max_slices: int = 40,
     max_megabytes: float = 200.0,
-    on_case: Callable[[str, int], None] = lambda case, n_cases: None,
+    progress: Progress = no_progress,
 ) -> Path:
     """Write AUDIT/report.html from the results of `labelmend audit` and the labels and images they refer to.
 
@@ -50,7 +51,7 @@ def write_review(
         max_side_px: longest side of a picture.
         max_slices: slices per volume, those with findings first.
         max_megabytes: approximate total size of all pictures; volumes keep fewer slices to stay below it.
-        on_case: called after each case with its id and the number of cases.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Returns:
         The path of the page.
@@ -66,7 +67,7 @@ def write_review(
     page = Path(audit) / PAGE
     about_to_write(page)
     with whole_file(page) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(render_review(audited, _blocks(audited, given, limits, on_case)))
+        file.writelines(render_review(audited, _blocks(audited, given, limits, counter(progress, "drawing"))))
     return page
 
 
@@ -128,9 +129,7 @@ def _index(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _blocks(
-    audit: Audit, given: Given, limits: Limits, on_case: Callable[[str, int], None]
-) -> Iterator[dict[str, Any]]:
+def _blocks(audit: Audit, given: Given, limits: Limits, count: Count) -> Iterator[dict[str, Any]]:
     proposals = open_proposals(audit, given)
     for row in audit.cases:
         try:
@@ -138,7 +137,7 @@ def _blocks(
         except DataError as error:
             block = {"error": _without_folders(str(error), audit)}
         yield block
-        on_case(row.case, len(audit.cases))
+        count(row.case, len(audit.cases))
 
 
 def _block(

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from labelmend.metrics import calibration
 from labelmend.metrics.calibration import Calibration, calibration_of
 from labelmend.metrics.learned import SAMPLED, TOO_ALIKE, Seen, saying_nothing, seen
 from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.runtime.progress import Progress, counter, no_progress
 from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
 from labelmend.workflows.correction.methods import (
     check_able,
@@ -71,7 +72,7 @@ def correct(
     dataset: str | None = None,
     copy_images: bool = False,
     min_learned: float = 0.05,
-    on_case: Callable[[str, str, int], None] = lambda stage, case, n_cases: None,
+    progress: Progress = no_progress,
 ) -> CorrectResult:
     """Correct the labels of a data set with out-of-sample probabilities of its cases.
 
@@ -104,7 +105,7 @@ def correct(
         copy_images: copy the images of a raw data set instead of linking to them.
         min_learned: labels of a class are revised only if predictions agree this much better with the labels
             of their own case than with those of others, see `labelmend.metrics.learned`; 0 asks nothing.
-        on_case: called after each case with the name of the pass, the case and the number of cases.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         ConfigError: a method that needs training; settings that do not fit the data.
@@ -128,7 +129,7 @@ def correct(
     if isinstance(source, HeldSource):
         if (out, dataset, copy_images) != (None, None, False):
             raise ConfigError("arrays come back as arrays, nothing is written: leave out out and dataset")
-        work = _Work(source, method, hold_trusted(source, clean, clean_probabilities), on_case)
+        work = _Work(source, method, hold_trusted(source, clean, clean_probabilities), progress)
         revised = dict(work.revised(min_learned))
         arrays = {case: revised.get(case, source.given.read(case)).array for case in source.cases}
         return work.result(None, kept_like(labels, arrays), work.summary(None))
@@ -137,7 +138,7 @@ def correct(
     out, home = Path(out), home_of(source, dataset)
     paths = [Path(path) for path in (clean, clean_probabilities) if isinstance(path, str | Path)]
     check_output(out, (), folders=[path for path in (*source.paths, *paths) if path.is_dir()])
-    work = _Work(source, method, open_trusted(source, clean, clean_probabilities), on_case)
+    work = _Work(source, method, open_trusted(source, clean, clean_probabilities), progress)
     with whole_folder(out) as folder:
         write_labels(source, folder / home, work.revised(min_learned), copy_images=copy_images)
         write_manifest(folder / MANIFEST, [work.row(source, folder, home, case) for case in source.cases])
@@ -212,9 +213,9 @@ class _Work:
         source: AnySource,
         method: Method,
         trusted: Trusted | None,
-        on_case: Callable[[str, str, int], None],
+        progress: Progress,
     ) -> None:
-        self.source, self.method, self.trusted, self.on_case = source, method, trusted, on_case
+        self.source, self.method, self.trusted, self.progress = source, method, trusted, progress
         self.held_out = frozenset() if trusted is None else trusted.held_out
         self.to_correct = [case for case in source.cases if case not in self.held_out]
         self.notes: dict[str, dict[str, Any]] = {}
@@ -244,12 +245,14 @@ class _Work:
         order = np.random.default_rng(11).permutation(len(self.to_correct))
         sample = {self.to_correct[index] for index in order[:SAMPLED]}
 
+        count = counter(self.progress, "reading")
+
         def one(case: str) -> Counts:
             given, probs = self.source.read_labels(case)
             found = count_case(given, probs)
             if case in sample:
                 self.seen.append(seen(given, predicted_masks(given, probs)))
-            self.on_case("reading", case, len(self.to_correct))
+            count(case, len(self.to_correct))
             return found
 
         return functools.reduce(operator.add, map(one, self.to_correct))
@@ -275,16 +278,17 @@ class _Work:
         facts = Facts(given.classes, given.overlapping, counts.ndim, len(self.to_correct), frequency)
         if self.trusted is None:
             return Known(facts, counts.confidence)
-        tell = functools.partial(self.on_case, "measuring on trusted cases")
-        predicted = functools.partial(self.trusted.predicted, tell)
+        count = counter(self.progress, "measuring on trusted cases")
+        predicted = functools.partial(self.trusted.predicted, count)
         return Known(facts, counts.confidence, predicted, self.trusted.beside_given)
 
     def cases(self) -> Iterator[Predicted]:
         """The second pass: cases as methods see them, one at a time."""
+        count = counter(self.progress, "correcting")
         for case in self.to_correct:
             given, probs = self.source.read_labels(case)
             yield Predicted(case, given, given, probs)
-            self.on_case("correcting", case, len(self.to_correct))
+            count(case, len(self.to_correct))
 
     def changed(self, revisions: Iterator[Revision]) -> Iterator[tuple[str, LabelMap]]:
         """Cases whose labels change, with the new ones: trusted masks, then checked revisions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from labelmend.io.labels.coco import CocoLabels, open_coco
 from labelmend.io.labels.open_labels import read_case_list
 from labelmend.io.probabilities.open_probabilities import open_probabilities
 from labelmend.io.probabilities.probability_folder import ProbabilityFolder
+from labelmend.runtime.progress import Count
 from labelmend.runtime.text import listed
 from labelmend.types import FloatArray, LabelMap, Predicted
 
@@ -72,14 +73,12 @@ class Trusted:
                 )
         return labels
 
-    def predicted(
-        self, on_case: Callable[[str, int], None] = lambda case, n_cases: None
-    ) -> Iterator[Predicted]:
+    def predicted(self, count: Count = lambda case, n_cases: None) -> Iterator[Predicted]:
         """The cases as methods see them, one at a time: the truth as `given`."""
         for case in self.cases:
             truth = self.truth(case)
             yield Predicted(case, truth, truth, self.probs.read(case, truth))
-            on_case(case, len(self.cases))
+            count(case, len(self.cases))
 
     def beside_given(self) -> Iterator[tuple[LabelMap, LabelMap, FloatArray]]:
         """Truth, given labels and probabilities of each case that was drawn anew; none without any.

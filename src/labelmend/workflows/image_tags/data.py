@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from labelmend.geometry.orientation import turn_to
 from labelmend.geometry.resample import normalise, per_axis, resample
 from labelmend.io import Image, common_orientation, open_images, read_image
 from labelmend.io.images.nifti import stored_grid
+from labelmend.runtime.progress import Progress, Tick, no_progress
 from labelmend.types import BoolArray
 from labelmend.workflows.image_tags.tag_table import TagTable, read_tags
 
@@ -133,7 +134,7 @@ def load_tagged_images(
     measure: Measure,
     share: float,
     seed: int,
-    on_image: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> TagData:
     """Read and check all images and tags.
 
@@ -145,7 +146,7 @@ def load_tagged_images(
         measure: see `TrainingImages`.
         share: fraction of images to hold out.
         seed: random seed of the held-out set.
-        on_image: called after each image with the number read and the total.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         DataError: see `read_tags`; images are unreadable, 3-D, or differ in channels or, without `resize`,
@@ -166,7 +167,7 @@ def load_tagged_images(
         _check_like(path, brought(image, codes), paths[0], first_turned, any_size=grid is not None)
         made.add(row, image)
         native.append((image.grid.shape[0], image.grid.shape[1]))
-        on_image(row + 1, len(paths))
+        progress(Tick("reading images", row + 1, len(paths)))
     held = held_out(table.tags, share, np.random.default_rng(seed))
     training = np.setdiff1d(np.arange(len(paths)), held)
     return TagData(files, table, made, tuple(native), len(first.array), training, held, codes, notes)

@@ -11,7 +11,7 @@ OUT/manifest.jsonl, OUT/summary.json   origin of each mask; statistics
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,7 +26,7 @@ from labelmend.html.result import Result
 from labelmend.io import write_json
 from labelmend.io.files.atomic import plain
 from labelmend.runtime.output_folder import whole_folder
-from labelmend.runtime.progress import Tick
+from labelmend.runtime.progress import Progress, no_progress
 from labelmend.workflows.image_tags.class_maps import Mode, MultiLayerCAM, TinyBackbone
 from labelmend.workflows.image_tags.data import Measure, TagData, load_tagged_images
 from labelmend.workflows.image_tags.growing import random_walk
@@ -102,7 +102,7 @@ def pseudo_masks(
     device: str = "auto",
     threads: int = 0,
     page: bool = True,
-    on_tick: Callable[[Tick], None] = lambda tick: None,
+    progress: Progress = no_progress,
 ) -> PseudoMasks:
     """Make pseudo-masks from image-level tags, as version 0 labels for training.
 
@@ -142,7 +142,7 @@ def pseudo_masks(
         device: auto uses a GPU if available; cpu, cuda, cuda:1, ...
         threads: CPU threads of torch; 0 keeps its default.
         page: also write the page report.html.
-        on_tick: called with progress.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         DataError: unusable images or tags. ConfigError: an invalid setting.
@@ -170,7 +170,7 @@ def pseudo_masks(
         torch.set_num_threads(threads)
     material = load_tagged_images(
         images, tags, classes=classes, resize=resize, measure=measure, share=held_out, seed=seed,
-        on_image=lambda done, total: on_tick(Tick("reading images", done, total)),
+        progress=progress,
     )  # fmt: skip
     check_seed_folder(folder, Path(images), Path(tags), material.files)
     with whole_folder(folder, OWN) as part:
@@ -181,13 +181,12 @@ def pseudo_masks(
             material.table.tags[material.training],
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
             flips=flips, seed=seed, device=where,
-            on_epoch=lambda epoch, loss: on_tick(Tick("learning tags", epoch, epochs, f"loss {loss:.3f}")),
+            progress=progress,
         )  # fmt: skip
         judged = judge(model, material, batch_size, where)
-        n = len(material.images)
         cases = write_tag_masks(
             part, model, material, settings=settings, device=where,
-            on_case=lambda done, case: on_tick(Tick("writing masks", done, n, case)),
+            progress=progress,
         )  # fmt: skip
         source = {"images": str(Path(images).resolve()), "tags": str(Path(tags).resolve())}
         summary = plain(source | _summary(material, settings, history, judged, cases))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelmend.errors import ConfigError, GeometryError, LabelmendError
+from labelmend.runtime.progress import Progress, Tick, no_progress
 from labelmend.types import BoolArray
 
 Images = Sequence[Tensor] | Callable[[int], Tensor]
@@ -46,7 +47,7 @@ def fit_tags(
     flips: bool = True,
     seed: int = 0,
     device: str | torch.device = "cpu",
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    progress: Progress = no_progress,
 ) -> History:
     """Train an image classifier in place: multilabel soft margin loss, AdamW, one-cycle learning rate.
 
@@ -66,7 +67,7 @@ def fit_tags(
         flips: flip each image at random, horizontally and vertically.
         seed: for the order, the flips and randomness inside the model.
         device: where to train; the model stays there.
-        on_epoch: called after each epoch with its number, from 1, and its loss.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         ConfigError: invalid settings, or a model whose logits are not `(b k)`.
@@ -102,7 +103,7 @@ def fit_tags(
                 raise LabelmendError(
                     f"the loss became {losses[-1]} in epoch {epoch + 1}: lower learning_rate"
                 )
-            on_epoch(epoch + 1, losses[-1])
+            progress(Tick("learning tags", epoch + 1, epochs, f"loss {losses[-1]:.3f}"))
     return History(tuple(losses), tuple(accuracies))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from labelmend.io import (
     write_manifest,
     write_new_labels,
 )
+from labelmend.runtime.progress import Progress, Tick
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.image_tags.class_maps import ClassMaps, MultiLayerCAM, class_maps
 from labelmend.workflows.image_tags.data import TagData, brought, example_rows
@@ -51,7 +52,7 @@ def write_tag_masks(
     *,
     settings: Mapping[str, Any],
     device: torch.device,
-    on_case: Callable[[int, str], None],
+    progress: Progress,
 ) -> list[dict[str, Any]]:
     """Write masks, scores, maps to show, and the manifest.
 
@@ -61,7 +62,7 @@ def write_tag_masks(
         material: images and tags.
         settings: settings of the run.
         device: device of the model.
-        on_case: called after each case with the number done and its id.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Returns:
         For each case, its files, its tags, and the fractions of its pixels.
@@ -97,7 +98,7 @@ def write_tag_masks(
                 "classes": {name: counts[j] for name, j in values.items()},
             }
         )
-        on_case(row + 1, case)
+        progress(Tick("writing masks", row + 1, len(material.images), case))
     return found
 
 

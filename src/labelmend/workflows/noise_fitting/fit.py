@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from labelmend.errors import ConfigError, MissingDataError
 from labelmend.io import LabelFolder, open_labels, spacing_notes, write_json
 from labelmend.io.labels.label_pair import asked_for, common_grid, common_unit, open_pair, pair_notes
 from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.runtime.progress import Progress, counter, no_progress
 from labelmend.types import BoolArray, Grid, LabelMap
 from labelmend.workflows.noise_fitting.displacement import Displacement, Pair
 from labelmend.workflows.noise_fitting.markov import fit_markov, summarise_displacements
@@ -27,7 +27,6 @@ from labelmend.workflows.noise_fitting.raters import (
 from labelmend.workflows.noise_fitting.result import ClassNoise, NoiseFit, RatersFit
 
 RESULT, PAGE = "fit.json", "fit.html"
-OnCase = Callable[[str, int], None]
 
 
 def fit_noise(
@@ -48,8 +47,7 @@ def fit_noise(
     cases: str | Path | Sequence[str] | None = None,
     seed: int = 0,
     page: bool = True,
-    on_case: OnCase = lambda case, n_cases: None,
-    on_point: Callable[[str, str, int], None] = lambda name, text, total: None,
+    progress: Progress = no_progress,
 ) -> NoiseFit:
     """Measure the errors of given labels and fit the Markov noise, class by class.
 
@@ -73,8 +71,7 @@ def fit_noise(
         cases: only these: ids, or a text file of them.
         seed: random seed.
         page: also write the page fit.html.
-        on_case: called with (case id, number of cases) after each case is measured.
-        on_point: called with (class, what, number of points) after each simulated design point.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         MissingDataError: a folder, or the clean labels of a case, are missing.
@@ -87,6 +84,7 @@ def fit_noise(
         names, units = theirs.classes, {}
         pairs: dict[str, list[Pair]] = {name: [] for name in names}
         measured: dict[str, list[Displacement]] = {name: [] for name in names}
+        count = counter(progress, "measuring")
         for case in ours.cases:
             drawn, truth = ours.read(case), theirs.read(case)
             grid = _grid(drawn, truth, ours, theirs, case)
@@ -97,7 +95,7 @@ def fit_noise(
                 pair = Pair(drawn.mask(name), mask, grid.spacing_mm, ignored if ignored.any() else None)
                 pairs[name].append(pair)
                 measured[name].append(pair.against_clean(pair.given))
-            on_case(case, len(ours.cases))
+            count(case, len(ours.cases))
         unit = common_unit(units)
         more = (flip / 2, min(2 * flip, 1.0)) if flips is None else tuple(flips)
         found = []
@@ -109,7 +107,8 @@ def fit_noise(
                 )
             fit = fit_markov(
                 pairs[name], measured[name], flip=flip, flips=more, speckle=speckle, smooth=smooth,
-                n_boot=n_boot, level=level, max_cases=max_cases, seed=seed, on_point=partial(on_point, name),
+                n_boot=n_boot, level=level, max_cases=max_cases, seed=seed,
+                count=counter(progress, f"simulating {name}"),
             )  # fmt: skip
             summary = summarise_displacements(measured[name], n_boot=n_boot, level=level, seed=seed)
             found.append(ClassNoise(name, ours.cases, tuple(measured[name]), summary, fit))
@@ -130,7 +129,7 @@ def fit_rater_noise(
     level: float = 0.95,
     seed: int = 0,
     page: bool = True,
-    on_case: OnCase = lambda case, n_cases: None,
+    progress: Progress = no_progress,
 ) -> RatersFit:
     """Bias and roughness of each annotator, from label folders of the same cases without ground truth.
 
@@ -147,7 +146,7 @@ def fit_rater_noise(
         level: of the intervals.
         seed: random seed.
         page: also write the page fit.html.
-        on_case: called with (case id, number of cases) after each case.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         ConfigError: fewer than two folders, a duplicate, or differing classes.
@@ -173,6 +172,7 @@ def fit_rater_noise(
             )
         names, units = opened[0].classes, {}
         found: dict[str, list[Comparisons]] = {name: [] for name in names}
+        count = counter(progress, "comparing")
         for case in cases:
             holders = [folder if case in folder.files else None for folder in opened]
             labels = [None if folder is None else folder.read(case) for folder in holders]
@@ -180,7 +180,7 @@ def fit_rater_noise(
             units[case] = grid.unit
             for name in names:
                 found[name].append(compare_raters(_masks_of(labels, name), grid.spacing_mm))
-            on_case(case, len(cases))
+            count(case, len(cases))
         raters = rater_names(paths)
         fits = {
             name: fit_raters(pool_comparisons(found[name]), raters, n_boot=n_boot, level=level, seed=seed)

@@ -19,6 +19,7 @@ from labelmend.metrics.intervals import (
 )
 from labelmend.noise.base import check_probability
 from labelmend.noise.markov import MarkovNoise
+from labelmend.runtime.progress import Count
 from labelmend.types import FloatArray
 from labelmend.workflows.noise_fitting.displacement import Displacement, Pair, without_specks
 from labelmend.workflows.noise_fitting.search import Cases, Search, SearchResult, n_points
@@ -89,9 +90,6 @@ class MarkovFit:
     simulated: tuple[Displacement, ...] = field(repr=False, default=())
 
 
-OnPoint = Callable[[str, int], None]
-
-
 def fit_markov(
     pairs: Sequence[Pair],
     measured: Sequence[Displacement] | None = None,
@@ -104,7 +102,7 @@ def fit_markov(
     level: float = 0.95,
     max_cases: int = 200,
     seed: int = 0,
-    on_point: OnPoint = lambda text, total: None,
+    count: Count = lambda text, total: None,
 ) -> MarkovFit:
     """Fit `steps` and `expand` at a fixed `flip`, by simulating noise on the clean masks.
 
@@ -129,7 +127,7 @@ def fit_markov(
         level: level of the intervals.
         max_cases: most cases to fit, drawn at random.
         seed: random seed.
-        on_point: called after each simulated design point with a label and the number of points.
+        count: called after each simulated design point with a label and the number of points.
 
     Raises:
         DataError: no case has a boundary in both masks.
@@ -155,7 +153,7 @@ def fit_markov(
     total = n_points(cases, flip, len(set(flips) - {flip}))
 
     def tick(text: str) -> None:
-        on_point(text, total)
+        count(text, total)
 
     search = Search(cases, known, seed, tick)
     start = search.coarse()

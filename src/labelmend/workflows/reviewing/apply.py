@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from labelmend.io.labels.coco_write import Changed
 from labelmend.io.labels.nnunet import LABELS, open_nnunet
 from labelmend.io.labels.nnunet_write import raw_name
 from labelmend.runtime.output_folder import check_output, whole_folder
+from labelmend.runtime.progress import Count, Progress, counter, no_progress
 from labelmend.workflows.auditing.audit_folder import (
     Audit,
     AuditedCase,
@@ -41,7 +42,6 @@ from labelmend.workflows.reviewing.worklists import Redraw, write_worklists
 
 MANIFEST, NAMES, WORKLIST, METHOD = "manifest.jsonl", "dataset.json", "worklist", "review"
 UNREVIEWED, REDRAW, REDRAWN = "unreviewed", "redraw", "redrawn"
-OnCase = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def apply_review(
     redrawn: str | Path | None = None,
     dataset: str | None = None,
     copy_images: bool = False,
-    on_case: OnCase = lambda case, n_cases: None,
+    progress: Progress = no_progress,
 ) -> Applied:
     """Write the final labels of a reviewed audit.
 
@@ -95,7 +95,7 @@ def apply_review(
         redrawn: folder of redrawn labels, laid out like the given ones; see `open_redrawn`.
         dataset: name of the new raw dataset, see `raw_name`.
         copy_images: copy the images of a raw dataset instead of linking to them.
-        on_case: called after each case with its id and the number of cases.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
         DataError: the verdicts are on other labels than those audited, see `check_verdicts`; given or
@@ -113,12 +113,13 @@ def apply_review(
     check_output(final, (), folders=read if redrawn is None else [*read, Path(redrawn)])
     work = _Work(audited, reviewed, given, final=final, raw=raw, redrawn=redrawn)
     check_proposals(audited, given, [case for case in given.cases if work.takes(case)])
+    count = counter(progress, "copying")
     with whole_folder(final) as folder:
         if isinstance(given, CocoLabels):
-            rows = _write_coco(work, given, folder, on_case)
+            rows = _write_coco(work, given, folder, count)
         else:
             parents = _write_folder(work, given, folder, copy_images=copy_images)
-            rows = _rows(work, given, folder, parents, on_case=on_case)
+            rows = _rows(work, given, folder, parents, count=count)
         write_manifest(folder / MANIFEST, rows)
         redraws = [work.redraw(row.case) for row in rows if row.parameters["verdict"] == REDRAW]
         home = final.resolve() / WORKLIST
@@ -280,7 +281,12 @@ def _write_folder(work: _Work, given: LabelFolder, folder: Path, *, copy_images:
 
 
 def _rows(
-    work: _Work, given: LabelFolder, folder: Path, parents: Mapping[str, str], *, on_case: OnCase
+    work: _Work,
+    given: LabelFolder,
+    folder: Path,
+    parents: Mapping[str, str],
+    *,
+    count: Count,
 ) -> list[ManifestRow]:
     """The manifest rows of the files written, with the checksums of the given ones."""
     rows = []
@@ -289,11 +295,11 @@ def _rows(
         files = tuple(target.relative_to(folder).as_posix() for target in targets)
         more = {"redrawn": [str(path) for path in work.redrawn[case]]} if case in work.redrawn else {}
         rows.append(work.row(case, files, made=checksum(*targets), parent=parents[case], more=more))
-        on_case(case, len(given.cases))
+        count(case, len(given.cases))
     return rows
 
 
-def _write_coco(work: _Work, given: CocoLabels, folder: Path, on_case: OnCase) -> list[ManifestRow]:
+def _write_coco(work: _Work, given: CocoLabels, folder: Path, count: Count) -> list[ManifestRow]:
     """Write one file for all cases; the manifest lists the annotations that changed."""
     for case in given.cases:
         work.check(case, given.checksum(case), given.path)
@@ -306,7 +312,7 @@ def _write_coco(work: _Work, given: CocoLabels, folder: Path, on_case: OnCase) -
     for case in given.cases:
         more = {"annotations": dataclasses.asdict(changed[case])} if case in changed else {}
         rows.append(work.row(case, (target.name,), made=made, parent=parent, more=more))
-        on_case(case, len(given.cases))
+        count(case, len(given.cases))
     return rows
 
 
