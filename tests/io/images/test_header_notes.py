@@ -27,8 +27,8 @@ def test_a_pixdim_unlike_the_affine_is_told_with_the_first_file_and_both_sizes(t
 
 def test_a_spacing_that_replaces_that_of_the_header_is_told(tmp_path):
     assert spacing_notes([volume(tmp_path / "a.nii")], 2.0) == (
-        "The spacing you set, 2 x 2 x 2 mm, overrides that of the header in "
-        f"{tmp_path / 'a.nii'}, 0.5 x 0.5 x 3 mm.",
+        "The spacing you set, 2 x 2 x 2 mm, overrides 0.5 x 0.5 x 3 mm in the header of "
+        f"{tmp_path / 'a.nii'}.",
     )
     assert spacing_notes([volume(tmp_path / "a.nii")], [0.5, 0.5, 3]) == ()
 
