@@ -79,7 +79,7 @@ def test_the_score_of_the_given_masks_is_their_mean_dice_to_the_truth(result, da
 
 def test_the_same_call_goes_on_from_what_is_there(result, out):
     seen: list[str] = []
-    again = demo(out, epochs=1, on_tick=lambda tick: seen.append(tick.stage))
+    again = demo(out, epochs=1, progress=lambda tick: seen.append(tick.stage))
     assert again.label_dice == result.label_dice
     assert again.test_dice == result.test_dice
     assert seen

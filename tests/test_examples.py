@@ -14,6 +14,7 @@ SMALL: dict[str, dict[str, int]] = {
     "01_simulate_and_evaluate.py": {"n_cases": 3, "size": 48, "steps": 20},
     "02_train_and_correct.py": {"n_cases": 6, "size": 32, "epochs": 2, "n_trusted": 2},
     "03_pure_functions.py": {"n_annotators": 40},
+    "04_own_training_loop.py": {"epochs": 25},
 }
 
 
@@ -61,3 +62,10 @@ def test_one_clean_case_repairs_another(ran):
     as_drawn = numbers(out, "other case:")[0]
     assert as_drawn < 0.95
     assert corrected > 0.98
+
+
+@pytest.mark.parametrize("ran", ["04_own_training_loop.py"], indirect=True)
+def test_the_labels_of_your_own_loop_come_closer_to_the_truth(ran):
+    _, out = ran
+    (given, _), (_, revised) = zip(numbers(out, "given"), numbers(out, "revised"))
+    assert given < 0.8 < 0.9 < revised

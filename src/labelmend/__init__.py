@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from labelmend.geometry import boundary_bias as boundary_bias
     from labelmend.geometry import signed_distance as signed_distance
+    from labelmend.methods.base import Batch as Batch
+    from labelmend.methods.base import Facts as Facts
     from labelmend.methods.base import Method as Method
     from labelmend.methods.plain import Plain as Plain
     from labelmend.methods.spatial_correction import SpatialCorrection as SpatialCorrection
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from labelmend.noise import MarkovNoise as MarkovNoise
     from labelmend.noise import markov_noise as markov_noise
     from labelmend.types import LabelMap as LabelMap
+    from labelmend.types import Predicted as Predicted
     from labelmend.workflows.auditing.audit import audit as audit
     from labelmend.workflows.auditing.fiftyone_fields import add_fiftyone_fields as add_fiftyone_fields
     from labelmend.workflows.class_labels.estimate import estimate_transition as estimate_transition
@@ -30,13 +33,17 @@ if TYPE_CHECKING:
     from labelmend.workflows.noise_fitting.fit import fit_noise as fit_noise
     from labelmend.workflows.noise_fitting.fit import fit_rater_noise as fit_rater_noise
     from labelmend.workflows.simulation import simulate as simulate
+    from labelmend.workflows.training.revising import revise_labels as revise_labels
     from labelmend.workflows.training.train import train as train
 
 _HOME = {
+    "Batch": "methods.base",
+    "Facts": "methods.base",
     "LabelMap": "types",
     "MarkovNoise": "noise",
     "Method": "methods.base",
     "Plain": "methods.plain",
+    "Predicted": "types",
     "SpatialCorrection": "methods.spatial_correction",
     "add_fiftyone_fields": "workflows.auditing.fiftyone_fields",
     "audit": "workflows.auditing.audit",
@@ -49,6 +56,7 @@ _HOME = {
     "load_predictor": "model.predictor",
     "markov_noise": "noise",
     "pseudo_masks": "workflows.image_tags.make_masks",
+    "revise_labels": "workflows.training.revising",
     "signed_distance": "geometry",
     "simulate": "workflows.simulation",
     "spatial_correction": "methods.spatial_correction",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from labelmend.model.predictor import load_predictor
 from labelmend.noise import MarkovNoise, Preset
 from labelmend.phantom import PHANTOM_CLASSES, draw_phantom
 from labelmend.runtime.output_folder import about_to_write, kept_folder
-from labelmend.runtime.progress import Tick
+from labelmend.runtime.progress import Progress, Tick, no_progress
 from labelmend.workflows.simulation import simulate
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.loop import run_training
@@ -54,23 +53,21 @@ class DemoResult:
     test_dice: dict[str, tuple[float, ...]]
 
 
-def demo(
-    out: Path, *, epochs: int = 40, seed: int = 0, on_tick: Callable[[Tick], None] = lambda tick: None
-) -> DemoResult:
+def demo(out: Path, *, epochs: int = 40, seed: int = 0, progress: Progress = no_progress) -> DemoResult:
     """Draw data below `out`, run the main job on them, and score it against what was drawn.
 
     Args:
         out: folder for data and runs; the same call goes on after an interruption.
         epochs: epochs of each of the three trainings.
         seed: of pictures, noise and training.
-        on_tick: told of progress.
+        progress: called with a `Tick` after each step.
     """
     about_to_write(out)
     with kept_folder(out):
-        return _demo(out, epochs, seed, on_tick)
+        return _demo(out, epochs, seed, progress)
 
 
-def _demo(out: Path, epochs: int, seed: int, on_tick: Callable[[Tick], None]) -> DemoResult:
+def _demo(out: Path, epochs: int, seed: int, progress: Progress) -> DemoResult:
     """What `demo` does in its folder."""
     data = draw_data(out / "data", seed)
     common: dict[str, Any] = {"data": str(data), "epochs": epochs, "seed": seed, "average_shift": 2}
@@ -78,10 +75,10 @@ def _demo(out: Path, epochs: int, seed: int, on_tick: Callable[[Tick], None]) ->
     trusted = {"clean": str(data / "trusted.txt"), "clean_labels": "clean", "reference": str(data / "clean")}
 
     def run(name: str, method: Method, **settings: Any) -> RunResult:
-        def told(tick: Tick) -> None:
-            on_tick(Tick(f"{name}: {tick.stage}", tick.done, tick.total, tick.text))
+        def named(tick: Tick) -> None:
+            progress(Tick(f"{name}: {tick.stage}", tick.done, tick.total, tick.text))
 
-        return run_training(TrainConfig(**common, out=str(out / name), **settings), method, on_tick=told)
+        return run_training(TrainConfig(**common, out=str(out / name), **settings), method, progress=named)
 
     on_given = run("plain_on_given", Plain(), labels="given")
     on_clean = run("plain_on_clean", Plain(), labels="clean")

@@ -47,9 +47,9 @@ def test_a_cluster_that_is_begun_here_reports_nothing_to_the_makers_of_ray() -> 
 
 def test_simulate_draws_the_same_masks_on_a_cluster(tmp_path: Path) -> None:
     drawn_correct.generous(tmp_path)
-    settings = ["simulate", str(tmp_path / "labels"), "--noise", "polygon", "--classes", "{disc: 1}"]
-    assert main([*settings[:2], str(tmp_path / "alone"), *settings[2:]]) == 0
-    assert main([*settings[:2], str(tmp_path / "ray"), *settings[2:], "--backend", "ray", "--jobs", "2"]) == 0
+    settings = ["simulate", str(tmp_path / "labels"), "--noise", "polygon", "--classes", "disc=1"]
+    assert main([*settings, "--out", str(tmp_path / "alone")]) == 0
+    assert main([*settings, "--out", str(tmp_path / "ray"), "--backend", "ray", "--jobs", "2"]) == 0
     assert contents(tmp_path / "ray") == contents(tmp_path / "alone")
 
 
@@ -57,7 +57,7 @@ def test_audit_finds_the_same_on_a_cluster(tmp_path: Path) -> None:
     drawn_correct.generous(tmp_path)
     settings = [
         "audit", str(tmp_path / "labels"), "--probabilities", str(tmp_path / "probs"),
-        "--classes", "{disc: 1}", "--page", "false",
+        "--classes", "disc=1", "--no-page",
     ]  # fmt: skip
     assert main([*settings, "--out", str(tmp_path / "alone")]) == 0
     assert main([*settings, "--out", str(tmp_path / "ray"), "--backend", "ray", "--jobs", "2"]) == 0

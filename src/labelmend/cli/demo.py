@@ -38,7 +38,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any]:
         "show by how much. labelmend trains, corrects the outlines, and trains again."
     )
     with console.progress() as progress:
-        result = demo(Path(arguments.out), epochs=arguments.epochs, seed=arguments.seed, on_tick=progress)
+        result = demo(Path(arguments.out), epochs=arguments.epochs, seed=arguments.seed, progress=progress)
     write_report(result.run.folder)
     labels = [[name, *map(_shown, row)] for name, row in result.label_dice.items()]
     console.table("Training masks: Dice to the truth", ["", "given", "corrected"], [*labels, _mean(labels)])

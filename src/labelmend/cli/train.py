@@ -42,7 +42,7 @@ def run(arguments: Namespace, console: Console) -> dict[str, Any] | None:
 
     with console.progress() as progress:
         result = train(
-            config=config_of(arguments), method=chosen(arguments.method, METHODS), on_tick=progress
+            config=config_of(arguments), method=chosen(arguments.method, METHODS), progress=progress
         )
     from accelerate import PartialState
 

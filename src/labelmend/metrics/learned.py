@@ -8,7 +8,7 @@ leave a difference; predictions that do not depend on the picture leave none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,14 @@ def seen(labels: LabelMap, predicted: Iterable[BoolArray]) -> Seen:
         np.stack([mask[at].ravel() for mask in predicted]),
         ~labels.ignored()[at].ravel(),
     )
+
+
+def predicted_masks(given: LabelMap, probs: FloatArray) -> Iterator[BoolArray]:
+    """The mask of each class where it is likelier than not, or the likeliest of exclusive ones."""
+    if given.overlapping:
+        return (of_class > 0.5 for of_class in probs)
+    likeliest = probs.argmax(axis=0)
+    return (likeliest == index for index in range(1, len(probs)))
 
 
 def above_chance(cases: Sequence[Seen], others: Sequence[Seen] = ()) -> list[float]:

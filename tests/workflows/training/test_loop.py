@@ -85,7 +85,7 @@ def before(pictures) -> dict[str, str]:
 def result(pictures, before, ticks, tmp_path_factory) -> RunResult:
     """Two rounds of two epochs, all five training cases corrected."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    return go(pictures, out, **whole(pictures), on_tick=ticks.append)
+    return go(pictures, out, **whole(pictures), progress=ticks.append)
 
 
 def test_every_training_case_gets_its_labels_in_the_structure_of_the_given_ones(result):
@@ -114,7 +114,7 @@ def test_a_folder_that_another_process_trains_in_is_refused(pictures, tmp_path):
                 go(pictures, tmp_path / "run", epochs=1)
             refused.append(tick)
 
-    go(pictures, tmp_path / "run", epochs=1, on_tick=meanwhile)
+    go(pictures, tmp_path / "run", epochs=1, progress=meanwhile)
     assert len(refused) == 1
     assert half_files(tmp_path) == []
 
@@ -130,7 +130,7 @@ def test_labels_removed_while_others_are_written_are_told_and_written_again(pict
     with pytest.raises(
         OutputError, match="were removed while others were written: run the same command again"
     ):
-        go(pictures, out, epochs=1, on_tick=remove)
+        go(pictures, out, epochs=1, progress=remove)
     go(pictures, out, epochs=1)
     assert first[0].is_file()
     before = contents(out / "labels")
@@ -217,7 +217,7 @@ def test_a_run_whose_summary_was_deleted_writes_its_model_anew_and_trains_nothin
     (tmp_path / "run" / "summary.json").unlink()
     (tmp_path / "run" / "model.json").write_text("{}")
     ticks = []
-    go(pictures, tmp_path / "run", **whole(pictures), on_tick=ticks.append)
+    go(pictures, tmp_path / "run", **whole(pictures), progress=ticks.append)
     assert (tmp_path / "run" / "model.json").read_text() == (result.folder / "model.json").read_text()
     assert {tick.stage for tick in ticks} <= {"checking data", "writing labels"}
 
@@ -391,7 +391,7 @@ def test_how_volumes_are_stored_does_not_matter(scans, tmp_path):
         changed += int((a != read_label_array(scans / "given" / f"{case}.nii.gz")[0]).sum())
     assert changed > 0
     assert one.summary["rounds"] == two.summary["rounds"]
-    assert any("volumes are not stored as" in note for note in two.summary["notes"])
+    assert any("volumes are stored as" in note for note in two.summary["notes"])
     assert not any("stored" in note for note in one.summary["notes"])
     predictor = load_predictor(two.folder, network=Graded(3, 3))
     a, b = (read_image(data / "images" / f"{TRAINING[0]}.nii.gz") for data in (scans, other))
@@ -755,7 +755,7 @@ def test_a_run_stopped_after_such_a_revision_ends_with_the_same_labels(pictures,
             raise Stopped
 
     with pytest.raises(Stopped):
-        go(pictures, tmp_path / "halves", method=Eraser(), epochs=4, on_tick=stop)
+        go(pictures, tmp_path / "halves", method=Eraser(), epochs=4, progress=stop)
     halves = go(pictures, tmp_path / "halves", method=Eraser(), epochs=4)
     assert contents(halves.labels) == contents(whole_run.labels)
     assert (halves.folder / "model.safetensors").read_bytes() == (

@@ -66,8 +66,8 @@ def test_no_method_revises_before_it_has_begun_and_the_run_says_so(pictures, tmp
     (note,) = result.summary["notes"]
     assert f"begins after {method.lead_in({})} epochs" in note
     assert (
-        f"that of epoch 2: no label was revised. Take more --epochs, or lower --method.{method.needs.lead_in}"
-        in note
+        f"that of epoch 2: no label was revised. Take more --epochs, or lower "
+        f"--method.{method.needs.lead_in.replace('_', '-')}" in note
     )
     assert note in (result.folder / "report.html").read_text()
 

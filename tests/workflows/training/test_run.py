@@ -7,11 +7,12 @@ from torch import nn
 
 from labelmend.errors import ConfigError, OutputError
 from labelmend.methods.plain import Plain
-from labelmend.runtime.progress import Tick
+from labelmend.runtime.progress import no_progress
 from labelmend.workflows.training.checkpoint import load_checkpoint
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.run import (
-    Run,
+    Plan,
+    RunState,
     _check_machine,
     _machine,
     restore_round,
@@ -22,8 +23,8 @@ from labelmend.workflows.training.run import (
 )
 
 
-def run_at(tmp_path, *, round_index=0, process=0, clean=None, told=None, **settings) -> Run:
-    """A run that stands somewhere, without data: only what the functions under test look at."""
+def plan_of(tmp_path, *, process=0, clean=None, **settings) -> Plan:
+    """A plan without data: only what the functions under test look at."""
     accelerator = SimpleNamespace(
         process_index=process,
         is_main_process=process == 0,
@@ -32,81 +33,75 @@ def run_at(tmp_path, *, round_index=0, process=0, clean=None, told=None, **setti
         device=torch.device("cpu"),
     )
     training = SimpleNamespace(cases=tuple(f"c{i}" for i in range(20)))
-    material = SimpleNamespace(training=training, clean=clean)
+    data = SimpleNamespace(training=training, clean=clean)
     config = TrainConfig(out=str(tmp_path), **settings)
-    on_tick = (lambda tick: None) if told is None else told.append
-    run = Run(config, Plain(), material, None, accelerator, None, None, on_tick)
-    run.round = round_index
-    return run
+    return Plan(config, Plain(), data, None, accelerator, None, None, no_progress)
 
 
 def test_a_seed_tells_places_apart_and_stays_for_the_same_place(tmp_path):
     places = [(seed, r, e, b) for seed in (0, 1) for r in (0, 1) for e in (-1, 0, 1) for b in (0, 1)]
-    seeds = [seed_of(run_at(tmp_path, round_index=r, seed=s), e, b) for s, r, e, b in places]
+    seeds = [seed_of(plan_of(tmp_path, seed=s), r, e, b) for s, r, e, b in places]
     assert len(set(seeds)) == len(places)
-    assert seeds == [seed_of(run_at(tmp_path, round_index=r, seed=s), e, b) for s, r, e, b in places]
+    assert seeds == [seed_of(plan_of(tmp_path, seed=s), r, e, b) for s, r, e, b in places]
 
 
 def test_processes_draw_differently_in_an_epoch_but_start_from_the_same_network(tmp_path):
-    first, second = run_at(tmp_path, process=0), run_at(tmp_path, process=1)
-    assert seed_of(first, 3) != seed_of(second, 3)
-    assert seed_of(first, -1) == seed_of(second, -1)
+    first, second = plan_of(tmp_path, process=0), plan_of(tmp_path, process=1)
+    assert seed_of(first, 0, 3) != seed_of(second, 0, 3)
+    assert seed_of(first, 0, -1) == seed_of(second, 0, -1)
 
 
 def test_without_early_stopping_nothing_is_held_out(tmp_path):
-    run = run_at(tmp_path)
-    assert split_cases(run) == (run.material.training.cases, ())
+    plan = plan_of(tmp_path)
+    assert split_cases(plan, 0) == (plan.data.training.cases, ())
 
 
 def test_early_stopping_holds_out_its_share_once_and_for_all(tmp_path):
-    run = run_at(tmp_path, early_stop=3, validation_share=0.2)
-    cases, held_out = split_cases(run)
+    plan = plan_of(tmp_path, early_stop=3, validation_share=0.2)
+    cases, held_out = split_cases(plan, 0)
     assert len(held_out) == 4
-    assert sorted(cases + held_out) == sorted(run.material.training.cases)
-    run.round = 1
-    assert split_cases(run) == (cases, held_out)
+    assert sorted(cases + held_out) == sorted(plan.data.training.cases)
+    assert split_cases(plan, 1) == (cases, held_out)
 
 
 def test_early_stopping_needs_more_cases_than_it_holds_out(tmp_path):
-    run = run_at(tmp_path, early_stop=3, validation_share=0.99)
+    plan = plan_of(tmp_path, early_stop=3, validation_share=0.99)
     with pytest.raises(ConfigError, match="only 20 cases"):
-        split_cases(run)
+        split_cases(plan, 0)
 
 
 def test_trusted_cases_join_from_the_second_round_on(tmp_path):
     clean = SimpleNamespace(cases=("t0", "t1"))
-    first = run_at(tmp_path, clean=clean, clean_repeat=3)
-    assert "t0" not in split_cases(first)[0]
-    second = run_at(tmp_path, round_index=1, clean=clean, clean_repeat=3)
-    assert split_cases(second)[0].count("t1") == 3
+    plan = plan_of(tmp_path, clean=clean, clean_repeat=3)
+    assert "t0" not in split_cases(plan, 0)[0]
+    assert split_cases(plan, 1)[0].count("t1") == 3
 
 
 def test_a_saved_round_is_taken_up_at_its_epoch(tmp_path):
-    run, net = run_at(tmp_path), nn.Linear(2, 1)
+    plan, net = plan_of(tmp_path), nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
     net(torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    save_run(run, [net], optimizer, 5, {"loss": 0.5, "epoch": 3, "networks": []})
+    save_run(plan, RunState(), [net], optimizer, 5, {"loss": 0.5, "epoch": 3, "networks": []})
     other = nn.Linear(2, 1)
     fresh = torch.optim.AdamW(other.parameters(), lr=0.1)
-    assert restore_round(run, [other], fresh) == (5, {"loss": 0.5, "epoch": 3, "networks": []})
+    assert restore_round(plan, 0, [other], fresh) == (5, {"loss": 0.5, "epoch": 3, "networks": []})
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
     assert str(fresh.state_dict()["state"]) == str(optimizer.state_dict()["state"])
 
 
 def test_a_checkpoint_of_another_round_is_not_taken_up(tmp_path):
-    run, net = run_at(tmp_path), nn.Linear(2, 1)
+    plan, net = plan_of(tmp_path), nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
-    save_run(run, [net], optimizer, 5, {})
-    run.round = 1
-    epoch, best = restore_round(run, [nn.Linear(2, 1)], optimizer)
+    save_run(plan, RunState(), [net], optimizer, 5, {})
+    epoch, best = restore_round(plan, 1, [nn.Linear(2, 1)], optimizer)
     assert (epoch, best["loss"]) == (0, np.inf)
 
 
 def test_helper_processes_write_no_checkpoint(tmp_path):
-    run = run_at(tmp_path, process=1)
-    save_run(run, [nn.Linear(2, 1)], None, None, {})
-    assert load_checkpoint(run.checkpoint) is None
+    plan = plan_of(tmp_path, process=1)
+    save_run(plan, RunState(), [nn.Linear(2, 1)], None, None, {})
+    assert load_checkpoint(plan.checkpoint) is None
 
 
 def test_saved_weights_are_a_copy(tmp_path):
@@ -118,31 +113,28 @@ def test_saved_weights_are_a_copy(tmp_path):
 
 
 def test_a_run_that_goes_on_with_other_threads_says_so_once(tmp_path):
-    run = run_at(tmp_path)
-    before = _machine(run) | {"threads": torch.get_num_threads() + 3}
+    plan, state = plan_of(tmp_path), RunState()
+    before = _machine(plan) | {"threads": torch.get_num_threads() + 3}
     for _ in range(2):
-        _check_machine(run, before)
-    (note,) = run.notes
+        state = _check_machine(plan, state, before)
+    (note,) = state.notes
     assert f"went on elsewhere (threads {before['threads']} -> {torch.get_num_threads()})" in note
 
 
 def test_a_run_does_not_go_on_with_another_number_of_processes(tmp_path):
-    run = run_at(tmp_path)
+    plan = plan_of(tmp_path)
     with pytest.raises(OutputError, match="a run on 2 processes, and this start has 1"):
-        _check_machine(run, _machine(run) | {"processes": 2})
-    run.round = 1  # of one: nothing is left to train
-    _check_machine(run, _machine(run) | {"processes": 2})
+        _check_machine(plan, RunState(), _machine(plan) | {"processes": 2})
+    finished = RunState(round=1)  # of one: nothing is left to train
+    assert _check_machine(plan, finished, _machine(plan) | {"processes": 2}) == finished
 
 
 def test_the_same_machine_says_nothing(tmp_path):
-    run = run_at(tmp_path)
-    _check_machine(run, _machine(run))
-    assert run.notes == []
+    plan = plan_of(tmp_path)
+    assert _check_machine(plan, RunState(), _machine(plan)).notes == ()
 
 
-def test_only_the_main_process_tells_of_progress(tmp_path):
-    told: list[Tick] = []
-    run_at(tmp_path, process=1, told=told).tick("round 1", 1, 2)
-    assert told == []
-    run_at(tmp_path, told=told).tick("round 1", 1, 2, "loss 0.5")
-    assert told == [Tick("round 1", 1, 2, "loss 0.5")]
+def test_a_state_is_never_changed_in_place():
+    first = RunState()
+    second = first.noting("one", "two", "one")
+    assert (first.notes, second.notes) == ((), ("one", "two"))

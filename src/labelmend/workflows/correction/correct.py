@@ -32,10 +32,10 @@ from labelmend.methods.base import Facts, Known, Method, check_revision, hyper_p
 from labelmend.methods.registry import method_name
 from labelmend.metrics import calibration
 from labelmend.metrics.calibration import Calibration, calibration_of
-from labelmend.metrics.learned import SAMPLED, TOO_ALIKE, Seen, saying_nothing, seen
+from labelmend.metrics.learned import SAMPLED, TOO_ALIKE, Seen, predicted_masks, saying_nothing, seen
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.runtime.progress import Progress, counter, no_progress
-from labelmend.types import BoolArray, FloatArray, LabelMap, Predicted, Revision
+from labelmend.types import FloatArray, LabelMap, Predicted, Revision
 from labelmend.workflows.correction.methods import (
     check_able,
     known_method,
@@ -195,14 +195,6 @@ def count_case(given: LabelMap, probs: FloatArray) -> Counts:
         ndim=given.grid.ndim,
         unit=given.grid.unit,
     )
-
-
-def predicted_masks(given: LabelMap, probs: FloatArray) -> Iterator[BoolArray]:
-    """The mask of each class where it is likelier than not, or the likeliest of exclusive ones."""
-    if given.overlapping:
-        return (of_class > 0.5 for of_class in probs)
-    likeliest = probs.argmax(axis=0)
-    return (likeliest == index for index in range(1, len(probs)))
 
 
 class _Work:

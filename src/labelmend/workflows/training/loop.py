@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from labelmend.errors import LabelmendError
 from labelmend.io import Dataset, Image
 from labelmend.methods.base import Method, State
 from labelmend.runtime.output_folder import kept_folder
-from labelmend.runtime.progress import Tick
+from labelmend.runtime.progress import Progress, no_progress
 from labelmend.types import BoolArray, LabelMap
 from labelmend.workflows.training.batches import BatchSource, CaseDataset, batches, epoch_order
 from labelmend.workflows.training.config import TrainConfig
@@ -35,8 +35,10 @@ from labelmend.workflows.training.label_versions import LabelStore
 from labelmend.workflows.training.results import RunResult, write_outputs
 from labelmend.workflows.training.revising import new_version
 from labelmend.workflows.training.run import (
-    Run,
+    Plan,
+    RunState,
     borrowed_network,
+    is_over,
     new_networks,
     restore_round,
     save_run,
@@ -60,7 +62,7 @@ def run_training(
     method: Method,
     *,
     network: nn.Module | None = None,
-    on_tick: Callable[[Tick], None] = lambda tick: None,
+    progress: Progress = no_progress,
 ) -> RunResult:
     """Train on given labels and write corrected ones, or go on with a run that was interrupted.
 
@@ -69,7 +71,7 @@ def run_training(
         method: the learning method.
         network: a module of your own, image `(b c *space)` -> logits `(b k *space)` (k + 1 for exclusive
             classes); every round starts from a copy of it. Default: the MONAI network of `config.network`.
-        on_tick: told of progress.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Returns:
         Where everything lies.
@@ -79,99 +81,112 @@ def run_training(
     """
     check_out(config, method)
     with kept_folder(config.out) if is_first_process() else nullcontext():
-        run = start(config, method, network, on_tick)
-        while not run.over:
-            fit(run)
-            revise(run)
-        return write_outputs(run)
+        plan, state = start(config, method, network, progress)
+        while not is_over(plan, state):
+            state = fit(plan, state)
+            state = revise(plan, state)
+        return write_outputs(plan, state)
 
 
-def fit(run: Run) -> None:
+def fit(plan: Plan, state: RunState) -> RunState:
     """One round: networks from scratch on the newest labels, or on from the last checkpoint."""
-    config, accelerator = run.config, run.accelerator
-    if run.round == 0 and config.first_round is not None:
-        run.networks, run.trained = [borrowed_network(run)], 0
-        return
-    modules = new_networks(run)
+    config, accelerator = plan.config, plan.accelerator
+    if state.round == 0 and config.first_round is not None:
+        return replace(state, networks=(borrowed_network(plan),), trained=0)
+    modules = new_networks(plan, state.round)
     prepared = [accelerator.prepare_model(net) for net in modules]
     optimizer = accelerator.prepare_optimizer(_optimizer(modules, config))
-    cases, held_out = split_cases(run)
-    dataset, validation = _dataset(run, cases), _dataset(run, held_out)
-    first, best = restore_round(run, modules, optimizer)
-    run.trained = first
+    cases, held_out = split_cases(plan, state.round)
+    dataset, validation = _dataset(plan, state, cases), _dataset(plan, state, held_out)
+    first, best = restore_round(plan, state.round, modules, optimizer)
+    state = replace(state, trained=first)
     saved_at = time.monotonic()
     for epoch in range(first, config.epochs):
-        torch.manual_seed(seed_of(run, epoch))
-        order, seeds = _order(run, cases, epoch)
-        losses = []
-        for net in prepared:
-            net.train()
-        for step, batch in enumerate(_batches(run, dataset, order, seeds, epoch)):
-            _set_learning_rate(optimizer, config, epoch + step / len(order))
-            with accelerator.autocast():
-                loss, _, run.state = run.method.step(run.state, batch, prepared)
-            accelerator.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(float(loss.detach()))
-            run.tick(
-                f"round {run.round + 1}",
-                epoch * len(order) + step + 1,
-                config.epochs * len(order),
-                f"loss {losses[-1]:.3f}",
-            )
-        row = {"round": run.round + 1, "epoch": epoch + 1, "loss": float(np.mean(losses))}
-        if not math.isfinite(row["loss"]):
-            raise LabelmendError(f"the loss became {row['loss']} in epoch {epoch + 1}: lower --learning-rate")
-        _synchronise(run, modules)
+        state, row = _train_epoch(plan, state, epoch, dataset, prepared, optimizer)
+        _synchronise(plan, modules)
         if held_out:
-            best = _validate(run, modules, validation, epoch, row, best)
-        run.loss, run.trained = row["loss"], epoch + 1
-        run.state, wanted = run.method.epoch_end(_counted(run), epoch)
+            best = _validate(plan, modules, validation, epoch, row, best)
+        method, wanted = plan.method.epoch_end(_counted(plan, state.method), epoch)
+        state = replace(state, method=method)
         if wanted and epoch + 1 < config.epochs:
-            row["n_revised"], _ = new_version(run, modules[0], f"revising after epoch {epoch + 1}")
-            dataset = _dataset(run, cases)
-        append_metrics(run.folder, row, accelerator.is_main_process)
-        stop = bool(config.early_stop and epoch - best["epoch"] >= config.early_stop)
-        if stop:
+            stage = f"revising after epoch {epoch + 1}"
+            state, row["n_revised"], _ = new_version(plan, state, modules[0], stage)
+            dataset = _dataset(plan, state, cases)
+        append_metrics(plan.folder, row, accelerator.is_main_process)
+        if config.early_stop and epoch - best["epoch"] >= config.early_stop:
             break
         if time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-            save_run(run, modules, optimizer, epoch + 1, best)
+            save_run(plan, state, modules, optimizer, epoch + 1, best)
             saved_at = time.monotonic()
     if best["networks"]:
         for net, weights in zip(modules, best["networks"], strict=True):
             net.load_state_dict(weights)
-        run.trained = best["epoch"] + 1
-    run.networks = modules
-    save_run(run, modules, optimizer, config.epochs, best)
+        state = replace(state, trained=best["epoch"] + 1)
+    state = replace(state, networks=tuple(modules))
+    save_run(plan, state, modules, optimizer, config.epochs, best)
+    return state
 
 
-def revise(run: Run) -> None:
+def _train_epoch(
+    plan: Plan,
+    state: RunState,
+    epoch: int,
+    dataset: CaseDataset,
+    prepared: Sequence[nn.Module],
+    optimizer: torch.optim.Optimizer,
+) -> tuple[RunState, dict[str, Any]]:
+    """One pass over the data set; returns the row of metrics.jsonl."""
+    config, losses = plan.config, []
+    loaded, n_batches = _epoch_batches(plan, state, dataset, epoch)
+    stage, method = f"round {state.round + 1}", state.method
+    torch.manual_seed(seed_of(plan, state.round, epoch))
+    for net in prepared:
+        net.train()
+    for step, batch in enumerate(loaded):
+        _set_learning_rate(optimizer, config, epoch + step / n_batches)
+        with plan.accelerator.autocast():
+            loss, _, method = plan.method.step(method, batch, prepared)
+        plan.accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+        done = epoch * n_batches + step + 1
+        plan.tick(stage, done, config.epochs * n_batches, f"loss {losses[-1]:.3f}")
+    mean = float(np.mean(losses))
+    if not math.isfinite(mean):
+        raise LabelmendError(f"the loss became {mean} in epoch {epoch + 1}: lower --learning-rate")
+    row = {"round": state.round + 1, "epoch": epoch + 1, "loss": mean}
+    return replace(state, method=method, loss=mean, trained=epoch + 1), row
+
+
+def revise(plan: Plan, state: RunState) -> RunState:
     """End of a round: let the method revise the labels with the networks of this round."""
     # A bias measured on cases that were trained on is too small.
-    if not (run.config.clean_repeat and run.round > 0):
-        stage = f"revising, round {run.round + 1}"
-        n_revised, held = new_version(run, run.networks[0], stage, run.config.average_shift)
-        found = [
+    if not (plan.config.clean_repeat and state.round > 0):
+        stage = f"revising, round {state.round + 1}"
+        state, n_revised, held = new_version(plan, state, state.networks[0], stage, plan.config.average_shift)
+        measured = [
             row | ({"why": f"not learned ({held[row['class']]}): kept"} if row["class"] in held else {})
-            for row in run.method.findings(run.state)
+            for row in plan.method.findings(state.method)
         ]
-        run.rows.append({"round": run.round + 1, "loss": run.loss, "bias": found, "n_revised": n_revised})
-    run.round += 1
-    save_run(run, run.networks, None, None, {})
+        row = {"round": state.round + 1, "loss": state.loss, "bias": measured, "n_revised": n_revised}
+        state = replace(state, rows=(*state.rows, row))
+    state = replace(state, round=state.round + 1)
+    save_run(plan, state, state.networks, None, None, {})
+    return state
 
 
-def _counted(run: Run) -> State:
-    """The state with the counts of all processes added up."""
-    names = run.method.needs.counts
-    if run.accelerator.num_processes == 1 or not names:
-        return run.state
-    device = run.accelerator.device
+def _counted(plan: Plan, method: State) -> State:
+    """The method's state with the counts of all processes added up."""
+    names = plan.method.needs.counts
+    if plan.accelerator.num_processes == 1 or not names:
+        return method
+    device = plan.accelerator.device
 
     def total(array: NDArray[Any]) -> NDArray[Any]:
-        return run.accelerator.reduce(torch.as_tensor(array, device=device), "sum").cpu().numpy()
+        return plan.accelerator.reduce(torch.as_tensor(array, device=device), "sum").cpu().numpy()
 
-    return run.state | {name: total(run.state[name]) for name in names if name in run.state}
+    return method | {name: total(method[name]) for name in names if name in method}
 
 
 def _optimizer(modules: Sequence[nn.Module], config: TrainConfig) -> torch.optim.Optimizer:
@@ -188,27 +203,32 @@ def _set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, ep
         group["lr"] = config.learning_rate * rise * fall
 
 
-def _order(run: Run, cases: Sequence[str], epoch: int) -> tuple[list[list[str]], list[int]]:
-    """Batches of this process in this epoch, and a seed for each."""
-    config, accelerator = run.config, run.accelerator
-    rng = np.random.default_rng([config.seed, run.round, epoch])
-    order = epoch_order(cases, rng, config.batch_size, accelerator.num_processes, config.steps_per_epoch)
+def _epoch_batches(
+    plan: Plan, state: RunState, dataset: CaseDataset, epoch: int
+) -> tuple[Iterator[Any], int]:
+    """Batches of this process in this epoch, and their number."""
+    config, accelerator = plan.config, plan.accelerator
+    rng = np.random.default_rng([config.seed, state.round, epoch])
+    order = epoch_order(
+        dataset.source.cases, rng, config.batch_size, accelerator.num_processes, config.steps_per_epoch
+    )
     mine = order[accelerator.process_index :: accelerator.num_processes]
-    return mine, [seed_of(run, epoch, i) for i in range(len(mine))]
+    seeds = [seed_of(plan, state.round, epoch, i) for i in range(len(mine))]
+    return _batches(plan, dataset, mine, seeds, epoch), len(mine)
 
 
 def _batches(
-    run: Run, dataset: CaseDataset, order: list[list[str]], seeds: list[int], epoch: int
+    plan: Plan, dataset: CaseDataset, order: list[list[str]], seeds: list[int], epoch: int
 ) -> Iterator[Any]:
     return batches(
         dataset,
         order,
         seeds=seeds,
         epoch=epoch,
-        overlapping=run.card.overlapping,
-        augment=run.config.augment if epoch >= 0 else None,
-        device=run.accelerator.device,
-        workers=run.config.workers,
+        overlapping=plan.card.overlapping,
+        augment=plan.config.augment if epoch >= 0 else None,
+        device=plan.accelerator.device,
+        workers=plan.config.workers,
     )
 
 
@@ -235,22 +255,22 @@ class _Reader:
         return self.clean if self.clean is not None and case in self.clean.cases else None
 
 
-def _dataset(run: Run, cases: Sequence[str]) -> CaseDataset:
-    reader = _Reader(run.material.training, run.material.clean, run.store, run.version)
+def _dataset(plan: Plan, state: RunState, cases: Sequence[str]) -> CaseDataset:
+    reader = _Reader(plan.data.training, plan.data.clean, plan.store, state.version)
     source = BatchSource(tuple(cases), reader.image, reader.labels, reader.left_out)
-    return CaseDataset(source, run.card.resize, run.card.patch, run.config.cache_gib)
+    return CaseDataset(source, plan.card.resize, plan.card.patch, plan.config.cache_gib)
 
 
-def _synchronise(run: Run, modules: Sequence[nn.Module]) -> None:
+def _synchronise(plan: Plan, modules: Sequence[nn.Module]) -> None:
     """Running statistics of the first process for all: every process goes on with the same networks."""
-    if run.accelerator.num_processes > 1:
+    if plan.accelerator.num_processes > 1:
         for net in modules:
             broadcast(list(net.buffers()))
 
 
 @torch.no_grad()
 def _validate(
-    run: Run,
+    plan: Plan,
     modules: Sequence[nn.Module],
     held_out: CaseDataset,
     epoch: int,
@@ -264,16 +284,16 @@ def _validate(
     order = [[case] for case in held_out.source.cases]
     losses = [
         float(dice_ce_loss(modules[0](batch.image), batch.target, valid=batch.valid))
-        for batch in _batches(run, held_out, order, [0] * len(order), -1)
+        for batch in _batches(plan, held_out, order, [0] * len(order), -1)
     ]
-    row["validation_loss"] = _agreed(run, float(np.mean(losses)))
+    row["validation_loss"] = _agreed(plan, float(np.mean(losses)))
     if not row["validation_loss"] < best["loss"]:
         return best
     return {"loss": row["validation_loss"], "epoch": epoch, "networks": [weights_of(net) for net in modules]}
 
 
-def _agreed(run: Run, value: float) -> float:
+def _agreed(plan: Plan, value: float) -> float:
     """The mean over processes, so that all of them stop at the same epoch."""
-    if run.accelerator.num_processes == 1:
+    if plan.accelerator.num_processes == 1:
         return value
-    return float(run.accelerator.reduce(torch.tensor(value, device=run.accelerator.device), "mean"))
+    return float(plan.accelerator.reduce(torch.tensor(value, device=plan.accelerator.device), "mean"))

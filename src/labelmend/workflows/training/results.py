@@ -24,7 +24,7 @@ from labelmend.methods.base import hyper_parameters
 from labelmend.methods.registry import method_name
 from labelmend.model.files import save_model
 from labelmend.model.predictor import card_to_json
-from labelmend.workflows.training.run import Run
+from labelmend.workflows.training.run import Plan, RunState
 from labelmend.workflows.training.run_folder import MANIFEST, missing_labels
 
 
@@ -33,7 +33,7 @@ class RunResult(Result):
     """Where a finished run lies.
 
     Args:
-        folder: the run.
+        folder: the plan.
         labels: corrected labels, in the structure and format of the given ones.
         summary: what was measured and changed, the content of summary.json.
         is_main: False in the helper processes of a run on several processes; they report nothing.
@@ -59,68 +59,68 @@ class RunResult(Result):
         return list(self.summary["notes"])
 
 
-def write_outputs(run: Run) -> RunResult:
+def write_outputs(plan: Plan, state: RunState) -> RunResult:
     """Model, corrected labels, manifest and summary of a finished run; parts that are there already stay."""
-    folder, summary_path = run.folder, run.folder / "summary.json"
-    if run.accelerator.is_main_process and not (summary_path.exists() and not missing_labels(folder)):
-        save_model(folder, run.networks[0], card_to_json(run.card, _final_correction(run)))
-        cases = _write_labels(run)
+    folder, summary_path = plan.folder, plan.folder / "summary.json"
+    if plan.accelerator.is_main_process and not (summary_path.exists() and not missing_labels(folder)):
+        save_model(folder, state.networks[0], card_to_json(plan.card, _final_correction(plan, state)))
+        cases = _write_labels(plan, state)
         if len(read_manifest(folder / MANIFEST)) < len(cases) or missing_labels(folder):
             raise OutputError(
                 f"labels in {folder} were removed while others were written: run the same command again"
             )
-        write_json(summary_path, _summary(run, cases))
-    run.accelerator.wait_for_everyone()
+        write_json(summary_path, _summary(plan, state, cases))
+    plan.accelerator.wait_for_everyone()
     summary = read_object(
         summary_path, ("cases", "rounds", "notes"), "remove it and give the train command again"
     )
-    return RunResult(folder, folder / "labels", summary, run.accelerator.is_main_process)
+    return RunResult(folder, folder / "labels", summary, plan.accelerator.is_main_process)
 
 
-def _final_correction(run: Run) -> dict[str, Any] | None:
+def _final_correction(plan: Plan, state: RunState) -> dict[str, Any] | None:
     """What undoes the bias of the last network; None if it was not measured on cases new to it."""
-    if not run.rows or run.rows[-1]["round"] != run.round:
+    if not state.rows or state.rows[-1]["round"] != state.round:
         return None
-    settings = run.method.correction(run.state)
+    settings = plan.method.correction(state.method)
     if settings is None:
         return None
     return {
-        "method": method_name(run.method),
-        "parameters": hyper_parameters(run.method),
+        "method": method_name(plan.method),
+        "parameters": hyper_parameters(plan.method),
         "settings": settings,
     }
 
 
-def _write_labels(run: Run) -> list[dict[str, Any]]:
+def _write_labels(plan: Plan, state: RunState) -> list[dict[str, Any]]:
     """Corrected labels of every training case with their manifest rows; returns what the revisions said."""
-    training, target, manifest = run.material.training, run.folder / "labels", run.folder / MANIFEST
+    training, target, manifest = plan.data.training, plan.folder / "labels", plan.folder / MANIFEST
     written = {row.case: row for row in read_manifest(manifest)}
-    name, parameters = method_name(run.method), hyper_parameters(run.method)
+    name, parameters = method_name(plan.method), hyper_parameters(plan.method)
     cases = []
     for done, case in enumerate(training.cases, start=1):
         given = training.read_labels(case)
-        final = run.store.read(case, run.version, given)
-        left_out = run.store.left_out(case, run.version)
+        final = plan.store.read(case, state.version, given)
+        left_out = plan.store.left_out(case, state.version)
         revised = not np.array_equal(final.array, given.array) or (left_out is not None and left_out.any())
-        note = run.store.note(case, run.version) if revised else None  # back as given: never revised
+        note = plan.store.note(case, state.version) if revised else None  # back as given: never revised
         cases.append(_case_row(case, note, len(given.names)))
-        if not _is_written(written.get(case), run.folder):
+        if not _is_written(written.get(case), plan.folder):
             files = training.write_labels(target, case, final)
             sources = training.labels.sources(case)
             row = ManifestRow(
                 case=case,
-                files=tuple(str(path.relative_to(run.folder)) for path in files),
+                files=tuple(str(path.relative_to(plan.folder)) for path in files),
                 checksum=checksum(*files),
                 parent=str(training.labels.path if training.labels.overlapping else sources[0]),
                 parent_checksum=checksum(*sources),
                 method=name,
                 parameters=parameters,
                 version=cases[-1]["version"],
-                seed=run.config.seed,
+                seed=plan.config.seed,
                 reason=cases[-1]["reason"],
             )
             append_row(manifest, row)
-        run.tick("writing labels", done, len(training.cases), case)
+        plan.tick("writing labels", done, len(training.cases), case)
     return cases
 
 
@@ -141,17 +141,17 @@ def _case_row(case: str, note: dict[str, Any] | None, n_classes: int) -> dict[st
     return {"case": case} | {key: value for key, value in note.items() if key != "case"}
 
 
-def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(plan: Plan, state: RunState, cases: list[dict[str, Any]]) -> dict[str, Any]:
     """What RUN/summary.json says: everything the report needs beside the label files themselves."""
-    config, training, clean = run.config, run.material.training, run.material.clean
+    config, training, clean = plan.config, plan.data.training, plan.data.clean
     labels = training.labels
     grid = training.read_labels(training.cases[0]).grid
-    doc = (type(run.method).__doc__ or "").partition("Paper:")[2].partition("Differs:")[0]
+    doc = (type(plan.method).__doc__ or "").partition("Paper:")[2].partition("Differs:")[0]
     reference = Path(config.reference) if config.reference else None
     return {
         "labelmend_version": __version__,
-        "method": method_name(run.method),
-        "parameters": hyper_parameters(run.method),
+        "method": method_name(plan.method),
+        "parameters": hyper_parameters(plan.method),
         "paper": " ".join(doc.split()),
         "classes": labels.names,
         "overlapping": labels.overlapping,
@@ -164,7 +164,7 @@ def _summary(run: Run, cases: list[dict[str, Any]]) -> dict[str, Any]:
         "label_values": None if labels.overlapping else labels.class_map(),
         "ignore": labels.ignore,
         "clean_cases": [] if clean is None else clean.cases,
-        "rounds": run.rows,
+        "rounds": state.rows,
         "cases": cases,
-        "notes": run.notes,
+        "notes": state.notes,
     }

@@ -1,11 +1,11 @@
-"""A run: what stays as it is, where it stands, and how it is checked, saved and taken up again."""
+"""A run: its plan, where it stands, and how it is checked, saved and resumed."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from labelmend.methods.base import Method, State
 from labelmend.model.network import padded_size, try_out
 from labelmend.model.predictor import ModelCard, load_predictor
 from labelmend.runtime.output_folder import about_to_write
-from labelmend.runtime.progress import Tick
+from labelmend.runtime.progress import Progress, Tick
 from labelmend.workflows.training.checkpoint import load_checkpoint, save_checkpoint
 from labelmend.workflows.training.config import TrainConfig
 from labelmend.workflows.training.label_versions import LabelStore
@@ -29,29 +29,29 @@ from labelmend.workflows.training.run_data import RunData, check_first_round, lo
 from labelmend.workflows.training.run_folder import check_out, open_run, trim_metrics
 
 
-@dataclass
-class Run:
-    """A run in progress: what does not change, and where it stands.
+@dataclass(frozen=True)
+class Plan:
+    """What does not change during a run.
 
-    `trained` counts the epochs of the round that went into its networks; 0 if they are another run's.
+    Args:
+        config: all settings.
+        method: the learning method.
+        data: training cases and trusted cases.
+        store: all versions of the labels.
+        accelerator: device, precision and processes.
+        card: layout of the network's inputs and outputs.
+        own_network: a module of the user's, or None for that of the config.
+        progress: called with the progress of every stage.
     """
 
     config: TrainConfig
     method: Method
-    material: RunData
+    data: RunData
     store: LabelStore
     accelerator: Accelerator
     card: ModelCard
     own_network: nn.Module | None
-    on_tick: Callable[[Tick], None]
-    state: State = field(default_factory=dict)
-    round: int = 0
-    version: int = 0
-    trained: int = 0
-    loss: float | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    networks: list[nn.Module] = field(default_factory=list)
+    progress: Progress
 
     @property
     def folder(self) -> Path:
@@ -62,69 +62,99 @@ class Run:
         return self.config.rounds or self.method.needs.rounds
 
     @property
-    def over(self) -> bool:
-        """Whether no round is left, or none that would change anything."""
-        return self.round >= self.rounds or (self.round > 0 and self.method.finished(self.state))
-
-    @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint" / "state.pt"
 
-    def note(self, text: str) -> None:
-        """A sentence for the report, said once."""
-        if text not in self.notes:
-            self.notes.append(text)
-
     def tick(self, stage: str, done: int, total: int, text: str = "") -> None:
         if self.accelerator.is_main_process:
-            self.on_tick(Tick(stage, done, total, text))
+            self.progress(Tick(stage, done, total, text))
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands. Each step takes a state and returns the next one.
+
+    Args:
+        method: state of the method.
+        round: rounds finished.
+        version: version of the labels that the networks are trained on.
+        trained: epochs of this round that went into its networks; 0 if they come from another run.
+        loss: training loss of the last epoch.
+        rows: what each round measured, for the report.
+        notes: sentences for the report.
+        networks: networks of this round.
+    """
+
+    method: State = field(default_factory=dict)
+    round: int = 0
+    version: int = 0
+    trained: int = 0
+    loss: float | None = None
+    rows: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    networks: tuple[nn.Module, ...] = ()
+
+    def noting(self, *notes: str) -> RunState:
+        """The same state with more sentences for the report, each said once."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *notes))))
+
+
+def is_over(plan: Plan, state: RunState) -> bool:
+    """Whether no round is left, or none that would change anything."""
+    return state.round >= plan.rounds or (state.round > 0 and plan.method.finished(state.method))
 
 
 def start(
-    config: TrainConfig, method: Method, network: nn.Module | None, on_tick: Callable[[Tick], None]
-) -> Run:
-    """Check all input, open the run folder, and find out where an earlier start of this run stopped."""
+    config: TrainConfig, method: Method, network: nn.Module | None, progress: Progress
+) -> tuple[Plan, RunState]:
+    """Check all input, open the run folder, and find where an earlier start of this run stopped."""
     if config.threads:
         torch.set_num_threads(config.threads)
     check_out(config, method)
     accelerator = _accelerator(config)
-    seen: list[str] = []
+    checked: list[str] = []
 
     def on_case(case: str) -> None:
-        seen.append(case)
+        checked.append(case)
         if accelerator.is_main_process:
-            on_tick(Tick("checking data", len(seen), 0, case))
+            progress(Tick("checking data", len(checked), 0, case))
 
-    material = load_and_check(config, method, on_case)
-    card = _card(config, material, network)
-    store = LabelStore(Path(config.out) / "checkpoint" / "labels", material.training.read_labels)
-    run = Run(config, method, material, store, accelerator, card, network, on_tick)
-    _check_training(run)
+    data = load_and_check(config, method, on_case)
+    card = _card(config, data, network)
+    store = LabelStore(Path(config.out) / "checkpoint" / "labels", data.training.read_labels)
+    plan = Plan(config, method, data, store, accelerator, card, network, progress)
+    _check_training(plan)
     about_to_write(config.out)
     if accelerator.is_main_process:
         open_run(config, method)
     accelerator.wait_for_everyone()
-    saved = load_checkpoint(run.checkpoint)
-    if saved is None:
-        run.state = method.init(material.for_method(config.seed))
-        run.notes = list(material.notes)
-        for name in material.unseen if method.needs.clean != "unused" else ():
-            run.note(f"No trusted case shows {name}, so nothing of it is measured on them.")
-    else:
-        run.state, run.round, run.loss = saved["state"], saved["round"], saved["loss"]
-        run.version = saved["version"]
-        run.rows, run.notes = saved["rows"], saved["notes"]
-        _check_machine(run, saved.get("machine") or {})
-        if saved["epoch"] is None:
-            run.networks = new_networks(run)
-            for net, weights in zip(run.networks, saved["networks"], strict=True):
-                net.load_state_dict(weights)
-    return run
+    saved = load_checkpoint(plan.checkpoint)
+    if saved is not None:
+        return plan, _resumed(plan, saved)
+    unseen = data.unseen if method.needs.clean != "unused" else ()
+    return plan, RunState(method.init(data.for_method(config.seed)), notes=tuple(data.notes)).noting(
+        *(f"No trusted case shows {name}, so nothing of it is measured on them." for name in unseen)
+    )
 
 
-def _machine(run: Run) -> dict[str, Any]:
+def _resumed(plan: Plan, saved: dict[str, Any]) -> RunState:
+    """The state of a checkpoint; networks only between rounds, since `restore_round` has the others."""
+    state = RunState(
+        saved["state"], saved["round"], saved["version"], 0, saved["loss"], tuple(saved["rows"]),
+        tuple(saved["notes"]),
+    )  # fmt: skip
+    state = _check_machine(plan, state, saved.get("machine") or {})
+    if saved["epoch"] is not None:
+        return state
+    networks = new_networks(plan, state.round)
+    for net, weights in zip(networks, saved["networks"], strict=True):
+        net.load_state_dict(weights)
+    return replace(state, networks=tuple(networks))
+
+
+def _machine(plan: Plan) -> dict[str, Any]:
     """What decides on the last bits of a result beside the settings."""
-    device, accelerator = run.accelerator.device, run.accelerator
+    device, accelerator = plan.accelerator.device, plan.accelerator
     return {
         "processes": accelerator.num_processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -133,22 +163,23 @@ def _machine(run: Run) -> dict[str, Any]:
     }
 
 
-def _check_machine(run: Run, before: dict[str, Any]) -> None:
+def _check_machine(plan: Plan, state: RunState, before: dict[str, Any]) -> RunState:
     """Refuse to go on with another number of processes; a note where the rest of the machine differs."""
-    now = _machine(run)
-    if run.over or not before:
-        return
+    now = _machine(plan)
+    if is_over(plan, state) or not before:
+        return state
     if before["processes"] != now["processes"]:
         raise OutputError(
-            f"{run.folder} holds a run on {before['processes']} processes, and this start has "
+            f"{plan.folder} holds a run on {before['processes']} processes, and this start has "
             f"{now['processes']}: start it as before, or choose another --out"
         )
     changed = [f"{key} {old} -> {now[key]}" for key, old in before.items() if now.get(key, old) != old]
     if changed:
-        run.note(
+        return state.noting(
             f"This run was interrupted and went on elsewhere ({', '.join(changed)}): single pixels may "
             "differ from those of a run that was not interrupted."
         )
+    return state
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -160,81 +191,82 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         ) from error
 
 
-def _check_training(run: Run) -> None:
+def _check_training(plan: Plan) -> None:
     """Whatever would stop the training later, found out before anything is written."""
-    config, card, material = run.config, run.card, run.material
-    split_cases(run)
-    if config.first_round is not None and not run.checkpoint.exists():
-        borrowed_network(run)
-        if material.clean is not None:
-            check_first_round(Path(config.first_round), material.clean)
-    shape = card.patch or padded_size(card.resize or min(material.facts.shapes))
+    config, card, data = plan.config, plan.card, plan.data
+    split_cases(plan, 0)
+    if config.first_round is not None and not plan.checkpoint.exists():
+        borrowed_network(plan)
+        if data.clean is not None:
+            check_first_round(Path(config.first_round), data.clean)
+    shape = card.patch or padded_size(card.resize or min(data.facts.shapes))
     batch = min(config.batch_size, 2)
-    for net in new_networks(run):
+    for net in new_networks(plan, 0):
         try_out(net, shape=(batch, card.in_channels, *shape), out_channels=card.out_channels)
 
 
-def _card(config: TrainConfig, material: RunData, network: nn.Module | None) -> ModelCard:
-    labels, ndim = material.training.labels, material.facts.ndim
+def _card(config: TrainConfig, data: RunData, network: nn.Module | None) -> ModelCard:
+    labels, ndim = data.training.labels, data.facts.ndim
     spacing = config.spacing_mm
     return ModelCard(
         network=config.network if network is None else None,
         ndim=ndim,
-        in_channels=material.facts.n_channels,
+        in_channels=data.facts.n_channels,
         classes=labels.classes,
         values=labels.values if labels.stored_foreground is None else (labels.stored_foreground,),
         overlapping=labels.overlapping,
         resize=per_axis(config.resize, ndim, "resize"),
         patch=per_axis(config.patch, ndim, "patch"),
         spacing_mm=tuple(spacing) if isinstance(spacing, list) else spacing,
-        orientation=material.training.orientation,
+        orientation=data.training.orientation,
         labelmend_version=__version__,
         background=labels.background,
     )
 
 
-def new_networks(run: Run) -> list[nn.Module]:
+def new_networks(plan: Plan, round_index: int) -> list[nn.Module]:
     """Networks of a round before training: a copy of the user's module, or new ones from the round's seed."""
-    layout = torch.channels_last if run.card.ndim == 2 else torch.channels_last_3d
+    layout = torch.channels_last if plan.card.ndim == 2 else torch.channels_last_3d
     modules = []
-    for index in range(run.method.needs.networks):
-        torch.manual_seed(seed_of(run, -1 - index))
-        net = run.card.build() if run.own_network is None else copy.deepcopy(run.own_network)
-        net = net.to(run.accelerator.device)
-        modules.append(net.to(memory_format=layout) if run.config.channels_last else net)  # type: ignore[call-overload]
+    for index in range(plan.method.needs.networks):
+        torch.manual_seed(seed_of(plan, round_index, -1 - index))
+        net = plan.card.build() if plan.own_network is None else copy.deepcopy(plan.own_network)
+        net = net.to(plan.accelerator.device)
+        modules.append(net.to(memory_format=layout) if plan.config.channels_last else net)  # type: ignore[call-overload]
     return modules
 
 
-def borrowed_network(run: Run) -> nn.Module:
+def borrowed_network(plan: Plan) -> nn.Module:
     """The network of a finished run, as the outcome of the first round."""
-    assert run.config.first_round is not None
-    own = copy.deepcopy(run.own_network)  # its weights are replaced, and the next round starts from it
-    predictor = load_predictor(run.config.first_round, network=own, device=run.accelerator.device)
+    assert plan.config.first_round is not None
+    own = copy.deepcopy(plan.own_network)  # its weights are replaced, and the next round starts from it
+    predictor = load_predictor(plan.config.first_round, network=own, device=plan.accelerator.device)
     for name in ("network", "ndim", "in_channels", "classes", "overlapping", "resize", "patch"):
-        theirs, ours = getattr(predictor.card, name), getattr(run.card, name)
+        theirs, ours = getattr(predictor.card, name), getattr(plan.card, name)
         if theirs != ours:
             raise ConfigError(
-                f"--first-round {run.config.first_round} has {name} {theirs}, this run has {ours}"
+                f"--first-round {plan.config.first_round} has {name} {theirs}, this run has {ours}"
             )
     theirs = predictor.card.orientation
-    if theirs not in (None, run.card.orientation):
+    if theirs not in (None, plan.card.orientation):
         raise ConfigError(
-            f"--first-round {run.config.first_round} was trained on volumes turned to {theirs}, this run "
-            f"turns them to {run.card.orientation}, as most are stored: leave out --first-round"
+            f"--first-round {plan.config.first_round} was trained on volumes turned to {theirs}, this run "
+            f"turns them to {plan.card.orientation}, as most are stored: leave out --first-round"
         )
     return predictor.network
 
 
-def seed_of(run: Run, epoch: int, batch: int = 0) -> int:
+def seed_of(plan: Plan, round_index: int, epoch: int, batch: int = 0) -> int:
     """A number that depends on where in the run we are and on nothing else."""
-    place = [run.config.seed, run.round, epoch + 16, batch, run.accelerator.process_index * (epoch >= 0)]
+    process = plan.accelerator.process_index * (epoch >= 0)
+    place = [plan.config.seed, round_index, epoch + 16, batch, process]
     return int(np.random.SeedSequence(place).generate_state(1)[0])
 
 
-def split_cases(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split_cases(plan: Plan, round_index: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Cases of this round (trusted ones repeated if asked for), and those held out for early stopping."""
-    config, clean = run.config, run.material.clean
-    cases = run.material.training.cases
+    config, clean = plan.config, plan.data.clean
+    cases = plan.data.training.cases
     held_out: tuple[str, ...] = ()
     if config.early_stop:
         shuffled = np.random.default_rng([config.seed, 7]).permutation(len(cases))
@@ -245,7 +277,7 @@ def split_cases(run: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
             )
         held_out = tuple(sorted(cases[i] for i in shuffled[:n]))
         cases = tuple(case for case in cases if case not in held_out)
-    if config.clean_repeat and run.round > 0 and clean is not None:
+    if config.clean_repeat and round_index > 0 and clean is not None:
         cases += clean.cases * config.clean_repeat
     return cases, held_out
 
@@ -255,44 +287,54 @@ def weights_of(net: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def save_run(
-    run: Run, modules: Sequence[nn.Module], optimizer: Any, epoch: int | None, best: dict[str, Any]
+    plan: Plan,
+    state: RunState,
+    modules: Sequence[nn.Module],
+    optimizer: Any,
+    epoch: int | None,
+    best: dict[str, Any],
 ) -> None:
     """Where the run stands: `epoch` within a round, or None between rounds."""
-    if not run.accelerator.is_main_process:
+    if not plan.accelerator.is_main_process:
         return
-    scaler = run.accelerator.scaler
+    scaler = plan.accelerator.scaler
     save_checkpoint(
-        run.checkpoint,
+        plan.checkpoint,
         {
-            "round": run.round,
-            "version": run.version,
+            "round": state.round,
+            "version": state.version,
             "epoch": epoch,
             "networks": [weights_of(net) for net in modules],
             "optimizer": optimizer.state_dict() if optimizer is not None else None,
             "scaler": scaler.state_dict() if scaler is not None else None,
             "best": best,
-            "state": run.state,
-            "rows": run.rows,
-            "loss": run.loss,
-            "notes": run.notes,
-            "machine": _machine(run),
+            "state": state.method,
+            "rows": list(state.rows),
+            "loss": state.loss,
+            "notes": list(state.notes),
+            "machine": _machine(plan),
         },
     )
 
 
-def restore_round(run: Run, modules: Sequence[nn.Module], optimizer: Any) -> tuple[int, dict[str, Any]]:
+def restore_round(
+    plan: Plan, round_index: int, modules: Sequence[nn.Module], optimizer: Any
+) -> tuple[int, dict[str, Any]]:
     """First epoch to train, and the best one so far, from a checkpoint within this round."""
-    saved = load_checkpoint(run.checkpoint)
+    saved = load_checkpoint(plan.checkpoint)
     fresh = {"loss": math.inf, "epoch": 0, "networks": []}
-    inside = saved is not None and saved["epoch"] is not None and saved["round"] == run.round
+    inside = saved is not None and saved["epoch"] is not None and saved["round"] == round_index
     trim_metrics(
-        run.folder, run.round + 1, saved["epoch"] if saved and inside else 0, run.accelerator.is_main_process
+        plan.folder,
+        round_index + 1,
+        saved["epoch"] if saved and inside else 0,
+        plan.accelerator.is_main_process,
     )
     if saved is None or not inside:
         return 0, fresh
     for net, weights in zip(modules, saved["networks"], strict=True):
         net.load_state_dict(weights)
     optimizer.load_state_dict(saved["optimizer"])
-    if run.accelerator.scaler is not None and saved["scaler"]:
-        run.accelerator.scaler.load_state_dict(saved["scaler"])
+    if plan.accelerator.scaler is not None and saved["scaler"]:
+        plan.accelerator.scaler.load_state_dict(saved["scaler"])
     return saved["epoch"], saved["best"] or fresh

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelmend.errors import ConfigError
 from labelmend.runtime.extras import needed_by
+from labelmend.runtime.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from torch import nn
 
     from labelmend.methods.base import Method
     from labelmend.model.config import NetworkConfig
-    from labelmend.runtime.progress import Tick
     from labelmend.workflows.training.config import TrainConfig
     from labelmend.workflows.training.results import RunResult
 
@@ -28,7 +27,7 @@ def train(
     method: Method | str = "spatial_correction",
     network: nn.Module | NetworkConfig | str | None = None,
     config: TrainConfig | None = None,
-    on_tick: Callable[[Tick], None] = lambda tick: None,
+    progress: Progress = no_progress,
     **settings: Any,
 ) -> RunResult:
     """Train on noisy masks, write corrected ones and a report; go on where an interrupted run stopped.
@@ -39,7 +38,7 @@ def train(
         method: a Method, or the name of one with its default settings.
         network: a torch module of your own, or a MONAI network by its name or with its arguments.
         config: settings to start from; `data`, `out` and `settings` win over it.
-        on_tick: called with progress.
+        progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
         settings: fields of `training.config.TrainConfig`: labels, clean, epochs, resize, ...
 
     Returns:
@@ -73,7 +72,7 @@ def train(
         if method not in METHODS:
             raise ConfigError(f"no method called {method!r}; there are {', '.join(METHODS)}")
         method = METHODS[method]()
-    result = run_training(config, method, network=network, on_tick=on_tick)
+    result = run_training(config, method, network=network, progress=progress)
     if result.is_main and not (result.folder / "report.html").exists():
         write_report(result.folder)
     return result
