@@ -24,9 +24,9 @@ from labelmend.io import (
     read_label_array,
     read_manifest,
 )
+from labelmend.io.files.case_column import read_case_column
 from labelmend.io.files.reading import read_yaml
 from labelmend.io.probabilities.npz import open_array
-from labelmend.workflows.auditing.annotators_csv import read_case_column
 from labelmend.workflows.auditing.audit_folder import read_audit
 from labelmend.workflows.class_labels.read_arrays import read_arrays
 from labelmend.workflows.class_labels.read_table import read_table

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from labelmend.workflows.auditing.fiftyone_fields import add_fiftyone_fields as add_fiftyone_fields
     from labelmend.workflows.class_labels.estimate import estimate_transition as estimate_transition
     from labelmend.workflows.correction.correct import correct as correct
+    from labelmend.workflows.crossfitting.crossfit import crossfit as crossfit
     from labelmend.workflows.evaluation import evaluate as evaluate
     from labelmend.workflows.image_tags.make_masks import pseudo_masks as pseudo_masks
     from labelmend.workflows.noise_fitting.fit import fit_noise as fit_noise
@@ -49,6 +50,7 @@ _HOME = {
     "audit": "workflows.auditing.audit",
     "boundary_bias": "geometry",
     "correct": "workflows.correction.correct",
+    "crossfit": "workflows.crossfitting.crossfit",
     "estimate_transition": "workflows.class_labels.estimate",
     "evaluate": "workflows.evaluation",
     "fit_noise": "workflows.noise_fitting.fit",

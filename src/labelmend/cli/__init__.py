@@ -20,7 +20,8 @@ from labelmend.runtime.extras import missing_extra
 from labelmend.runtime.stopping import StoppedError, stoppable
 
 VERBS = {
-    "audit": "find wrong masks with a model's predictions: which, where and why",
+    "audit": "find wrong masks: which, where and why",
+    "crossfit": "train k networks, and predict each case by one that has not seen it",
     "review": "apply the decisions made on an audit's page",
     "correct": "correct masks with predictions you already have; nothing is trained",
     "train": "train on noisy masks, and correct them",

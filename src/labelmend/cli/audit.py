@@ -24,8 +24,17 @@ def parser() -> VerbParser:
     made = VerbParser(
         "audit",
         "Rank the masks of a data set by how wrong they look, and say what looks wrong, where and why, from "
-        "out-of-sample predictions. Nothing is trained, and nothing leaves this machine.",
-        essential=("images", "classes", "calibrate", "overwrite", "page"),
+        "out-of-sample predictions: yours, or those of networks trained here. Nothing leaves this machine.",
+        essential=(
+            "probabilities",
+            "images",
+            "minutes",
+            "groups",
+            "classes",
+            "calibrate",
+            "overwrite",
+            "page",
+        ),
     )
     made.add_input("labels", "label folder, raw data set of nnU-Net, or COCO file (.json)")
     made.add_settings(audit, SKIP, required=("out",))

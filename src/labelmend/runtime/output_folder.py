@@ -63,6 +63,7 @@ def check_output(
     folders: Sequence[Path] = (),
     files: Sequence[Path] = (),
     overwrite: bool = True,
+    kept: Sequence[str] = (),
 ) -> None:
     """Raise an OutputError unless `out` is new, empty, or holds results of its own only; writes nothing.
 
@@ -72,6 +73,7 @@ def check_output(
         folders: folders that are read: `out` must neither lie in them nor hold them.
         files: files that are read: none of them may be replaced.
         overwrite: whether earlier results may be replaced.
+        kept: names in it that stay as they are.
     """
     if out is None:
         return
@@ -85,7 +87,7 @@ def check_output(
     for place in (*folders, *files):
         if any((home / name) in (place.resolve(), *place.resolve().parents) for name in own):
             raise OutputError(f"{place} is read and would be replaced in {out}: choose another folder")
-    found = names_in(out)
+    found = [name for name in names_in(out) if name not in kept]
     strange = [name for name in found if name not in own]
     if strange:
         raise OutputError(f"{out} already holds {strange[0]}: choose a new or empty folder")
@@ -107,7 +109,9 @@ def names_in(out: Path) -> list[str]:
 
 
 @contextmanager
-def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = True) -> Iterator[Path]:
+def whole_folder(
+    out: str | Path, own: Sequence[str] = (), *, overwrite: bool = True, kept: Sequence[str] = ()
+) -> Iterator[Path]:
     """Fill the hidden folder this yields; on leaving, it takes the place of `out`.
 
     Results of an earlier call lie there until then, and are put aside before they are removed: a process that
@@ -118,6 +122,7 @@ def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = 
         out: a folder that is new, empty, or holds nothing but earlier results.
         own: names of what may be replaced.
         overwrite: whether it may.
+        kept: names in `out` that stay as they are, such as a folder that another job fills.
 
     Raises:
         DryRunEnded: in a dry run, after the checks.
@@ -127,20 +132,20 @@ def whole_folder(out: str | Path, own: Sequence[str] = (), *, overwrite: bool = 
     out = Path(out)
     home = Path(os.path.realpath(out))
     if _DRY.get():
-        check_output(out, own, overwrite=overwrite)
+        check_output(out, own, overwrite=overwrite, kept=kept)
         about_to_write(out)
     if os.path.ismount(home):
         raise OutputError(f"{out} is a mount point, which cannot be renamed: name a new folder in it")
     part, old = home.with_name(PART + home.name), home.with_name(OLD + home.name)
     with locked(home.with_name(PREFIX + home.name), out):
         try:
-            _recover(home, old)
-            check_output(out, own, overwrite=overwrite)
+            _recover(home, old, kept)
+            check_output(out, own, overwrite=overwrite, kept=kept)
             _remove(part)
             part.mkdir()
             with _same_folder(part, out):
                 yield part
-            _swap(part, home, old)
+            _swap(part, home, old, kept)
         except Exception as error:
             if isinstance(error, OSError) and not is_disk_full(error) and _is_elsewhere(error, home):
                 raise UnreadableFileError(f"{error.filename} cannot be read ({error.strerror})") from error
@@ -180,17 +185,25 @@ def _is_elsewhere(error: OSError, home: Path) -> bool:
     return not any(place in (Path(error.filename), *Path(error.filename).parents) for place in own)
 
 
-def _recover(home: Path, old: Path) -> None:
+def _recover(home: Path, old: Path, kept: Sequence[str]) -> None:
     """Finish, or take back, what was killed between putting old results aside and removing them."""
     if not old.exists():
         return
     if names_in(home):
+        _take_over(kept, old, home)
         _remove(old)
     else:
         os.replace(old, home)
 
 
-def _swap(part: Path, home: Path, old: Path) -> None:
+def _take_over(kept: Sequence[str], old: Path, home: Path) -> None:
+    """Move what is kept from the old folder into the new one."""
+    for name in kept:
+        if (old / name).exists():
+            os.replace(old / name, home / name)
+
+
+def _swap(part: Path, home: Path, old: Path, kept: Sequence[str]) -> None:
     """Give a full folder its name, in place of what has it."""
     if not names_in(home):
         _remove_leftovers(home)
@@ -202,6 +215,7 @@ def _swap(part: Path, home: Path, old: Path) -> None:
     except BaseException:
         os.replace(old, home)
         raise
+    _take_over(kept, old, home)
     _remove(old)
 
 

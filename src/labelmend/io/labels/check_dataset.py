@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ class DatasetFacts:
         ndim: 2 or 3, the same in every case.
         class_frequency: per class, fraction of annotated pixels that belong to it.
         checksums: per case, "sha256:..." of the image file.
-        shapes: the distinct image shapes.
+        case_shapes: per case, the shape of its image.
     """
 
     n_cases: int
@@ -33,7 +33,12 @@ class DatasetFacts:
     ndim: int
     class_frequency: tuple[float, ...]
     checksums: dict[str, str]
-    shapes: frozenset[tuple[int, ...]]
+    case_shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def shapes(self) -> frozenset[tuple[int, ...]]:
+        """The distinct image shapes."""
+        return frozenset(self.case_shapes.values())
 
 
 def check_dataset(
@@ -52,7 +57,7 @@ def check_dataset(
         LabelValueError: NaN or infinite pixels, a value of no class, a class absent from every case.
     """
     checksums: dict[str, str] = {}
-    shapes: set[tuple[int, ...]] = set()
+    shapes: dict[str, tuple[int, ...]] = {}
     counts = np.zeros(len(dataset.labels.classes), np.int64)
     annotated = 0
     first: tuple[str, tuple[int, int]] | None = None
@@ -78,7 +83,7 @@ def check_dataset(
                 f"case {case}: {path} has {kind[0]} channels in {kind[1]}-D, but case {first[0]} has "
                 f"{first[1][0]} channels in {first[1][1]}-D: all cases must match"
             )
-        shapes.add(image.grid.shape)
+        shapes[case] = image.grid.shape
         valid = ~labels.ignored()
         annotated += int(valid.sum())
         counts += [int(np.count_nonzero(labels.mask(name) & valid)) for name in labels.classes]
@@ -92,4 +97,4 @@ def check_dataset(
                 "correct the class names and values, or leave the class out"
             )
     frequency = tuple(float(count) / annotated for count in counts)
-    return DatasetFacts(len(dataset.cases), *first[1], frequency, checksums, frozenset(shapes))
+    return DatasetFacts(len(dataset.cases), *first[1], frequency, checksums, shapes)

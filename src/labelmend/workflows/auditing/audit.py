@@ -16,8 +16,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames
+from labelmend.errors import ConfigError
+from labelmend.io.arrays import Arrays, CaseSpacing, ClassNames, numbered, one_spacing
 from labelmend.io.cases import AnySource, open_source
+from labelmend.io.files.case_column import read_case_column
 from labelmend.io.files.tables import check_parquet
 from labelmend.io.held_cases import GIVEN, HeldSource
 from labelmend.io.probabilities.axes import OrderSetting
@@ -25,21 +27,26 @@ from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.runtime.parallel import check_jobs, each
 from labelmend.runtime.progress import Progress, counter, no_progress
 from labelmend.workflows.auditing import text as words
-from labelmend.workflows.auditing.annotators_csv import read_case_column
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
 from labelmend.workflows.auditing.case_rows import StatisticsRow
 from labelmend.workflows.auditing.findings import biases, typical, usual_layout
 from labelmend.workflows.auditing.page import write_review
 from labelmend.workflows.auditing.passes import FindingsPass, StatisticsPass
 from labelmend.workflows.auditing.result import FILES, AuditFindings, AuditResult, make_result, write_result
+from labelmend.workflows.crossfitting.choose import FoldTraining
+from labelmend.workflows.crossfitting.crossfit import crossfit
 
 OWN = (*FILES, PROPOSALS, GIVEN)
+CROSSFIT = "crossfit"
+KEPT = (CROSSFIT,)
+"""What stays in the folder when an audit is replaced."""
+
 Row = TypeVar("Row")
 
 
 def audit(
     labels: str | Path | Arrays,
-    probabilities: str | Path | Arrays,
+    probabilities: str | Path | Arrays | None = None,
     images: str | Path | Arrays | None = None,
     *,
     out: str | Path | None = None,
@@ -49,6 +56,10 @@ def audit(
     order: OrderSetting = "auto",
     cases: str | Path | Sequence[str] | None = None,
     annotators: str | Path | None = None,
+    folds: int = 5,
+    groups: str | Path | None = None,
+    minutes: float = 30.0,
+    train: FoldTraining = FoldTraining(),  # noqa: B008 - frozen
     calibrate: bool = False,
     parquet: bool = False,
     proposals: bool = True,
@@ -67,7 +78,9 @@ def audit(
         labels: label folder, raw data set of nnU-Net, or COCO file; or arrays: integers `(*space)`, or
             booleans `(k *space)` of classes that may overlap.
         probabilities: out-of-sample probabilities of the cases, see `labelmend.io.open_probabilities`; or
-            arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`.
+            arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`. Default:
+            networks are trained on `images` and these labels, and each case is predicted by one that has not
+            seen it, see `labelmend.crossfit`; they are kept in `out`/crossfit.
         images: folder of the images, or arrays `(*space)` or `(c *space)`; with them a bias shows that the
             predictions share. Of nnU-Net they are found.
         out: folder for audit.json, cases.jsonl, findings.jsonl, findings.csv, summary.md, report.html and
@@ -80,6 +93,11 @@ def audit(
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
         cases: only these: ids, or a text file of them; no other is looked at.
         annotators: CSV file with the columns `case` and `annotator`: who drew what.
+        folds: number of networks that are trained where no probabilities are given.
+        groups: CSV file with the columns `case` and `group`, to predict the cases of a patient by a network
+            that has seen none of them, or nnU-Net's splits_final.json.
+        minutes: time for the training of all networks.
+        train: settings of the networks, instead of those chosen from the data.
         calibrate: divide logits by the temperature at which the given labels are likeliest, before the
             findings.
         parquet: write findings.parquet too (extra `tabular`).
@@ -99,6 +117,20 @@ def audit(
     check_jobs(jobs, backend)
     if parquet:
         check_parquet()
+    notes: tuple[str, ...] = ()
+    if probabilities is None:
+        if not isinstance(labels, str | Path) or not isinstance(images, str | Path | None) or out is None:
+            raise ConfigError(
+                "without probabilities, networks are trained on files: give the labels and images as folders, "
+                "and out, where the networks are kept; or give probabilities"
+            )
+        check_output(out, OWN, overwrite=overwrite, kept=KEPT)
+        fitted = crossfit(
+            labels, images, out=Path(out) / CROSSFIT, folds=folds, groups=groups, minutes=minutes, train=train,
+            classes=numbered(classes), ignore=ignore, spacing_mm=one_spacing(spacing_mm), cases=cases,
+            progress=progress,
+        )  # fmt: skip
+        probabilities, notes = fitted.probabilities, fitted.sentences()
     source = open_source(
         labels,
         probabilities,
@@ -109,13 +141,14 @@ def audit(
         order=order,
         cases=cases,
     )
+    source = dataclasses.replace(source, notes=(*notes, *source.notes)) if notes else source
     who = {} if annotators is None else read_case_column(annotators, "annotator", source.cases)
     settings = _Settings(calibrate=calibrate, parquet=parquet, proposals=proposals, who=who)
     run = _Run(source, None, jobs=jobs, backend=backend, progress=progress)
     if out is None:
         return _audited(run, settings)
     _check_out(Path(out), source, annotators, overwrite=overwrite)
-    with whole_folder(out, OWN, overwrite=overwrite) as folder:
+    with whole_folder(out, OWN, overwrite=overwrite, kept=KEPT) as folder:
         kept = source.save(folder) if isinstance(source, HeldSource) else source
         found = _audited(dataclasses.replace(run, source=kept, out=folder), settings)
         write_result(folder, found, parquet=settings.parquet)
@@ -209,4 +242,5 @@ def _check_out(out: Path, source: AnySource, annotators: str | Path | None, *, o
         folders=[place for place in read if place.is_dir()],
         files=[place for place in read if place.is_file()],
         overwrite=overwrite,
+        kept=KEPT,
     )

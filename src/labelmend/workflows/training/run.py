@@ -105,9 +105,21 @@ def is_over(plan: Plan, state: RunState) -> bool:
 
 
 def start(
-    config: TrainConfig, method: Method, network: nn.Module | None, progress: Progress
+    config: TrainConfig,
+    method: Method,
+    network: nn.Module | None,
+    progress: Progress,
+    data: RunData | None = None,
 ) -> tuple[Plan, RunState]:
-    """Check all input, open the run folder, and find where an earlier start of this run stopped."""
+    """Check all input, open the run folder, and find where an earlier start of this run stopped.
+
+    Args:
+        config: all settings.
+        method: the learning method.
+        network: a module of the user's, or None for that of the config.
+        progress: called with the progress of every stage.
+        data: checked data; by default they are opened and checked as the config says.
+    """
     if config.threads:
         torch.set_num_threads(config.threads)
     check_out(config, method)
@@ -119,7 +131,7 @@ def start(
         if accelerator.is_main_process:
             progress(Tick("checking data", len(checked), 0, case))
 
-    data = load_and_check(config, method, on_case)
+    data = data or load_and_check(config, method, on_case)
     card = _card(config, data, network)
     store = LabelStore(Path(config.out) / "checkpoint" / "labels", data.training.read_labels)
     plan = Plan(config, method, data, store, accelerator, card, network, progress)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labelmend.errors import DataError, MissingDataError, UnreadableFileError
-from labelmend.workflows.auditing.annotators_csv import read_case_column
+from labelmend.io.files.case_column import read_case_column
 
 CASES = ("a", "b", "c.1", "d")
 
