@@ -21,8 +21,8 @@ def parser() -> VerbParser:
     """The settings of the verb."""
     made = VerbParser(
         "crossfit",
-        "Train k networks, and predict each case by one that has not seen it. The same command continues after "
-        "an interruption.",
+        "Train k networks, and predict each case by one that has not seen it. The same command continues "
+        "after an interruption.",
         essential=("images", "folds", "groups", "fold", "minutes", "classes", "device"),
     )
     made.add_input("labels", "label folder, or raw data set of nnU-Net")

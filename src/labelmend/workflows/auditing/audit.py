@@ -121,14 +121,14 @@ def audit(
     if probabilities is None:
         if not isinstance(labels, str | Path) or not isinstance(images, str | Path | None) or out is None:
             raise ConfigError(
-                "without probabilities, networks are trained on files: give the labels and images as folders, "
-                "and out, where the networks are kept; or give probabilities"
+                "without probabilities, networks are trained on files: give labels and images as folders, and "
+                "out, where the networks are kept; or give probabilities"
             )
         check_output(out, OWN, overwrite=overwrite, kept=KEPT)
         fitted = crossfit(
-            labels, images, out=Path(out) / CROSSFIT, folds=folds, groups=groups, minutes=minutes, train=train,
-            classes=numbered(classes), ignore=ignore, spacing_mm=one_spacing(spacing_mm), cases=cases,
-            progress=progress,
+            labels, images, out=Path(out) / CROSSFIT, folds=folds, groups=groups, minutes=minutes,
+            train=train, classes=numbered(classes), ignore=ignore, spacing_mm=one_spacing(spacing_mm),
+            cases=cases, progress=progress,
         )  # fmt: skip
         probabilities, notes = fitted.probabilities, fitted.sentences()
     source = open_source(

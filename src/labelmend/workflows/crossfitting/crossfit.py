@@ -76,14 +76,14 @@ class CrossfitResult(Result):
         """
         if self.missing:
             raise MissingDataError(
-                f"{self.folder}: folds {listed(list(map(str, self.missing)))} are not finished: run labelmend "
-                "crossfit without --fold, or for these folds, first"
+                f"{self.folder}: folds {listed(list(map(str, self.missing)))} are not finished: run "
+                "labelmend crossfit without --fold, or for these folds, first"
             )
         low, high = (pick(row["dice_to_given"] for row in self.folds) for pick in (min, max))
         return (
-            f"Each case was predicted by one of {len(self.folds)} networks, trained here on the given labels of "
-            f"the other folds. Mean Dice of the predictions with the given labels: {low:.2f} to {high:.2f} over "
-            "the folds.",
+            f"Each case was predicted by one of {len(self.folds)} networks, trained here on the given labels "
+            f"of the other folds. Mean Dice of the predictions with the given labels: {low:.2f} to "
+            f"{high:.2f} over the folds.",
             *self.notes,
         )
 
