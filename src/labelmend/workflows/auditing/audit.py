@@ -121,7 +121,7 @@ def audit(
     if probabilities is None:
         if not isinstance(labels, str | Path) or not isinstance(images, str | Path | None) or out is None:
             raise ConfigError(
-                "without probabilities, networks are trained on files: give labels and images as folders, and "
+                "without probabilities, networks are trained on files: give labels and images as folders and "
                 "out, where the networks are kept; or give probabilities"
             )
         check_output(out, OWN, overwrite=overwrite, kept=KEPT)

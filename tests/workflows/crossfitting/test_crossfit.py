@@ -1,0 +1,143 @@
+"""Cross-fitting: every case predicted by a network that has not seen it, resumed, fold by fold, refused."""
+
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+import drawn_data
+from labelmend.errors import ConfigError, MissingDataError, OutputError
+from labelmend.io import open_labels, read_image
+from labelmend.io.probabilities.open_probabilities import open_probabilities
+from labelmend.model.predictor import load_predictor
+from labelmend.workflows.crossfitting import fold_network
+from labelmend.workflows.crossfitting.choose import FoldTraining
+from labelmend.workflows.crossfitting.crossfit import crossfit
+
+QUICK = FoldTraining(network=drawn_data.TINY, epochs=1, batch_size=2, threads=1)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return drawn_data.overlapping(tmp_path_factory.mktemp("pictures"))
+
+
+def go(data, out, **settings):
+    settings = {"folds": 2, "train": QUICK, "device": "cpu"} | settings
+    return crossfit(data / "given", data / "images", out=out, **settings)
+
+
+def test_every_case_is_predicted_once_by_a_network_that_was_trained_without_it(pictures, tmp_path):
+    made = go(pictures, tmp_path / "out")
+    assert sorted(p.stem for p in made.probabilities.iterdir()) == list(drawn_data.CASES)
+    folds = json.loads((tmp_path / "out/crossfit.json").read_text())["asked"]["folds"]
+    labels = open_labels(pictures / "given")
+    for case, fold in folds.items():
+        own = load_predictor(tmp_path / "out" / f"fold_{fold}")
+        other = load_predictor(tmp_path / "out" / f"fold_{1 - fold}")
+        image = read_image(pictures / "images" / f"{case}.png")
+        found = open_probabilities(made.probabilities, labels).read(case, labels.read(case))
+        assert np.allclose(found, own.probs(image), atol=1e-3)
+        assert not np.allclose(found, other.probs(image), atol=1e-3)
+    trained = [row["n_trained"] for row in made.folds]
+    assert trained == [3, 3]
+
+
+def test_a_case_does_not_change_its_own_prediction(pictures, tmp_path):
+    """The proof that predictions are out of sample: other labels of a case leave its probabilities alone."""
+    made = go(pictures, tmp_path / "one")
+    changed = tmp_path / "data"
+    shutil.copytree(pictures, changed)
+    for name in ("heart", "lung"):
+        shutil.copy(pictures / "given" / name / "c1.png", changed / "given" / name / "c0.png")
+    again = go(changed, tmp_path / "two")
+    same = {
+        case: np.array_equal(*(np.load(r.probabilities / f"{case}.npz")["probs"] for r in (made, again)))
+        for case in drawn_data.CASES
+    }
+    folds = json.loads((tmp_path / "one/crossfit.json").read_text())["asked"]["folds"]
+    assert same["c0"]
+    assert all(same[case] == (folds[case] == folds["c0"]) for case in drawn_data.CASES)
+
+
+def test_finished_folds_are_kept_and_a_killed_fold_continues(pictures, tmp_path, monkeypatch):
+    whole = go(pictures, tmp_path / "whole")
+
+    def stop(path, probs):
+        if path.parent.exists() and len(list(path.parent.iterdir())) == 4:
+            raise KeyboardInterrupt
+        write(path, probs)
+
+    write = fold_network.write_probabilities
+    monkeypatch.setattr(fold_network, "write_probabilities", stop)
+    with pytest.raises(KeyboardInterrupt):
+        go(pictures, tmp_path / "killed")
+    assert (tmp_path / "killed/fold_0/fold.json").exists()
+    monkeypatch.setattr(fold_network, "write_probabilities", write)
+    before = (tmp_path / "killed/fold_0/model.safetensors").stat().st_mtime_ns
+    go(pictures, tmp_path / "killed")
+    assert (tmp_path / "killed/fold_0/model.safetensors").stat().st_mtime_ns == before
+    for case in drawn_data.CASES:
+        one, two = (np.load(tmp_path / n / f"probabilities/{case}.npz")["probs"] for n in ("whole", "killed"))
+        assert np.array_equal(one, two)
+    assert whole.missing == ()
+
+
+def test_folds_run_as_separate_jobs(pictures, tmp_path):
+    first = go(pictures, tmp_path / "out", fold=1)
+    assert first.missing == (0,)
+    with pytest.raises(MissingDataError, match="folds 0 are not finished"):
+        first.sentences()
+    both = go(pictures, tmp_path / "out", fold=0)
+    assert both.missing == ()
+    assert "predicted by one of 2 networks" in both.sentences()[0]
+
+
+def test_volumes_stored_in_several_orientations_get_probabilities_on_the_grid_of_their_labels(tmp_path):
+    data = drawn_data.volumes(tmp_path / "data")
+    path = data / "given" / "c1.nii.gz"
+    for folder in ("images", "given"):
+        file = data / folder / "c1.nii.gz"
+        volume = nibabel.load(file)
+        turned = volume.as_reoriented([[2, 1], [0, -1], [1, 1]])
+        nibabel.save(turned, file)
+    made = go(data, tmp_path / "out", classes={"organ": 1, "lesion": 2})
+    probs = np.load(made.probabilities / "c1.npz")["probs"]
+    assert probs.shape == (3, *nibabel.load(path).shape)
+    assert np.allclose(probs.astype(float).sum(0), 1, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"fold": 2}, ConfigError, "fold must be between 0 and 1, got 2"),
+        ({"minutes": 0}, ConfigError, "minutes must be positive"),
+        ({"folds": 9}, ConfigError, "6 cases or groups, too few for 9 folds"),
+        ({"cases": ["c0", "nobody"]}, MissingDataError, "case nobody has no file"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_before_anything_is_written(
+    pictures, tmp_path, settings, error, message
+):
+    with pytest.raises(error, match=message):
+        go(pictures, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_cross_fit_is_not_mixed_with_this_one(pictures, tmp_path):
+    go(pictures, tmp_path / "out")
+    with pytest.raises(OutputError, match="cross-fit with other folds, seed"):
+        go(pictures, tmp_path / "out", seed=1)
+
+
+def test_a_folder_with_something_else_is_refused(pictures, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"already holds mine\.txt"):
+        go(pictures, tmp_path)
+
+
+def test_coco_files_are_not_trained_on_and_the_message_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="export one mask per image, or give --probabilities"):
+        crossfit(tmp_path / "labels.json", tmp_path, out=tmp_path / "out")
