@@ -74,6 +74,8 @@ def test_a_stopped_run_is_told_how_to_go_on(
 
 def test_verbs_that_keep_what_is_done_say_so() -> None:
     assert [verb for verb in cli.VERBS if getattr(cli.cli_module(verb), "RESUMES", False)] == [
+        "audit",
+        "crossfit",
         "train",
         "simulate",
         "demo",

@@ -227,3 +227,44 @@ def test_a_dry_run_makes_all_checks_and_no_folder(tmp_path):
     with whole_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out").is_dir()
+
+
+def filled(out: Path, text: str) -> None:
+    with whole_folder(out, OWN, kept=("models",)) as folder:
+        (folder / "found.json").write_text(text)
+
+
+def test_what_is_kept_stays_when_results_are_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "models").mkdir(parents=True)
+    (out / "models" / "weights").write_text("w")
+    check_output(out, OWN, overwrite=False, kept=("models",))
+    for text in ("1", "2"):
+        filled(out, text)
+        assert tree(out) == {"found.json": text, "models/weights": "w"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("fatal", [1, 2, 3])
+def test_what_is_kept_survives_a_kill_between_two_moves(
+    tmp_path: Path, fatal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, moves = tmp_path / "out", 0
+    (out / "models").mkdir(parents=True)
+    (out / "models" / "weights").write_text("w")
+    filled(out, "1")
+    move = os.replace
+
+    def die(old: Path, new: Path) -> None:
+        nonlocal moves
+        moves += 1
+        if moves >= fatal:
+            raise SystemExit("killed")
+        move(old, new)
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(SystemExit):
+        filled(out, "2")
+    monkeypatch.setattr(os, "replace", move)
+    filled(out, "3")
+    assert tree(out) == {"found.json": "3", "models/weights": "w"}

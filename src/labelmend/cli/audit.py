@@ -15,6 +15,9 @@ from labelmend.workflows.auditing.audit import audit
 from labelmend.workflows.auditing.result import PAGE, AuditResult
 from labelmend.workflows.auditing.text import NAMES
 
+RESUMES = True
+"""Networks that were trained are kept; the audit itself takes a minute."""
+
 MOST_CASES = 10
 SKIP = ("labels", "progress")
 

@@ -28,6 +28,7 @@ SIDE_PX = {"cpu": 128, "cuda": 256}
 VOXELS = {"cpu": 64**3, "cuda": 128**3}
 """Most voxels of a 3-D training image or patch."""
 
+AUTO = "auto"
 CHANNELS = (16, 32, 64, 128, 256)
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 150
 TIMED_STEPS = 3
@@ -45,7 +46,7 @@ class FoldTraining:
         epochs: passes over the training cases. Default: as many as the minutes allow.
         batch_size: cases per batch.
         learning_rate: peak of the schedule, AdamW.
-        network: the network. Default: a U-Net as deep as the grid allows.
+        network: the network; "auto" takes a U-Net as deep as the grid allows.
         augment: augmentation.
         average_shift: predictions are averaged over shifts of the image by this many pixels of the training
             grid, nine in all; 0 predicts once.
@@ -60,7 +61,7 @@ class FoldTraining:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 1e-2
-    network: NetworkConfig | None = None
+    network: NetworkConfig = field(default_factory=lambda: NetworkConfig(AUTO))
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     average_shift: int = 0
     mixed_precision: str = "no"
@@ -88,7 +89,7 @@ def chosen_settings(
     shape = tuple(settings["patch"] or settings["resize"] or next(iter(facts.shapes)))
     settings["batch_size"] = given["batch_size"] or (8 if facts.ndim == 2 else 2 if settings["patch"] else 4)
     settings["batch_size"] = min(settings["batch_size"], max(2, facts.n_cases // 2))
-    if given["network"] is None:
+    if given["network"].name == AUTO:
         settings["network"] = unet_for(shape)
     if given["epochs"] is None:
         step_s = _step_seconds(settings, facts, shape, out_channels, device)
