@@ -29,13 +29,14 @@ def main() -> None:
     )
     (HERE / "results" / "jsrt_spatial.md").write_text(text)
     figure(rows, HERE / "results" / "jsrt_spatial.png")
-    readme(main_table(rows).partition("\n\n")[2])
+    evidence(main_table(rows).partition("\n\n")[2])
     print(text)
 
 
-def readme(table: str) -> None:
-    """Put the table between its marks in the README."""
-    path = HERE.parent / "README.md"
+def evidence(table: str) -> None:
+    """Put the table between its marks in docs/evidence.md, and the figure next to it."""
+    path = HERE.parent / "docs" / "evidence.md"
+    (path.parent / "images" / "jsrt_spatial.png").write_bytes((HERE / "results/jsrt_spatial.png").read_bytes())
     before, _, rest = path.read_text().partition("<!-- table:begin -->")
     after = rest.partition("<!-- table:end -->")[2]
     path.write_text(f"{before}<!-- table:begin -->\n\n{table}\n\n<!-- table:end -->{after}")
