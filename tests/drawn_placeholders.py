@@ -27,6 +27,12 @@ QUICK = {
     "n_boot": "4",
     "max_cases": "1",
     "network.args": json.dumps(drawn_data.TINY.args),
+    "folds": "2",
+    "train.epochs": "1",
+    "train.resize": "16",
+    "train.batch_size": "4",
+    "train.threads": "1",
+    "train.network.args": json.dumps(drawn_data.TINY.args),
 }
 """Settings under which a command ends soon."""
 
@@ -90,6 +96,9 @@ def draw_placeholders(root: Path) -> Path:
         picture(root / "CHECKED/labels" / f"own_{case}.png", true)
         picture(root / "CHECKED/images" / f"own_{case}.png", true * 90)
     (root / "trusted.txt").write_text("\n".join(TRUSTED))
+    cases = sorted(path.stem for path in (root / "LABELS").glob("*.png"))
+    folds = [{"train": cases[1::2], "val": cases[::2]}, {"train": cases[::2], "val": cases[1::2]}]
+    (root / "splits_final.json").write_text(json.dumps(folds))
     (root / "LABELS/dataset.json").write_text(json.dumps({"labels": {"left": 1, "right": 2}}))
     _coco(root)
     _audit(root)

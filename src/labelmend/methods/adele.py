@@ -42,7 +42,7 @@ class Rules:
     """What a preset stands for: fields that ADELE leaves open, and how the published programs differ.
 
     Args:
-        slope_drop, tau, every, base, loss: see `Adele`.
+        slope_drop: see `Adele`; so are `tau`, `every`, `base` and `loss`.
         tempered: cross-entropy takes logits divided by the number of scales.
         tempered_probs: so does the confidence that labels are revised by.
         floor: of the mean prediction in the consistency, see `jensen_shannon_loss`.

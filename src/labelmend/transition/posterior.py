@@ -86,7 +86,7 @@ def class_posterior(
         `(n k)`, rows sum to 1; in column y of a row is the probability that its given label is right.
 
     Raises:
-        As `local_prior`.
+        ConfigError: raised by `local_prior`.
 
     >>> result = TransitionResult(np.array([[0.8, 0.2], [0.2, 0.8]]), np.array([0.5, 0.5]), 0.0, True)
     >>> class_posterior([0, 0, 1], [[1, 2], [0, 2], [0, 1]], result).round(2).tolist()
