@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check coverage bench clean
+.PHONY: help setup demo test check coverage docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make test       run the tests'
 	@echo 'make check      lint, format, layers, types'
 	@echo 'make coverage   the tests again, with the share of lines and branches that they run'
+	@echo 'make docs       build the documentation site in site/, warnings are errors'
 	@echo 'make bench      run what is left of the benchmarks on real radiographs (hours; needs LABELMEND_DATA)'
 	@echo 'make setup      only set up'
 	@echo 'make clean      remove the set-up and all caches'
@@ -53,6 +54,11 @@ coverage: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -m 'not slow'
 	$(BIN)/coverage report
 
+# Warnings are errors; what MkDocs needs comes with the extra `docs`.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 # pytest exits with 5 where there is no slow test.
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow || test $$? -eq 5
@@ -64,4 +70,4 @@ bench: $(READY)
 	$(BIN)/python benchmarks/simulate_throughput.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/*.egg-info
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage src/*.egg-info

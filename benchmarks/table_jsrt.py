@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def main() -> None:
 def evidence(table: str) -> None:
     """Put the table between its marks in docs/evidence.md, and the figure next to it."""
     path = HERE.parent / "docs" / "evidence.md"
-    (path.parent / "images" / "jsrt_spatial.png").write_bytes((HERE / "results/jsrt_spatial.png").read_bytes())
+    shutil.copy(HERE / "results" / "jsrt_spatial.png", path.parent / "images")
     before, _, rest = path.read_text().partition("<!-- table:begin -->")
     after = rest.partition("<!-- table:end -->")[2]
     path.write_text(f"{before}<!-- table:begin -->\n\n{table}\n\n<!-- table:end -->{after}")

@@ -53,7 +53,7 @@ def test_the_fields_of_the_example_are_flags_with_their_help(project):
     done = run_python(project, "-m", "labelmend", "train", "--method", METHOD, "--help-all")
     assert done.returncode == 0, done.stderr
     assert "--method.certainty" in done.stdout
-    assert "probability from which on the network is believed" in " ".join(done.stdout.split())
+    assert "least probability at which the prediction counts" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])

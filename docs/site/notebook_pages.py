@@ -1,4 +1,4 @@
-"""A hook of MkDocs: each notebook becomes a page, its cells as they are; tests/test_notebooks.py runs them."""
+"""A hook of MkDocs that turns each notebook into a page; tests/test_notebooks.py runs them."""
 
 from __future__ import annotations
 
