@@ -21,6 +21,7 @@ import numpy as np
 
 import labelmend
 from labelmend.io import open_dataset, open_labels
+from labelmend.methods.published.official_spatial_correction import OfficialSpatialCorrection
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.metrics import dice
 from labelmend.model.predictor import load_predictor
@@ -92,7 +93,7 @@ def _corrections(given: dict, trusted: dict, seed: int, out: Path) -> Iterator[P
         if m == 20:
             logit = SpatialCorrection(move="logit", level=0, trim=0)
             yield Piece("logit form, repaired", seed, m, few, logit)
-            official = SpatialCorrection(move="logit", gamma=0.8, level=0, trim=0, variant="official")
+            official = OfficialSpatialCorrection(gamma=0.8)
             yield Piece("official algorithm", seed, m, few, official)
 
 

@@ -7,11 +7,8 @@ import pytest
 
 from labelmend.errors import CleanCasesError, ConfigError
 from labelmend.geometry import boundary_bias, signed_distance
-from labelmend.methods.spatial_correction import (
-    SpatialCorrection,
-    official_bias_vox,
-    spatial_correction,
-)
+from labelmend.methods.published.official_spatial_correction import OfficialSpatialCorrection
+from labelmend.methods.spatial_correction import SpatialCorrection, spatial_correction
 from labelmend.metrics import Bias, estimate_bias
 from labelmend.noise import markov_noise
 from labelmend.types import Grid, LabelMap, Predicted
@@ -160,38 +157,6 @@ def test_two_clean_cases_that_agree_are_enough_to_correct():
     assert len(list(revisions)) == 1
 
 
-# ---- the official behaviour, as the named option ----
-
-
-def test_the_official_code_reads_outward_and_inward_shifts_differently():
-    clean, larger, smaller = np.zeros((3, 20), bool), np.zeros((3, 20), bool), np.zeros((3, 20), bool)
-    clean[:, 6:14], larger[:, 4:16], smaller[:, 8:12] = True, True, True
-    assert official_bias_vox(larger, clean) == -3  # -(r + 1)
-    assert official_bias_vox(smaller, clean) == 2  # +r
-    assert boundary_bias(larger, clean) == -2
-    assert boundary_bias(smaller, clean) == 2
-    assert official_bias_vox(clean & False, clean) == 1
-    assert official_bias_vox(clean, clean & False) == -1
-
-
-def test_the_official_bias_is_divided_by_the_number_of_classes():
-    masks = np.stack([disc(10), disc(6), disc(4)])
-    labels = LabelMap(masks, GRID, ("a", "b", "c"))
-    probs = np.stack([disc(13), disc(6), disc(4)]).astype(np.float32) * 0.8 + 0.1
-    clean = [Predicted("c", labels, labels, probs)]
-    official = SpatialCorrection(move="logit", level=0, trim=0, variant="official")
-    rows = official.findings(official.revise({}, [], clean)[0])
-    assert rows[0]["mean_mm"] == pytest.approx(official_bias_vox(disc(13), disc(10)) / 3)
-
-
-def test_the_official_code_puts_the_raw_prediction_where_the_bias_is_small():
-    official = SpatialCorrection(move="logit", level=0, trim=0, variant="official")
-    clean = [predicted("c", disc(10), disc(10) & ~np.eye(40, dtype=bool))]
-    case = predicted("t", disc(12), disc(11), disc(12))
-    (revised,) = official.revise({}, [case], clean)[1]
-    np.testing.assert_array_equal(revised.labels.array[0], case.probs[0] > 0.5)
-
-
 # ---- the method ----
 
 GRID = Grid((40, 40), (1.0, 1.0))
@@ -306,12 +271,10 @@ def test_settings_that_cannot_be_used_are_refused(wrong):
         dataclasses.replace(SpatialCorrection(), **wrong)
 
 
-@pytest.mark.parametrize("official", [False, True])
-def test_a_class_that_no_trusted_case_shows_is_left_as_given_and_said_so(official):
-    more = {"move": "logit", "level": 0.0, "trim": 0.0, "variant": "official"} if official else {}
+@pytest.mark.parametrize("method", [SpatialCorrection(), OfficialSpatialCorrection()])
+def test_a_class_that_no_trusted_case_shows_is_left_as_given_and_said_so(method):
     nothing = disc(10) & False
     clean = [predicted(f"c{r}", nothing, disc(r)) for r in (9, 10)]
-    method = SpatialCorrection(**more)
     state, revisions = method.revise({}, [predicted("t", disc(12), disc(15))], clean)
     assert list(revisions) == []
     (row,) = method.findings(state)
@@ -347,9 +310,3 @@ def test_a_bias_of_just_the_least_shift_is_undone():
     bias = Bias("organ", 1.0, 0.9, 1.1, 0.1, 3)
     assert SpatialCorrection(min_shift_vox=0.5)._decide(bias, 0.9, 2.0, "mm")[0]
     assert not SpatialCorrection(min_shift_vox=0.51)._decide(bias, 0.9, 2.0, "mm")[0]
-
-
-def test_the_official_bias_is_in_mm_of_the_finest_spacing():
-    official = SpatialCorrection(move="logit", level=0, trim=0, variant="official")
-    level, clean = np.where(disc(13), 1.0, -1.0), disc(10)
-    assert official._case(level, clean, (0.5, 2.0)).bias_mm == official_bias_vox(disc(13), clean) * 0.5

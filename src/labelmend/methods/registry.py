@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from labelmend import methods
 from labelmend.errors import ConfigError
 from labelmend.methods.base import Method
 
-_NOT_METHODS = {"base", "registry"}
-"""Nor is a file whose name begins with an underscore: a part of a method that is too long for its own."""
+_NOT_METHODS = {"base", "given_outlines", "registry"}
+
+PUBLISHED = "labelmend.methods.published"
+"""Programs as released: methods like the others, in a folder of their own."""
 
 
 class _Registry(Mapping[str, type[Method]]):
@@ -20,7 +23,7 @@ class _Registry(Mapping[str, type[Method]]):
     def __getitem__(self, name: str) -> type[Method]:
         if name not in set(self):
             raise KeyError(name)
-        module = importlib.import_module(f"labelmend.methods.{name}")
+        module = importlib.import_module(_homes()[name])
         found = [
             item
             for item in vars(module).values()
@@ -31,11 +34,21 @@ class _Registry(Mapping[str, type[Method]]):
         return found[0]
 
     def __iter__(self) -> Iterator[str]:
-        names = (module.name for module in pkgutil.iter_modules(methods.__path__))
-        return (name for name in names if name not in _NOT_METHODS and not name.startswith("_"))
+        return iter(_homes())
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(_homes())
+
+
+def _homes() -> dict[str, str]:
+    """Per name the module that defines the method."""
+    published = Path(methods.__file__ or "").parent / "published"
+    return {
+        found.name: f"{package}.{found.name}"
+        for package, path in (("labelmend.methods", methods.__path__), (PUBLISHED, [str(published)]))
+        for found in pkgutil.iter_modules(path)
+        if not found.ispkg and found.name not in _NOT_METHODS
+    }
 
 
 METHODS: Mapping[str, type[Method]] = _Registry()

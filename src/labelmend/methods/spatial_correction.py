@@ -13,20 +13,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, zoom
+from scipy.ndimage import zoom
 
 from labelmend.errors import CleanCasesError, ConfigError
 from labelmend.geometry import (
     boundary_displacements,
     check_spacing,
     class_levels,
-    frontier,
     resolve,
     signed_distance,
     trimmed_mean,
 )
-from labelmend.methods._given_outlines import decisions
 from labelmend.methods.base import Known, Method, Needs, Rows, State, revision
+from labelmend.methods.given_outlines import decisions
 from labelmend.metrics import Bias, estimate_bias
 from labelmend.metrics.bias import SURE_ERRORS
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
@@ -38,7 +37,6 @@ LEVEL_MARGIN = 0.001
 """Dice by which another level must beat the predicted boundary itself."""
 
 Move = Literal["distance", "logit"]
-Variant = Literal["repaired", "official"]
 
 
 def spatial_correction(
@@ -48,7 +46,6 @@ def spatial_correction(
     *,
     move: Move = "distance",
     upsample: int = 1,
-    half_voxel: bool = True,
 ) -> FloatArray:
     """Levels whose zero set is the predicted boundary of one class moved back by its bias.
 
@@ -67,8 +64,6 @@ def spatial_correction(
         move: "distance" moves the level set by distance; "logit" is the published form.
         upsample: find the boundary on a grid this many times finer (linear interpolation of `levels`): the
             boundary is then known below the voxel. "distance" only.
-        half_voxel: False takes the signed distance of the official code, which jumps from -1 to +1; "logit"
-            only.
 
     Returns:
         `(*space)` float levels, positive inside the corrected region. An empty or full prediction has no
@@ -86,20 +81,27 @@ def spatial_correction(
     """
     levels = np.asarray(levels)
     spacing = check_spacing(spacing_mm, levels.ndim)
-    inside = levels > 0
-    if bias_mm == 0 or inside.all() or not inside.any():
+    if bias_mm == 0 or not has_boundary(levels > 0):
         return levels
     if move == "distance":
         return bias_mm - _level_distance(levels, spacing, upsample)
     if move != "logit":
         raise ConfigError(f'move must be "distance" or "logit", got {move!r}')
-    distance = (
-        signed_distance(inside, spacing) if half_voxel else official_distance_vox(inside) * min(spacing)
-    )
+    return logit_move(levels, signed_distance(levels > 0, spacing), bias_mm)
+
+
+def logit_move(levels: FloatArray, distance_mm: FloatArray, bias_mm: float) -> FloatArray:
+    """The published move in logit space, see `spatial_correction`, with a signed distance of your own."""
+    inside = levels > 0
     changed_side = inside if bias_mm < 0 else ~inside
-    band = changed_side & (np.abs(distance) <= abs(bias_mm))
+    band = changed_side & (np.abs(distance_mm) <= abs(bias_mm))
     height = np.abs(levels[band]).max(initial=0.0)
-    return levels + math.copysign(height, bias_mm) * np.exp(-(distance**2) / (2 * bias_mm**2))
+    return levels + math.copysign(height, bias_mm) * np.exp(-(distance_mm**2) / (2 * bias_mm**2))
+
+
+def has_boundary(mask: BoolArray) -> bool:
+    """Whether a mask is neither empty nor full."""
+    return bool(mask.any() and not mask.all())
 
 
 def _level_distance(levels: FloatArray, spacing: tuple[float, ...], upsample: int) -> FloatArray:
@@ -114,29 +116,14 @@ def _level_distance(levels: FloatArray, spacing: tuple[float, ...], upsample: in
     return distance.reshape(blocks).mean(axis=tuple(range(1, 2 * levels.ndim, 2)))
 
 
-def official_distance_vox(mask: BoolArray) -> FloatArray:
-    """Signed distance of the official code, in voxels: -1 just inside, +1 just outside, no zero between."""
-    return np.where(mask, -distance_transform_edt(mask), distance_transform_edt(~mask))
-
-
-def official_bias_vox(predicted: BoolArray, clean: BoolArray) -> float:
-    """Bias of one case as the official code reads it, in voxels.
-
-    The mean of `official_distance_vox` of the prediction over the clean mask's own frontier; a boundary moved
-    outward by r reads -(r + 1), one moved inward by r reads +r. A structure present in one mask only counts
-    +1 or -1.
-
-    Paper: official code of Yao et al., ICLR 2023.
-    """
-    if predicted.any() != clean.any():
-        return 1.0 if clean.any() else -1.0
-    edge = frontier(clean, outer=False)
-    return float(official_distance_vox(predicted)[edge].mean()) if edge.any() and not predicted.all() else 0.0
-
-
 @dataclass(frozen=True)
-class _Measured:
-    """One class of one clean case at one level: its bias in mm, and the Dice that undoing it reaches."""
+class Measured:
+    """One class of one clean case at one level.
+
+    Args:
+        bias_mm: its bias; NaN without a boundary.
+        dice: Dice with the clean mask after the correction; NaN where it was not measured.
+    """
 
     bias_mm: float
     dice: float
@@ -162,15 +149,12 @@ class SpatialCorrection(Method):
             a network that has not learned it knows nothing better than the given labels.
         upsample: find the predicted boundary on a grid this many times finer.
         confidence: coverage of the interval of the bias, in (0, 1).
-        variant: "official" does as the released code does (with move="logit", level=0, trim=0; it ran JSRT
-            with gamma 0.8): the bias is divided by the number of classes too, distances jump from -1 to +1,
-            no interval is asked, and labels of a class whose bias is under one voxel are replaced by the raw
-            prediction.
 
     Paper: Yao, Zhang, Zheng, Goswami, Prasanna, Chen, "Learning to Segment from Noisy Annotations: A Spatial
         Correction Approach", ICLR 2023.
     Differs: level, trim, interval and the threshold of half a voxel are ours; the paper moves the 0.5 level
-        set when its mean displacement reaches one pixel.
+        set when its mean displacement reaches one pixel. `published/official_spatial_correction.py` does as
+        the released program does.
     """
 
     move: Move = "distance"
@@ -181,7 +165,6 @@ class SpatialCorrection(Method):
     min_dice: float = 0.5
     upsample: int = 2
     confidence: float = 0.95
-    variant: Variant = "repaired"
 
     needs: ClassVar[Needs] = Needs(clean="required", rounds=2)
 
@@ -198,8 +181,6 @@ class SpatialCorrection(Method):
             raise ConfigError(f"{limits} expected, got {self}")
         if self.move not in ("distance", "logit"):
             raise ConfigError(f'move must be "distance" or "logit", got {self.move!r}')
-        if self.variant == "official" and (self.move, self.level, self.trim) != ("logit", 0, 0):
-            raise ConfigError('variant "official" goes with move "logit", level 0 and trim 0: set them')
 
     def revise(
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
@@ -210,9 +191,7 @@ class SpatialCorrection(Method):
     def revise_from_probs(
         self, known: Known, cases: Callable[[], Iterator[Predicted]]
     ) -> tuple[Rows, Iterator[Revision]]:
-        rows = self._measure(known.trusted())
-        if self.variant == "repaired":  # the official code asks no given label
-            rows = decisions(self, rows, known.redrawn())
+        rows = decisions(self, self._measure(known.trusted()), known.redrawn())
         return rows, self._revisions(rows, cases())
 
     def _revisions(self, rows: Rows, cases: Iterable[Predicted]) -> Iterator[Revision]:
@@ -245,7 +224,7 @@ class SpatialCorrection(Method):
 
     def _measure(self, clean: Iterable[Predicted]) -> list[dict[str, Any]]:
         """Per class: the bias of the predicted boundary, the level to move, by how much, whether and why."""
-        measured: dict[str, dict[float, list[_Measured]]] = {}
+        measured: dict[str, dict[float, list[Measured]]] = {}
         shown: set[str] = set()
         finest_mm, unit = math.inf, "mm"
         for predicted in clean:
@@ -259,42 +238,51 @@ class SpatialCorrection(Method):
                     measured.setdefault(name, {}).setdefault(logit, []).append(found)
         if not measured:
             raise CleanCasesError("Spatial Correction measures its bias on clean cases, and none came")
-        # the official sum is per class, its divisor counts images times classes
-        divisor = len(measured) if self.variant == "official" else 1
-        rows = [self._row(name, by_level, divisor, finest_mm, unit) for name, by_level in measured.items()]
+        n_classes = len(measured)
+        rows = [self._row(name, by_level, n_classes, finest_mm, unit) for name, by_level in measured.items()]
         absent = {"moved": False, "why": "no trusted case shows it, so its labels are left as given"}
         return [row | ({} if row["class"] in shown else absent) for row in rows]
 
-    def _case(self, level: FloatArray, clean: BoolArray, spacing_mm: Sequence[float]) -> _Measured:
+    def _case(self, level: FloatArray, clean: BoolArray, spacing_mm: Sequence[float]) -> Measured:
         inside = level > 0
-        if self.variant == "official":
-            return _Measured(official_bias_vox(inside, clean) * min(spacing_mm), math.nan)
-        if clean.all() or not clean.any():
-            return _Measured(math.nan, math.nan)
-        if inside.all() or not inside.any():
-            return _Measured(math.nan, 0.0)
+        if not has_boundary(clean):
+            return Measured(math.nan, math.nan)
+        if not has_boundary(inside):
+            return Measured(math.nan, 0.0)
         distance = signed_distance(inside, spacing_mm)
         bias_mm = trimmed_mean(*boundary_displacements(distance, inside, clean, spacing_mm), self.trim)
         moved = distance < bias_mm
-        return _Measured(bias_mm, float(2 * (moved & clean).sum() / (moved.sum() + clean.sum())))
+        return Measured(bias_mm, float(2 * (moved & clean).sum() / (moved.sum() + clean.sum())))
 
     def _row(
-        self, name: str, by_level: dict[float, list[_Measured]], divisor: int, finest_mm: float, unit: str
+        self, name: str, by_level: dict[float, list[Measured]], n_classes: int, finest_mm: float, unit: str
     ) -> dict[str, Any]:
         biases = {
-            logit: estimate_bias([case.bias_mm / divisor for case in cases], name, self.confidence)
+            logit: self._bias([case.bias_mm for case in cases], name, n_classes)
             for logit, cases in by_level.items()
         }
         dices = {z: [c.dice for c in cases if not math.isnan(c.dice)] for z, cases in by_level.items()}
-        reached = {z: float(np.mean(known)) if known else 0.0 for z, known in dices.items()}
-        boundary, logit = biases[0.0], self._best_level(reached)
+        reached = {z: float(np.mean(known)) if known else None for z, known in dices.items()}
+        boundary, logit = biases[0.0], self._best_level({z: dice or 0.0 for z, dice in reached.items()})
         moved, why = self._decide(boundary, reached[logit], finest_mm, unit)
-        shift = self.gamma * biases[logit].mean_mm
-        if self.variant == "official" and abs(shift) < finest_mm:
-            shift = 0.0  # the raw prediction
         values = {key: value for key, value in asdict(boundary).items() if key != "class_name"}
-        found = {"moved": moved, "level": logit, "shift_mm": shift, "clean_dice": reached[logit], "why": why}
+        shift_mm = self._shift_mm(biases[logit], finest_mm)
+        found = {
+            "moved": moved,
+            "level": logit,
+            "shift_mm": shift_mm,
+            "clean_dice": reached[logit],
+            "why": why,
+        }
         return {"class": name, **values, **found}
+
+    def _bias(self, biases_mm: Sequence[float], name: str, n_classes: int) -> Bias:
+        """Mean and interval of the biases of one class over the clean cases."""
+        return estimate_bias(biases_mm, name, self.confidence)
+
+    def _shift_mm(self, bias: Bias, finest_mm: float) -> float:
+        """How far the boundary is moved."""
+        return self.gamma * bias.mean_mm
 
     def _best_level(self, reached: Mapping[float, float]) -> float:
         """The level from which a shift comes closest to the clean cases; 0 unless another is better."""
@@ -303,25 +291,19 @@ class SpatialCorrection(Method):
         best = max(reached, key=lambda logit: (reached[logit], -abs(logit)))
         return best if reached[best] > reached[0.0] + LEVEL_MARGIN else 0.0
 
-    def _decide(self, bias: Bias, clean_dice: float, finest_mm: float, unit: str) -> tuple[bool, str]:
+    def _decide(self, bias: Bias, clean_dice: float | None, finest_mm: float, unit: str) -> tuple[bool, str]:
         """Whether a class is corrected, and why."""
-        shift = self.gamma * bias.mean_mm
         if bias.n_cases == 0:
             return False, "no clean case holds both a true and a predicted boundary"
-        if self.variant == "official":
-            small = abs(shift) < finest_mm
-            replaced = "replaced by the prediction, as the official code does"
-            return True, replaced if small else _in_words(shift, unit)
-        if clean_dice < self.min_dice:
-            why = (
-                f"the network has not learned it: corrected, it reaches Dice {clean_dice:.2f} on clean cases"
-            )
-            return False, why
+        if clean_dice is None or clean_dice < self.min_dice:
+            reached = f"Dice {clean_dice or 0.0:.2f} on clean cases"
+            return False, f"the network has not learned it: corrected, it reaches {reached}"
         if abs(bias.mean_mm) <= SURE_ERRORS * bias.error_mm:  # False for one case, whose error is NaN
             return False, f"the bias is within {SURE_ERRORS:g} standard errors of zero"
+        shift = self._shift_mm(bias, finest_mm)
         if abs(shift) < self.min_shift_vox * finest_mm:
             return False, f"the bias is under {self.min_shift_vox:g} voxel"
-        return True, _in_words(shift, unit) + "; one clean case gives no interval" * (bias.n_cases == 1)
+        return True, in_words(shift, unit) + "; one clean case gives no interval" * (bias.n_cases == 1)
 
     def revised(self, predicted: Predicted, acting: Mapping[str, Mapping[str, Any]]) -> Revision | None:
         """Labels with predicted boundaries moved, class by class; a class never predicted is kept.
@@ -341,7 +323,7 @@ class SpatialCorrection(Method):
             if name in acting
         ]
         # Not the network's agreement: the network shares the bias that is being undone.
-        trust = [row["clean_dice"] for row in acting.values() if self.variant != "official"]
+        trust = [row["clean_dice"] for row in acting.values() if row["clean_dice"] is not None]
         sure = float(np.mean(trust)) if trust else None
         return revision(predicted, masks, "; ".join(reasons), sure) if reasons else None
 
@@ -377,12 +359,7 @@ class SpatialCorrection(Method):
     ) -> FloatArray:
         """`spatial_correction` of one class with these settings, from the level set of `logit`."""
         return spatial_correction(
-            levels - logit,
-            shift_mm,
-            spacing_mm,
-            move=self.move,
-            upsample=self.upsample,
-            half_voxel=self.variant == "repaired",
+            levels - logit, shift_mm, spacing_mm, move=self.move, upsample=self.upsample
         )
 
 
@@ -391,5 +368,6 @@ def _undo(row: Mapping[str, Any] | None) -> list[float] | None:
     return [row["level"], row["shift_mm"]] if row is not None and row["moved"] else None
 
 
-def _in_words(shift_mm: float, unit: str) -> str:
+def in_words(shift_mm: float, unit: str) -> str:
+    """A shift as the end of a sentence."""
     return f"predicted boundary moved {'in' if shift_mm < 0 else 'out'}ward by {abs(shift_mm):.2f} {unit}"

@@ -63,11 +63,6 @@ def test_the_network_fits_every_grid(shape):
     assert coarsest >= 4
 
 
-def test_small_grids_keep_their_full_resolution_in_the_first_layer():
-    assert unet_for((36, 50, 35)).args["strides"][0] == 1
-    assert unet_for((128, 128)).args["strides"][0] == 2
-
-
 def test_what_the_user_gives_wins():
     network = unet_for((16, 16))
     settings, notes = choose(

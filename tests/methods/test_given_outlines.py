@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelmend.methods._given_outlines import Compared, decide, decisions
+from labelmend.methods.given_outlines import Compared, decide, decisions
 from labelmend.methods.spatial_correction import SpatialCorrection
 from labelmend.metrics import Bias
 from labelmend.types import Grid, LabelMap, Predicted

@@ -1,0 +1,1 @@
+"""Programs as their authors released them, defects included, to compare with; one file per program."""
