@@ -29,6 +29,7 @@ NO_MODULE_OF_THEIR_OWN = {
     "test_contributing.py": "the worked example of CONTRIBUTING.md",
     "test_doctests.py": "the examples in docstrings",
     "test_documented_names.py": "the names in README.md and docs/",
+    "test_notebooks.py": "the notebooks in docs/",
     "test_documented_commands.py": "the commands in README.md and docs/",
     "test_examples.py": "examples/",
     "test_fuzz_readers.py": "drawn garbage at every reader",

@@ -1,7 +1,7 @@
 """ADELE's parts against results worked out by hand; its curves and triggers are in theory/learning_curve."""
 
-import dataclasses
 import io
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,16 +11,9 @@ from labelmend.errors import ConfigError
 from labelmend.losses.cross_entropy import cross_entropy_loss
 from labelmend.losses.dice_ce import dice_ce_loss
 from labelmend.losses.jensen_shannon import jensen_shannon_loss
-from labelmend.methods.adele import (
-    PRESETS,
-    Adele,
-    class_counts,
-    iou_of,
-    relabel,
-    scaled_sizes,
-    tempered,
-)
+from labelmend.methods.adele import Adele, class_counts, iou_of, relabel, scaled_sizes
 from labelmend.methods.base import Batch, Facts
+from labelmend.methods.published.official_adele import OfficialAdele, Program
 from labelmend.types import Grid, LabelMap, Predicted
 from labelmend.workflows.training.checkpoint import _pack, _unpack
 
@@ -63,95 +56,44 @@ def revised(method: Adele, state: dict, *cases: Predicted) -> list:
     [({1}, [1, 0, 2, 1, 2, 0]), ({1, 2}, [1, 0, 1, 2, 0, 2]), ({3}, [0, 1, 2, 1, 2, 0]), (set(), LABELS)],
     ids=str,
 )
-def test_segthor_moves_pixels_between_active_classes_and_background(active, expected):
+def test_pixels_move_between_active_classes_and_background(active, expected):
     np.testing.assert_array_equal(relabel(LABELS, sure(FOUND), active, 0.8), expected)
 
 
-def test_voc_overwrites_classes_that_are_not_active():
-    new = relabel(LABELS, sure(FOUND), {1}, 0.8, any_label=True)
-    np.testing.assert_array_equal(new, [1, 0, 1, 1, 0, 0])
-
-
-@pytest.mark.parametrize("any_label", [False, True])
-def test_the_confidence_must_be_exceeded_strictly(any_label):
+def test_the_confidence_must_be_exceeded_strictly():
     probs = sure(FOUND, confidence=0.75)
-    same = relabel(LABELS, probs, {1, 2}, 0.75, any_label=any_label)
-    np.testing.assert_array_equal(same, LABELS)
-    moved = relabel(LABELS, probs, {1, 2}, 0.749, any_label=any_label)
-    np.testing.assert_array_equal(moved, FOUND)
+    np.testing.assert_array_equal(relabel(LABELS, probs, {1, 2}, 0.75), LABELS)
+    np.testing.assert_array_equal(relabel(LABELS, probs, {1, 2}, 0.749), FOUND)
 
 
-@pytest.mark.parametrize("any_label", [False, True])
-def test_an_image_never_gains_a_foreground_class(any_label):
-    new = relabel(np.array([1, 1, 0, 0]), sure([1, 2, 2, 1]), {1, 2}, 0.8, any_label=any_label)
+def test_an_image_never_gains_a_foreground_class():
+    new = relabel(np.array([1, 1, 0, 0]), sure([1, 2, 2, 1]), {1, 2}, 0.8)
     np.testing.assert_array_equal(new, [1, 1, 0, 1])
+    empty = np.zeros(3, int)
+    np.testing.assert_array_equal(relabel(empty, sure([1, 2, 0]), {1, 2}, 0.8), empty)
 
 
-def test_an_image_without_foreground_stays_as_it_is_but_in_voc():
-    empty, probs = np.zeros(3, int), sure([1, 2, 0])
-    np.testing.assert_array_equal(relabel(empty, probs, {1, 2}, 0.8), empty)
-    np.testing.assert_array_equal(relabel(empty, probs, {1}, 0.8, any_label=True), [1, 0, 0])
-
-
-def test_voc_brings_background_only_where_there_was_some():
-    full = np.array([1, 2, 2])
-    np.testing.assert_array_equal(relabel(full, sure([0, 0, 1]), {1, 2}, 0.8), [0, 0, 1])
-    np.testing.assert_array_equal(relabel(full, sure([0, 0, 1]), {1, 2}, 0.8, any_label=True), [1, 2, 1])
-
-
-@pytest.mark.parametrize("any_label", [False, True])
-def test_ignored_pixels_stay_and_do_not_vouch_for_a_class(any_label):
+def test_ignored_pixels_stay_and_do_not_vouch_for_a_class():
     ignored = np.array([False, False, True, True])
-    new = relabel(
-        np.array([1, 0, 2, 1]), sure([1, 2, 0, 0]), {1, 2}, 0.8, any_label=any_label, ignored=ignored
-    )
+    new = relabel(np.array([1, 0, 2, 1]), sure([1, 2, 0, 0]), {1, 2}, 0.8, ignored=ignored)
     np.testing.assert_array_equal(new, [1, 0, 2, 1])
 
 
-@pytest.mark.parametrize(("left", "size", "kept"), [(4, 200, True), (5, 200, False), (4, 60, False)])
-def test_the_guard_of_voc_keeps_an_image_that_would_lose_most_of_its_foreground(left, size, kept):
-    """10 foreground pixels: less than half of them are left, and over 95 % are background."""
-    labels, winners = np.zeros(size, int), np.zeros(size, int)
-    labels[:10], winners[:left] = 1, 1
-    new = relabel(labels, sure(winners, 2), {1}, 0.8, any_label=True, guard="area")
-    np.testing.assert_array_equal(new, labels if kept else winners)
-
-
-def test_the_guard_of_classes_gives_its_pixels_back_to_one_that_would_vanish():
+def test_a_class_that_would_vanish_gets_its_pixels_back():
     labels = np.array([1, 1, 2, 2, 0, 0])
     gone = sure([0, 0, 2, 0, 2, 0])
-    np.testing.assert_array_equal(relabel(labels, gone, {1, 2}, 0.8, guard="class"), [1, 1, 2, 0, 2, 0])
-    np.testing.assert_array_equal(relabel(labels, gone, {1, 2}, 0.8), [0, 0, 2, 0, 2, 0])
+    np.testing.assert_array_equal(relabel(labels, gone, {1, 2}, 0.8), [1, 1, 2, 0, 2, 0])
+    np.testing.assert_array_equal(relabel(labels, gone, {1, 2}, 0.8, keep_classes=False), [0, 0, 2, 0, 2, 0])
     swapped = sure([2, 2, 0, 0, 0, 0])  # giving back 1 takes 2 its last pixels
-    np.testing.assert_array_equal(relabel(labels, swapped, {1, 2}, 0.8, guard="class"), labels)
+    np.testing.assert_array_equal(relabel(labels, swapped, {1, 2}, 0.8), labels)
 
 
-def test_the_temperature_of_voc_takes_logits_divided_by_three():
-    logits = torch.tensor([3.0, -1.0, 0.5])
-    expected = (logits / 3).softmax(0).numpy()
-    np.testing.assert_allclose(tempered(logits.softmax(0).numpy(), 3), expected, rtol=1e-5)
-    assert tempered(np.array([0.7, 0.3]), 3)[0] == pytest.approx(0.57, abs=0.005)  # what SegTHOR ignores
-
-
-# ---- presets ----
-
-
-def test_presets_hold_what_the_programs_did_and_fields_win_over_them():
-    assert {name: Adele(preset=name).rules.tau for name in PRESETS} == {
-        "robust": 0.95,
-        "paper": 0.8,
-        "segthor": 0.7,
-        "voc": 0.8,
-    }
-    own = Adele(preset="segthor", tau=0.6, every=3).rules
-    assert (own.tau, own.every) == (0.6, 3)
-    assert dataclasses.replace(own, tau=0.7, every=10) == PRESETS["segthor"]
+# ---- settings ----
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"preset": "best"},
         {"tau": 0.4},
         {"slope_drop": 1.0},
         {"every": -1},
@@ -217,28 +159,22 @@ def at_scales(net, image) -> list[torch.Tensor]:
     return [resized(net(resized(image, size)), (64, 64)) for size in sizes]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_loss_is_the_mean_over_scales_plus_their_divergence(preset):
+def test_the_loss_is_the_mean_over_scales_plus_their_divergence():
     torch.manual_seed(0)
-    net, one, method = Shrinker(), batch(size=64), Adele(preset=preset, consistency=2.0, rho=0.5)
+    net, one, method = Shrinker(), batch(size=64), Adele(consistency=2.0, rho=0.5)
     loss, _, _ = method.step(state_with(method, 0), one, [net])
     logits = at_scales(net, one.image)
-    if preset == "robust":
-        base = sum(dice_ce_loss(z, one.target, valid=one.valid) for z in logits) / 3
-    else:  # at a temperature of three
-        base = sum(cross_entropy_loss(z / 3, one.target, valid=one.valid) for z in logits) / 3
-    apart = jensen_shannon_loss(logits, valid=one.valid, rho=0.5, floor=PRESETS[preset].floor)
+    base = sum(dice_ce_loss(z, one.target, valid=one.valid) for z in logits) / 3
+    apart = jensen_shannon_loss(logits, valid=one.valid, rho=0.5)
     assert float(loss.detach()) == pytest.approx(float((base + 2 * apart).detach()), rel=1e-5)
 
 
 def test_one_scale_without_dice_is_plain_cross_entropy():
-    net, one = Shrinker(), batch()
-    for preset in PRESETS:
-        method = Adele(preset=preset, loss="ce", scales=(1.0,))
-        loss, logits, _ = method.step(state_with(method, 0), one, [net])
-        expected = cross_entropy_loss(logits, one.target, valid=one.valid)
-        assert float(loss.detach()) == pytest.approx(float(expected.detach()))
-    assert set(net.seen) == {(32, 32)}
+    net, one, method = Shrinker(), batch(), Adele(loss="ce", scales=(1.0,))
+    loss, logits, _ = method.step(state_with(method, 0), one, [net])
+    expected = cross_entropy_loss(logits, one.target, valid=one.valid)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()))
+    assert net.seen == [(32, 32)]
 
 
 def test_a_network_of_one_size_is_told_what_to_do():
@@ -299,25 +235,6 @@ def learnt(rate: float, n: int = 40, start: float = 0.0) -> np.ndarray:
     return -0.8 * np.expm1(-rate * np.maximum(np.arange(n) + 0.5 - start, 0))
 
 
-def test_segthor_corrects_at_the_trigger_and_then_every_tenth_epoch():
-    curve = 0.8 * -np.expm1(-0.6 * np.arange(1, 35))
-    state, asked = run_epochs(Adele(preset="segthor"), curve[:, None])
-    assert state["since"] == [7]
-    assert list(asked) == [7, 10, 20, 30]
-
-
-@pytest.mark.parametrize(("every", "expected"), [(0, [7]), (1, list(range(7, 15))), (4, [7, 8, 12])])
-def test_labels_are_revised_at_the_trigger_and_whenever_so_many_epochs_are_full(every, expected):
-    curve = 0.8 * -np.expm1(-0.6 * np.arange(1, 15))
-    assert list(run_epochs(Adele(preset="segthor", every=every), curve[:, None])[1]) == expected
-
-
-def test_voc_forces_all_classes_after_16_epochs_and_revises_after_each_one():
-    state, asked = run_epochs(Adele(preset="voc"), np.stack([np.zeros(19), np.full(19, 0.3)], 1))
-    assert state["since"] == [17, 12]  # epochs 16 and 11 where the first one is 0
-    assert asked == {n: [1] if n < 17 else [0, 1] for n in range(12, 20)}
-
-
 def test_classes_join_in_their_own_time_and_never_leave():
     curves = np.stack([learnt(1.0), learnt(0.15), np.zeros(40)], 1)
     state, asked = run_epochs(EARLY, curves)
@@ -331,7 +248,7 @@ def test_classes_join_in_their_own_time_and_never_leave():
 
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been():
     curves = np.stack([learnt(0.6), learnt(0.15)], 1)
-    for method in (Adele(), *(Adele(preset=name) for name in ("paper", "segthor", "voc"))):
+    for method in (Adele(), *(OfficialAdele(program=name) for name in get_args(Program))):
         whole, asked = run_epochs(method, curves)
         half, before = run_epochs(method, curves, last=15)
         buffer = io.BytesIO()
@@ -392,7 +309,7 @@ def test_from_the_given_labels_a_revision_twice_is_a_revision_once():
 
 
 def test_from_the_current_labels_revisions_add_up():
-    method = Adele(preset="segthor")
+    method = Adele(tau=0.7, base="current")
     probs = sure([0, 1, 2, 1, 2, 2])
     new = revised(method, state_with(method, 4, 4), case(LABELS, probs, current=[0, 1, 2, 1, 0, 0]))
     assert new == [[0, 1, 2, 1, 2, 2]]
@@ -415,18 +332,9 @@ def test_overlapping_classes_are_binary_problems_each():
 
 
 def test_ignored_pixels_of_a_case_stay():
-    method = Adele(preset="voc")
+    method = Adele()
     one = case([1, 255, 0, 0], sure([1, 1, 1, 0], confidence=0.999), ignore=255)
     assert revised(method, state_with(method, 3, 3), one) == [[1, 255, 1, 0]]
-
-
-def test_voc_divides_logits_before_it_asks_how_sure_the_network_is():
-    """0.9 against 0.05 twice at temperature three: 0.57 of the whole."""
-    state, labels = state_with(Adele(), 3, 3), [1, 0, 2]
-    for confidence, moved in ((0.9, False), (0.999, True)):
-        one = case(labels, sure([1, 1, 2], confidence=confidence))
-        assert revised(Adele(preset="voc"), state, one) == [[1, 1, 2]] * moved
-        assert revised(Adele(preset="segthor"), state, one) == [[1, 1, 2]]
 
 
 def test_findings_tell_why_a_class_was_corrected_or_not():

@@ -10,64 +10,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
 from labelmend.methods.base import Batch, Facts, Known, Method, Needs, Nets, Rows, State, revision
-from labelmend.theory.learning_curve import CurveVerdict, has_settled, paper_trigger, published_trigger
+from labelmend.theory.learning_curve import CurveVerdict, has_settled
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Preset = Literal["robust", "paper", "segthor", "voc"]
-Guard = Literal["class", "none", "area"]
+Base = Literal["given", "current"]
+Loss = Literal["dice_ce", "ce"]
 
 LARGEST_MULTIPLE = 16
 """Scaled images keep the powers of two in the sides of the training grid up to this one: four halvings."""
-
-SEGTHOR_EPOCHS = 100
-"""Length of the published training on SegTHOR, up to which its program looks ahead."""
-
-VOC_EPOCHS = 16
-"""The same for VOC, where it is also the epoch from which on every class is corrected."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a preset stands for: fields that ADELE leaves open, and how the published programs differ.
-
-    Args:
-        slope_drop: see `Adele`; so are `tau`, `every`, `base` and `loss`.
-        tempered: cross-entropy takes logits divided by the number of scales.
-        tempered_probs: so does the confidence that labels are revised by.
-        floor: of the mean prediction in the consistency, see `jensen_shannon_loss`.
-        any_label: pixels of classes that are not active yet may be overwritten too.
-        guard: see `relabel`.
-    """
-
-    slope_drop: float
-    tau: float
-    every: int
-    base: str
-    loss: str
-    tempered: bool = True
-    tempered_probs: bool = False
-    floor: float = 0.0
-    any_label: bool = False
-    guard: Guard = "none"
-
-
-PRESETS: dict[str, Rules] = {
-    "robust": Rules(0.95, 0.95, 5, "given", "dice_ce", tempered=False, guard="class"),
-    "paper": Rules(0.9, 0.8, 1, "current", "ce"),
-    "segthor": Rules(0.9, 0.7, 10, "current", "ce", floor=1e-3),
-    "voc": Rules(0.9, 0.8, 1, "given", "ce", tempered_probs=True, floor=1e-3, any_label=True, guard="area"),
-}
 
 
 def relabel(
@@ -76,8 +37,7 @@ def relabel(
     active: Collection[int],
     tau: float,
     *,
-    any_label: bool = False,
-    guard: Guard = "none",
+    keep_classes: bool = True,
     ignored: BoolArray | None = None,
 ) -> NDArray[Any]:
     """Labels of an image in which confident predictions of active classes replace what was there.
@@ -91,10 +51,7 @@ def relabel(
         probs: `(C *space)` probabilities, background first.
         active: classes to correct, numbers from 1 on.
         tau: confidence that must be exceeded.
-        any_label: as the program for VOC: pixels of classes that are not active may be overwritten, images
-            without foreground are corrected freely, and background comes only where there was some.
-        guard: "class" gives back its pixels to a class that would vanish from the image; "area" leaves the
-            image as it is if it lost over half of its foreground and is over 95 % background then; "none".
+        keep_classes: give its pixels back to a class that would vanish from the image.
         ignored: `(*space)` booleans, pixels that stay as they are.
 
     >>> probs = np.full((3, 6), 0.05)
@@ -104,34 +61,15 @@ def relabel(
     """
     counted = np.ones(labels.shape, bool) if ignored is None else ~ignored
     present = set(np.unique(labels[counted]).tolist())
-    empty = present <= {0}
-    if not present & set(active) and not (any_label and empty):
+    if not present & set(active):
         return labels
     free = {0, *active}
-    allowed = free if any_label and empty else free & (present if any_label else present | {0})
     predicted = probs.argmax(axis=0)
-    moving = counted & (probs.max(axis=0) > tau) & np.isin(predicted, list(allowed))
-    if not any_label:
-        moving &= np.isin(labels, list(free))
-    new = np.where(moving, predicted, labels).astype(labels.dtype)
-    if guard == "area":
-        kept, left = ((x > 0)[counted].sum() for x in (labels, new))
-        return labels if left < 0.5 * kept and (new == 0)[counted].mean() > 0.95 else new
-    while guard == "class" and (lost := present - set(np.unique(new[counted]).tolist()) - {0}):
+    moving = counted & (probs.max(axis=0) > tau) & np.isin(predicted, list(free & (present | {0})))
+    new = np.where(moving & np.isin(labels, list(free)), predicted, labels).astype(labels.dtype)
+    while keep_classes and (lost := present - set(np.unique(new[counted]).tolist()) - {0}):
         new = np.where(counted & np.isin(labels, list(lost)), labels, new)
     return new
-
-
-def tempered(probs: FloatArray, heat: float) -> FloatArray:
-    """`(C *space)` probabilities of logits divided by `heat`.
-
-    >>> tempered(np.array([0.9, 0.1]), 2)
-    array([0.75, 0.25])
-    """
-    if heat == 1:
-        return probs
-    powers = probs ** (1 / heat)
-    return powers / powers.sum(axis=0)
 
 
 def class_counts(logits: Tensor, target: Tensor, valid: Tensor) -> NDArray[Any]:
@@ -189,14 +127,7 @@ class Adele(Method):
     The state grows by one number a class and epoch, its curve; besides, there are three counts a class.
 
     Args:
-        preset: which rules. "robust": ours, triggers where a curve has surely bent, whatever an epoch is, and
-            no class vanishes from an image. "paper": the slope against that after the first epoch. "segthor"
-            and "voc": as the two released programs, which differ, do it. The five fields that are None follow
-            it: `slope_drop` 0.95 in robust, 0.9 in the others; `tau` 0.95 in robust, 0.7 in segthor, else
-            0.8; `every` 5 in robust, 10 in segthor, else 1; `base` given in robust and voc, else current;
-            `loss` dice_ce in robust, else ce.
-        slope_drop: share of its slope that a curve has lost at its trigger (r of the paper); against its mean
-            slope so far in robust, against that after one epoch in the others.
+        slope_drop: share of its mean slope so far that a curve has lost at its trigger (r of the paper).
         tau: probability over which a prediction replaces a label.
         every: revise when a class joins, and then each time that this many epochs are full; 0 only when one
             joins.
@@ -206,30 +137,30 @@ class Adele(Method):
         scales: image sizes that are trained, as shares of the training grid; 1 must be among them. Time and
             memory of a step grow with the sum of their squares (cubes in 3-D): 3.7-fold in 2-D.
         consistency: weight of the Jensen-Shannon divergence between scales.
-        rho: the divergence counts for an image once a mean prediction is as sure as this anywhere in it.
-        min_iou: robust only: a class whose curve never rose counts as learnt from this IoU on.
+        rho: the divergence counts for an image once a mean prediction is at least this confident somewhere.
+        min_iou: a class whose curve never rose counts as learnt at or above this IoU.
 
     Paper: Liu, Liu, Zhu, Shen, Fernandez-Granda, "Adaptive Early-Learning Correction for Segmentation from
         Noisy Annotations", CVPR 2022.
     Differs: labels are revised by predictions at one scale that the engine makes, in evaluation mode and at
-        the end of an epoch; the paper averages scales, VOC's program also mirrors and runs a CRF, SegTHOR's
-        keeps what training predicted. Curves have one point an epoch (VOC: one in 100 batches), measured
-        against the labels trained on, which are the given ones for a class that is not active, but under
-        `any_label` of "voc". Scales have equal weights and sides in whole multiples of what the network
-        halves; corners are not aligned. Ignored pixels count nowhere and are never filled in. Overlapping
-        classes are binary problems each, with a trigger, a confidence and a background of their own. At the
-        end of a round, all active classes are corrected. "robust" trains with Dice too, since cross-entropy
-        alone is slow to find thin structures, and without the temperature; Dice makes networks sure of
-        themselves, so that a `tau` of 0.8 would copy whole predictions, bias and all. At the end of each of
-        several rounds curves begin again.
+        the end of an epoch; the paper averages scales. A trigger asks whether a curve has certainly bent, so
+        that it does not depend on how long an epoch is; the paper compares the slope with that after the
+        first epoch (`paper_trigger`). No class vanishes from an image. Curves have one point per epoch,
+        measured against the labels trained on, which are the given ones for a class that is not active.
+        Scales have equal weights and sides in whole multiples of what the network halves; corners are not
+        aligned. Ignored pixels count nowhere and are never filled in. Overlapping classes are binary problems
+        each, with a trigger, a confidence and a background of their own. At the end of a round, all active
+        classes are corrected, and curves begin again. Trains with Dice too, since cross-entropy alone is slow
+        to learn thin structures, and without the temperature; Dice makes networks confident, so that a `tau`
+        of 0.8 would copy whole predictions, bias and all. `published/official_adele.py` has the rules of the
+        paper and of both released programs.
     """
 
-    preset: Preset = "robust"
-    slope_drop: float | None = None
-    tau: float | None = None
-    every: int | None = None
-    base: Literal["given", "current"] | None = None
-    loss: Literal["dice_ce", "ce"] | None = None
+    slope_drop: float = 0.95
+    tau: float = 0.95
+    every: int = 5
+    base: Base = "given"
+    loss: Loss = "dice_ce"
     scales: tuple[float, ...] = (0.7, 1.0, 1.5)
     consistency: float = 1.0
     rho: float = 0.8
@@ -237,14 +168,21 @@ class Adele(Method):
 
     needs: ClassVar[Needs] = Needs(counts=("counts",))
 
+    @property
+    def _loss_temperature(self) -> float:
+        """What logits are divided by in the loss."""
+        return 1.0
+
+    @property
+    def _floor(self) -> float:
+        """Of the mean prediction in the consistency, see `jensen_shannon_loss`."""
+        return 0.0
+
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
-        rules = self.rules
-        if not (0 < rules.slope_drop < 1 and 0.5 <= rules.tau <= 1):
+        if not (0 < self.slope_drop < 1 and 0.5 <= self.tau <= 1):
             limits = "slope_drop in (0, 1) and tau in [0.5, 1] expected"
-            raise ConfigError(f"{limits}, got {rules.slope_drop} and {rules.tau}")
-        if rules.every < 0 or rules.base not in ("given", "current") or rules.loss not in ("dice_ce", "ce"):
+            raise ConfigError(f"{limits}, got {self.slope_drop} and {self.tau}")
+        if self.every < 0 or self.base not in get_args(Base) or self.loss not in get_args(Loss):
             limits = 'every >= 0, base "given" or "current" and loss "dice_ce" or "ce" expected'
             raise ConfigError(f"{limits}, got {self}")
         if 1 not in self.scales or not all(0.1 <= scale <= 4 for scale in self.scales):
@@ -252,13 +190,6 @@ class Adele(Method):
         if not (0 <= self.consistency < math.inf and 0 <= self.rho <= 1 and 0 <= self.min_iou <= 1):
             limits = "consistency >= 0, rho in [0, 1] and min_iou in [0, 1] expected"
             raise ConfigError(f"{limits}, got {self.consistency}, {self.rho} and {self.min_iou}")
-
-    @property
-    def rules(self) -> Rules:
-        """The rules of the preset, with the fields that were set."""
-        names = ("slope_drop", "tau", "every", "base", "loss")
-        chosen = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(PRESETS[self.preset], **chosen)
 
     def init(self, facts: Facts) -> State:
         return {"classes": list(facts.classes)} | _fresh(len(facts.classes))
@@ -270,16 +201,16 @@ class Adele(Method):
         from labelmend.losses.dice_ce import dice_ce_loss
         from labelmend.losses.jensen_shannon import jensen_shannon_loss
 
-        rules, overlapping = self.rules, batch.target.ndim == batch.image.ndim
+        overlapping = batch.target.ndim == batch.image.ndim
         sizes = scaled_sizes(tuple(batch.image.shape[2:]), self.scales)
         native = nets[0](batch.image)
         logits = [native.float(), *(_at_size(nets[0], batch.image, size) for size in sizes)]
-        base = dice_ce_loss if rules.loss == "dice_ce" else cross_entropy_loss
-        heat = len(self.scales) if rules.tempered else 1
+        base = dice_ce_loss if self.loss == "dice_ce" else cross_entropy_loss
+        heat = self._loss_temperature
         loss = torch.stack([base(z / heat, batch.target, valid=batch.valid) for z in logits]).mean()
         if self.consistency and sizes:
             apart = jensen_shannon_loss(
-                logits, overlapping=overlapping, valid=batch.valid, rho=self.rho, floor=rules.floor
+                logits, overlapping=overlapping, valid=batch.valid, rho=self.rho, floor=self._floor
             )
             loss = loss + self.consistency * apart
         counts = class_counts(native.detach(), batch.target, batch.valid)
@@ -298,29 +229,22 @@ class Adele(Method):
             if since[index] == 0:
                 verdict = self.trigger(curve, epoch)
                 since[index], why[index] = (epoch + 1) * verdict.settled, verdict.why
-        active, every = [i for i, first in enumerate(since) if first], self.rules.every
+        active, every = [i for i, first in enumerate(since) if first], self.every
         new = [i for i in active if since[i] == epoch + 1]
         due = active if every and (epoch + 1) % every == 0 else new
         return state | {"curves": curves, "since": since, "why": why, "due": due}, bool(due)
 
     def trigger(self, curve: Sequence[float], epoch: int) -> CurveVerdict:
         """Whether a class with this curve, one point an epoch, joins after epoch `epoch`, counted from 0."""
-        drop = self.rules.slope_drop
-        if self.preset == "robust":
-            times = np.arange(len(curve)) + 0.5  # an IoU over an epoch belongs to its middle
-            return has_settled(times, curve, epoch + 1.0, drop=drop, min_iou=self.min_iou)
-        if self.preset == "paper":
-            return paper_trigger(curve, loss=drop)
-        horizon = SEGTHOR_EPOCHS if self.preset == "segthor" else VOC_EPOCHS
-        wait = self.preset == "segthor"
-        return published_trigger(curve, epoch, horizon=horizon, loss=drop, wait_for_rise=wait)
+        times = np.arange(len(curve)) + 0.5  # an IoU over an epoch belongs to its middle
+        return has_settled(times, curve, epoch + 1.0, drop=self.slope_drop, min_iou=self.min_iou)
 
     def revise(
         self, state: State, cases: Iterable[Predicted], clean: Iterable[Predicted]
     ) -> tuple[State, Iterator[Revision]]:
         active = [index for index, first in enumerate(state["since"]) if first]
         # what was revised before is in the current labels, but not in the given ones
-        acting = state["due"] if state["due"] and self.rules.base == "current" else active
+        acting = state["due"] if state["due"] and self.base == "current" else active
         proposals = (self._revised(predicted, acting) for predicted in cases) if acting else ()
         return state | {"due": []}, (revised for revised in proposals if revised is not None)
 
@@ -330,9 +254,7 @@ class Adele(Method):
         # out-of-sample predictions of a case have not learned its errors by heart: no class has to wait
         names = known.facts.classes
         state = self.init(known.facts) | {"since": [1] * len(names)}
-        why = (
-            f"corrected where the prediction is over {self.rules.tau:.0%} sure, in cases that hold the class"
-        )
+        why = f"corrected where the prediction is over {self.tau:.0%} sure, in cases that hold the class"
         return [{"class": name, "why": why} for name in names], self.revise(state, cases(), ())[1]
 
     def findings(self, state: State) -> list[dict[str, Any]]:
@@ -345,21 +267,24 @@ class Adele(Method):
             rows.append({"class": name, "since": since or None, "iou": _number(iou), "why": text})
         return rows
 
+    def _relabelled(
+        self, numbers: NDArray[Any], probs: FloatArray, active: Collection[int], ignored: BoolArray
+    ) -> NDArray[Any]:
+        """`relabel` with these settings."""
+        return relabel(numbers, probs, active, self.tau, ignored=ignored)
+
     def _revised(self, predicted: Predicted, acting: Collection[int]) -> Revision | None:
         """Labels with the acting classes corrected; None where nothing new comes of it."""
-        rules, labels = self.rules, predicted.given if self.rules.base == "given" else predicted.current
+        labels = predicted.given if self.base == "given" else predicted.current
         before, ignored, probs = labels.masks(), labels.ignored(), predicted.probs
-        settings: dict[str, Any] = {"any_label": rules.any_label, "guard": rules.guard, "ignored": ignored}
-        heat = len(self.scales) if rules.tempered_probs else 1
         if labels.overlapping:
             masks = before.copy()
             for j in acting:
-                both = tempered(np.stack([1 - probs[j], probs[j]]), heat)
-                masks[j] = relabel(before[j].astype(np.int64), both, {1}, rules.tau, **settings) == 1
+                both = np.stack([1 - probs[j], probs[j]])
+                masks[j] = self._relabelled(before[j].astype(np.int64), both, {1}, ignored) == 1
         else:
             numbers = np.where(before.any(axis=0), before.argmax(axis=0) + 1, 0)
-            chosen = {index + 1 for index in acting}
-            new = relabel(numbers, tempered(probs, heat), chosen, rules.tau, **settings)
+            new = self._relabelled(numbers, probs, {index + 1 for index in acting}, ignored)
             masks = np.stack([new == index + 1 for index in range(len(before))])
         if np.array_equal(masks, predicted.current.masks()):
             return None
@@ -369,7 +294,7 @@ class Adele(Method):
             if (a != b).any()
         ]
         names = ", ".join(changed)
-        reason = f"{names}: the network is over {rules.tau:.0%} sure" if changed else "as given again"
+        reason = f"{names}: the network is over {self.tau:.0%} sure" if changed else "as given again"
         return revision(predicted, masks, reason)
 
 

@@ -1,4 +1,4 @@
-"""Spatial Correction as the authors' program does it, for comparison; `spatial_correction` is for your data."""
+"""Spatial Correction as the authors released it, for comparison; `spatial_correction` is for your data."""
 
 from __future__ import annotations
 
