@@ -8,7 +8,7 @@ from labelmend.geometry.boundary import (
     trimmed_mean,
 )
 from labelmend.geometry.boxes import class_boxes, joint_box, mask_box
-from labelmend.geometry.levels import class_levels, resolve
+from labelmend.geometry.levels import class_levels, class_numbers, resolve
 from labelmend.geometry.outlines import outlines, paging_axis, rasterise
 from labelmend.geometry.sdf import check_spacing, signed_distance, signed_distance_at
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_spacing",
     "class_boxes",
     "class_levels",
+    "class_numbers",
     "face_values",
     "frontier",
     "joint_box",

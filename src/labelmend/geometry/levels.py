@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelmend.types import BoolArray, FloatArray
 
@@ -35,3 +36,12 @@ def resolve(levels: FloatArray, *, overlapping: bool) -> BoolArray:
         return masks
     winner = levels.argmax(axis=0)
     return masks & (winner == np.arange(len(levels)).reshape(-1, *[1] * winner.ndim))
+
+
+def class_numbers(masks: BoolArray) -> NDArray[np.int64]:
+    """`(*space)` integers of `(k *space)` exclusive masks: 0 background, j the j-th mask.
+
+    >>> class_numbers(np.array([[True, False, False], [False, True, False]])).tolist()
+    [1, 2, 0]
+    """
+    return np.where(masks.any(axis=0), masks.argmax(axis=0) + 1, 0)

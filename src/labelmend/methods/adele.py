@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
+from labelmend.geometry import class_numbers
 from labelmend.methods.base import Batch, Facts, Known, Method, Needs, Nets, Rows, State, revision
 from labelmend.theory.learning_curve import CurveVerdict, has_settled
 from labelmend.types import BoolArray, FloatArray, Predicted, Revision
@@ -283,8 +284,7 @@ class Adele(Method):
                 both = np.stack([1 - probs[j], probs[j]])
                 masks[j] = self._relabelled(before[j].astype(np.int64), both, {1}, ignored) == 1
         else:
-            numbers = np.where(before.any(axis=0), before.argmax(axis=0) + 1, 0)
-            new = self._relabelled(numbers, probs, {index + 1 for index in acting}, ignored)
+            new = self._relabelled(class_numbers(before), probs, {index + 1 for index in acting}, ignored)
             masks = np.stack([new == index + 1 for index in range(len(before))])
         if np.array_equal(masks, predicted.current.masks()):
             return None

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelmend.errors import ConfigError
+from labelmend.geometry import class_numbers
 from labelmend.methods.base import Batch, Facts, Method, Needs, Nets, State, revision
-from labelmend.types import BoolArray, Predicted, Revision
+from labelmend.types import Predicted, Revision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -246,7 +247,7 @@ class Cores(Method):
         logits = probs.clamp(min=tiny).log()
         if overlapping:
             logits = logits - (1 - probs).clamp(min=tiny).log()
-        target = masks.astype(np.float32) if overlapping else _numbers(masks)
+        target = masks.astype(np.float32) if overlapping else class_numbers(masks)
         valid = torch.from_numpy(~labels.ignored())[None]
         given = _labels(torch.from_numpy(target)[None], valid, len(logits))
         removed = (given.valid & ~self._kept(_asked(logits[None], overlapping), given)).numpy()
@@ -298,8 +299,3 @@ def _divergence(believed: Tensor, logits: Tensor) -> Tensor:
     inside = believed.sigmoid() * (F.logsigmoid(believed) - F.logsigmoid(logits))
     outside = (-believed).sigmoid() * (F.logsigmoid(-believed) - F.logsigmoid(-logits))
     return (inside + outside).squeeze(1)
-
-
-def _numbers(masks: BoolArray) -> NDArray[np.int64]:
-    """`(*space)` class numbers of exclusive masks, 0 background."""
-    return np.where(masks.any(axis=0), masks.argmax(axis=0) + 1, 0)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import yaml
 
 from labelmend.errors import ConfigError, DataError
+from labelmend.io.files.atomic import plain
 from labelmend.io.files.reading import read_yaml
 from labelmend.methods.base import Method, hyper_parameters
 from labelmend.methods.registry import METHODS, method_name
@@ -169,7 +168,7 @@ def to_yaml(config: TrainConfig, method: Method) -> str:
     settings = dataclasses.asdict(config) | {
         "method": {"name": method_name(method)} | hyper_parameters(method)
     }
-    return yaml.safe_dump(_plain(settings), sort_keys=False)
+    return yaml.safe_dump(plain(settings), sort_keys=False)
 
 
 def read_settings(run: Path) -> dict[str, Any]:
@@ -201,14 +200,3 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") 
         elif before != after:
             found.append(f"{prefix}{key}: {before} -> {after}")
     return found
-
-
-def _plain(value: Any) -> Any:
-    """What YAML can say of a setting that came from Python."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
