@@ -428,7 +428,7 @@ def test_a_setting_that_cannot_be_used(refused, pictures, more, word):
     refused(arguments(pictures, *more), word)
 
 
-@pytest.mark.parametrize("more", [["--method.gamma", "2"], ["--method.variant", "official"]])
+@pytest.mark.parametrize("more", [["--method.gamma", "2"], ["--method.trim", "0.7"]])
 def test_a_setting_of_the_method_that_cannot_be_used(refused, pictures, more):
     refused(spatial(pictures, *trusted(pictures), *more), more[0].rpartition(".")[2])
 

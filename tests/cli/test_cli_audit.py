@@ -35,7 +35,7 @@ def test_the_wrong_case_comes_first_and_is_told_in_words(data, capsys):
     assert run(data, "--images", str(data / "images")) == 0
     shown = capsys.readouterr().out
     assert "Look at these first, of 12 cases" in shown
-    assert "disc of 193 px where none seems to be" in " ".join(shown.split())
+    assert "disc: an object of 193 px seems to be spurious" in " ".join(shown.split())
     first = json.loads((data / "AUDIT" / "cases.jsonl").read_text().splitlines()[0])
     assert first["case"] == "case_00"
     assert (data / "AUDIT" / "report.html").read_text().startswith("<!")

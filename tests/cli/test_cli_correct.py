@@ -64,7 +64,8 @@ def test_a_method_that_needs_training_is_refused_in_one_sentence(
     error = capsys.readouterr().err
     assert error == (
         "labelmend correct: method plain works while a network is trained, so it cannot correct labels from "
-        "probabilities alone: choose one of adele, confident, spatial_correction, or run labelmend train\n"
+        "probabilities alone: choose one of adele, confident, spatial_correction, official_adele, "
+        "official_spatial_correction, or run labelmend train\n"
     )
     assert not (root / "out").exists()
 

@@ -77,7 +77,7 @@ def show(found: AuditResult, console: Console) -> None:
     listed = ", ".join(f"{counts[kind]} {name}" for kind, name in NAMES.items() if counts[kind])
     console.say(f"Findings: {listed or 'none'}.")
     console.sentences(
-        "Outlines too far out or too far in throughout:",
+        "Outlines too wide or too tight throughout:",
         [r["reason"] for r in facts["bias"] if r["systematic"]],
     )
     console.sentences("Assumptions:", facts["assumptions"])

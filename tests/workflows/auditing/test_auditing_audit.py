@@ -61,11 +61,11 @@ def test_the_three_wrong_cases_come_first_each_with_its_reason(result):
     first = {row["case"]: row for row in result.cases[:3]}
     assert first.keys() == {MISSED, GENEROUS, EXTRA}
     area = (discs(1)[0] == 2).sum()
-    assert first[MISSED]["reason"] == f"lesion of {area} px seems to be missing."
-    assert first[EXTRA]["reason"].startswith("lesion of ")
-    assert first[EXTRA]["reason"].endswith("where none seems to be.")
+    assert first[MISSED]["reason"] == f"lesion: an object of {area} px seems to be missing."
+    assert first[EXTRA]["reason"].startswith("lesion: an object of ")
+    assert first[EXTRA]["reason"].endswith("seems to be spurious.")
     assert first[GENEROUS]["reason"].startswith("liver")
-    assert "too far out" in first[GENEROUS]["reason"]
+    assert "too wide" in first[GENEROUS]["reason"]
     assert result.cases[2]["score"] > 0.5 > result.cases[3]["score"]
 
 
@@ -131,7 +131,7 @@ def test_a_summary_for_the_card_of_the_data_set(result):
     text = (result.folder / "summary.md").read_text()
     assert "12 cases, 3 to look at first." in text
     assert "| missing objects | 1 |" in text
-    assert "| objects too much | 1 |" in text
+    assert "| spurious objects | 1 |" in text
 
 
 def test_originals_stay_and_a_second_audit_gives_the_same_id_and_files(data, result, tmp_path):
@@ -149,7 +149,7 @@ def test_two_processes_write_what_one_does(data, result, tmp_path):
     two = run(data, tmp_path / "two", jobs=2, progress=lambda tick: seen.append((tick.stage, tick.text)))
     assert contents(two.folder) == contents(result.folder)
     names = [f"c{i:02d}" for i in range(12)]
-    assert seen == [(stage, case) for stage in ("counting", "examining") for case in names]
+    assert seen == [(stage, case) for stage in ("reading cases", "comparing cases") for case in names]
 
 
 def test_without_proposals_all_else_is_told_as_with_them(data, result, tmp_path):
@@ -254,7 +254,7 @@ def test_the_power_that_probabilities_were_sharpened_by_is_found_and_undone(tmp_
     data = labels_from(tmp_path, 2.0)
     plain = run(data, tmp_path / "plain", images=None)
     assert plain.facts["calibration"]["temperature"] == pytest.approx(2, rel=0.2)
-    assert any("too sure of itself" in warning for warning in plain.facts["warnings"])
+    assert any("overconfident" in warning for warning in plain.facts["warnings"])
     mended = run(data, tmp_path / "mended", images=None, calibrate=True)
     assert mended.facts["calibration"] == plain.facts["calibration"]  # of what was given
     assert mended.facts["id"] != plain.facts["id"]
@@ -287,11 +287,11 @@ def test_one_volume_of_thick_slices(tmp_path):
     arrays(tmp_path / "probabilities" / "v.npz", probs=sure(true, 2))
     result = run(tmp_path, tmp_path / "out", images=None)
     (row,) = result.cases
-    assert row["reason"] == "lesion of 972 mm3 seems to be missing."  # 9 x 9 x 3 of 4 mm3
+    assert row["reason"] == "lesion: an object of 972 mm3 seems to be missing."  # 9 x 9 x 3 of 4 mm3
     assert result.facts["unit"] == "mm"
     proposal = np.asarray(nibabel.load(result.folder / "proposals" / "v.nii.gz").dataobj)
     np.testing.assert_array_equal(proposal, true)
-    assert any("With 1 case there" in warning for warning in result.facts["warnings"])
+    assert any("1 case is too few" in warning for warning in result.facts["warnings"])
 
 
 def test_cases_of_other_spacing_count_like_the_rest(tmp_path):

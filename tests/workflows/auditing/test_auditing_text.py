@@ -25,12 +25,12 @@ def test_calibrated_probabilities_of_many_cases_leave_no_doubt():
 
 
 @pytest.mark.parametrize(
-    ("prob", "words"), [(0.999, "The network is too sure of itself"), (0.6, "less sure than it could be")]
+    ("prob", "words"), [(0.999, "The network is overconfident"), (0.6, "The network is underconfident")]
 )
 def test_a_temperature_far_from_one_is_told_unless_it_is_undone(prob, words):
     (doubt,) = audit_doubts(usual(prob), calibrated=False, n_cases=10)
     assert words in doubt
-    assert "--calibrate scales them" in doubt
+    assert "--calibrate corrects this" in doubt
     assert audit_doubts(usual(prob), calibrated=True, n_cases=10) == []
 
 
@@ -47,7 +47,7 @@ def test_probabilities_that_know_the_labels_are_told():
     assert "Use predictions of cases that were held out" in doubt
 
 
-@pytest.mark.parametrize(("n", "words"), [(1, "With 1 case there"), (9, "With 9 cases there")])
+@pytest.mark.parametrize(("n", "words"), [(1, "1 case is too few"), (9, "9 cases are too few")])
 def test_few_cases_are_told(n, words):
     (doubt,) = audit_doubts(usual(0.9), calibrated=False, n_cases=n)
     assert doubt.startswith(words)
@@ -88,7 +88,7 @@ def test_a_summary_by_hand():
         "| stretches of outline | 2 |",
         "",
         "- lung is drawn 2.0 mm too far out.",
-        "- Dice of given labels to out-of-sample predictions: lung 0.700.",
+        "- Dice of given labels with out-of-sample predictions: lung 0.700.",
     ]
 
 

@@ -38,9 +38,9 @@ def test_exclusive_classes_are_scaled_together():
 
 def test_numbers_at_a_higher_temperature_are_those_of_a_network_that_is_less_sure(source):
     cold, warm = (StatisticsPass(t)((source.only(MISSED), None)) for t in (1.0, 4.0))
-    sure = [row.numbers.calibration.confidence.sum() for row in (cold, warm)]
+    sure = [row.statistics.calibration.confidence.sum() for row in (cold, warm)]
     assert sure[0] > sure[1]
-    np.testing.assert_array_equal(cold.numbers.n_given, warm.numbers.n_given)
+    np.testing.assert_array_equal(cold.statistics.n_given, warm.statistics.n_given)
     assert (cold.checksum, cold.step_mm, cold.unit) == (source.checksum(MISSED), 1.0, "px")
 
 
@@ -57,7 +57,7 @@ Numbers = tuple[dict[str, StatisticsRow], Typical, UsualLayout]
 def all_counted(source: Source, home: Path | None = None, proposals: bool | None = None) -> Numbers:
     count = StatisticsPass(home=home, proposals=home is not None if proposals is None else proposals)
     counted = {case: count((source.only(case), None)) for case in source.cases}
-    usual = typical([row.numbers for row in counted.values()], 1.0)
+    usual = typical([row.statistics for row in counted.values()], 1.0)
     return counted, usual, usual_layout([row.layout for row in counted.values()])
 
 
@@ -120,10 +120,10 @@ def test_a_case_whose_outlines_are_to_be_moved_is_read_again_without_findings_of
     counted, usual, places = all_counted(source)
     right = next(case for case, row in counted.items() if not row.own)
     reads.clear()
-    beside = dataclasses.replace(counted[right].numbers, edge_mm=usual.edge_mm - 9.0)
+    beside = dataclasses.replace(counted[right].statistics, edge_mm=usual.edge_mm - 9.0)
     strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
     tell = FindingsPass(1.0, strict, places, tmp_path)
-    told = tell((source.only(right), dataclasses.replace(counted[right], numbers=beside)))
+    told = tell((source.only(right), dataclasses.replace(counted[right], statistics=beside)))
     assert [finding.kind for finding in told.findings] == ["case"]
     assert reads == [right]
 
@@ -131,10 +131,10 @@ def test_a_case_whose_outlines_are_to_be_moved_is_read_again_without_findings_of
 def test_a_proposal_that_becomes_what_is_given_is_taken_away(source, tmp_path, monkeypatch):
     counted, usual, places = all_counted(source, tmp_path)
     assert (tmp_path / f"{MISSED}.png").exists()
-    beside = dataclasses.replace(counted[MISSED].numbers, edge_mm=usual.edge_mm - 9.0, wrong_object=0.0)
+    beside = dataclasses.replace(counted[MISSED].statistics, edge_mm=usual.edge_mm - 9.0, wrong_object=0.0)
     strict = dataclasses.replace(usual, edge_spread=np.full(2, 0.7))
     monkeypatch.setattr("labelmend.workflows.auditing.passes.propose", lambda given, seen, inward_mm: given)
-    row = dataclasses.replace(counted[MISSED], numbers=beside)
+    row = dataclasses.replace(counted[MISSED], statistics=beside)
     assert FindingsPass(1.0, strict, places, tmp_path)((source.only(MISSED), row)).proposal.files == ()
     assert not (tmp_path / f"{MISSED}.png").exists()
 

@@ -1,9 +1,9 @@
-"""Find what is wrong with the labels of a data set from out-of-sample probabilities; nothing is trained.
+"""Find what is wrong with the labels of a data set, from out-of-sample probabilities.
 
-Two passes over the cases, each case by itself and in any number of processes. The first reads every case, and
-keeps some hundred numbers, from which follows what is usual in this data set, and the few findings that the
-case shows by itself, for which it proposes labels. The second tells from these what is not usual; it reads a
-case again only where its outlines are to be moved.
+Two passes over the cases, one case at a time and in any number of processes. The first reads every case, and
+keeps about a hundred numbers, which say what is typical of this data set, and the findings that need no other
+case, with proposed labels. The last compares each case with what is typical; it reads a case again only where
+its outlines are to be moved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from labelmend.io.probabilities.axes import OrderSetting
 from labelmend.runtime.output_folder import check_output, whole_folder
 from labelmend.runtime.parallel import check_jobs, each
 from labelmend.runtime.progress import Progress, counter, no_progress
-from labelmend.workflows.auditing import text as words
+from labelmend.workflows.auditing import text
 from labelmend.workflows.auditing.audit_folder import PROPOSALS
 from labelmend.workflows.auditing.case_rows import StatisticsRow
 from labelmend.workflows.auditing.findings import biases, typical, usual_layout
@@ -71,7 +71,7 @@ def audit(
 ) -> AuditResult:
     """Rank the cases of a data set by how wrong their labels look, and say what looks wrong, where, and why.
 
-    Files or arrays come in. Arrays are kept one a case, by case id, in a list, or along a first axis; see
+    Takes files or arrays. Arrays come by case id, in a list, or along a first axis, one per case; see
     `labelmend.io.arrays` for their shapes.
 
     Args:
@@ -81,32 +81,31 @@ def audit(
             arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`. Default:
             networks are trained on `images` and these labels, and each case is predicted by one that has not
             seen it, see `labelmend.crossfit`; they are kept in `out`/crossfit.
-        images: folder of the images, or arrays `(*space)` or `(c *space)`; with them a bias shows that the
-            predictions share. Of nnU-Net they are found.
+        images: folder of the images, or arrays `(*space)` or `(c *space)`; they show a bias that the
+            predictions share. In an nnU-Net data set they are found.
         out: folder for audit.json, cases.jsonl, findings.jsonl, findings.csv, summary.md, report.html and
-            proposals/; new, empty, or filled by an earlier audit. None writes nothing.
+            proposals/; new, empty, or holding an earlier audit. Default: nothing is written.
         classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value of pixels nobody annotated, in integer maps.
-        spacing_mm: per array axis, or one number, for arrays and formats that store none or instead of what
-            they store; of arrays also one a case.
+        spacing_mm: per array axis, or one number, for arrays and files that store none, or instead of what
+            they store; for arrays also one per case.
         order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
-        cases: only these: ids, or a text file of them; no other is looked at.
-        annotators: CSV file with the columns `case` and `annotator`: who drew what.
+        cases: only these: ids, or a text file of them.
+        annotators: CSV file with the columns `case` and `annotator`: biases per annotator.
         folds: number of networks that are trained where no probabilities are given.
         groups: CSV file with the columns `case` and `group`, to predict the cases of a patient by a network
             that has seen none of them, or nnU-Net's splits_final.json.
         minutes: time for the training of all networks.
         train: settings of the networks, instead of those chosen from the data.
-        calibrate: divide logits by the temperature at which the given labels are likeliest, before the
-            findings.
+        calibrate: first divide logits by the temperature at which the given labels are most likely.
         parquet: write findings.parquet too (extra `tabular`).
-        proposals: make labels that mend what was found.
-        jobs: worker processes; 1 works in this process, -1 takes every core.
+        proposals: make labels that correct what was found.
+        jobs: worker processes; 1 works in this process, -1 uses every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
-        overwrite: replace an audit that `out` holds; verdicts on it stay good for cases whose given and
-            proposed labels stay the same.
-        page: write the review page too, report.html.
+        overwrite: replace an audit that `out` holds; its verdicts stay valid for cases whose given and
+            proposed labels do not change.
+        page: write the review page, report.html.
         progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:
@@ -159,11 +158,11 @@ def audit(
 
 @dataclass(frozen=True)
 class _Settings:
-    """What is asked for, beside the labels and where they lie.
+    """Settings of an audit, besides its input.
 
     Args:
         calibrate, parquet, proposals: see `audit`.
-        who: per case who drew it.
+        who: per case its annotator.
     """
 
     calibrate: bool
@@ -174,7 +173,7 @@ class _Settings:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """Where the work is done: which cases, by which processes, and where proposals go."""
+    """Which cases are read, by how many processes, and where proposals go."""
 
     source: AnySource
     out: Path | None
@@ -207,29 +206,33 @@ class _Run:
 
 
 def _audited(run: _Run, settings: _Settings) -> AuditResult:
-    """All passes; nothing but proposals is written."""
+    """All passes; writes nothing but proposals."""
     home = None if run.out is None else run.out / PROPOSALS
     wanted = settings.proposals
-    counted = run.passed("counting", StatisticsPass(1.0, home, wanted and not settings.calibrate))
-    step_mm = float(np.median([row.step_mm for row in counted]))
-    usual = typical([row.numbers for row in counted], step_mm)
+    first_pass = run.passed("reading cases", StatisticsPass(1.0, home, wanted and not settings.calibrate))
+    step_mm = float(np.median([row.step_mm for row in first_pass]))
+    usual = typical([row.statistics for row in first_pass], step_mm)
     found, used = usual.calibration, 1.0
-    if settings.calibrate and max(found.temperature, 1 / found.temperature) > words.CALIBRATED:
+    if settings.calibrate and max(found.temperature, 1 / found.temperature) > text.CALIBRATED:
         used = found.temperature
-        counted = run.passed("counting again", StatisticsPass(used, home, wanted), counted)
-        usual = dataclasses.replace(typical([row.numbers for row in counted], step_mm), calibration=found)
-    places = usual_layout([row.layout for row in counted])
-    told = run.passed("examining", FindingsPass(used, usual, places, home, wanted), counted)
+        first_pass = run.passed("reading calibrated", StatisticsPass(used, home, wanted), first_pass)
+        usual = dataclasses.replace(
+            typical([row.statistics for row in first_pass], step_mm), calibration=found
+        )
+    places = usual_layout([row.layout for row in first_pass])
+    last_pass = run.passed("comparing cases", FindingsPass(used, usual, places, home, wanted), first_pass)
     source, who = run.source, settings.who
     bias = biases(
-        [row.numbers for row in counted],
+        [row.statistics for row in first_pass],
         usual,
         source.classes,
         annotators=[who.get(case, "") for case in source.cases],
         spacing_mm=step_mm,
-        unit=counted[0].unit,
+        unit=first_pass[0].unit,
     )
-    whole = AuditFindings(source, who, counted, told, usual=usual, bias=bias, calibrated=settings.calibrate)
+    whole = AuditFindings(
+        source, who, first_pass, last_pass, usual=usual, bias=bias, calibrated=settings.calibrate
+    )
     return make_result(run.out, whole)
 
 

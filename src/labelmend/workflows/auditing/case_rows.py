@@ -10,11 +10,11 @@ from labelmend.workflows.auditing.findings import CaseStatistics, Finding, Layou
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """Labels that mend what was found in a case; without both fields they are the given ones.
+    """Labels that correct what was found in a case; both fields are empty if they equal the given ones.
 
     Args:
-        files: that hold them, as the result names them.
-        labels: themselves, where nothing is written.
+        files: their files, relative to the folder of the audit.
+        labels: the labels themselves, where nothing is written.
     """
 
     files: tuple[str, ...] = ()
@@ -26,16 +26,16 @@ class StatisticsRow:
     """What the first pass keeps of a case.
 
     Args:
-        numbers: of the case.
-        layout: where its classes lie.
-        own: findings that it shows by itself.
-        proposal: labels that mend these; None where none were asked for yet.
+        statistics: of the case.
+        layout: where its classes are.
+        own: findings that need no other case.
+        proposal: labels that correct these; None if not made yet.
         grid: of its pixels, without the affine.
-        misplaced: what places image and labels apart, in words; empty where they agree.
+        misplaced: how the geometry of image and labels differs; empty where they agree.
         checksum: of the given labels.
     """
 
-    numbers: CaseStatistics
+    statistics: CaseStatistics
     layout: Layout
     own: tuple[Finding, ...]
     proposal: Proposal | None

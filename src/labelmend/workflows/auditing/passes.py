@@ -1,7 +1,8 @@
-"""The passes of an audit over one case: what it says by itself, and what is told of it among all cases.
+"""The two passes of an audit over one case: on its own, and compared with all cases.
 
-The first reads each case, keeps some numbers and findings of it, and writes labels that mend these. The last
-makes do with that: it reads a case again only where its outlines are to be moved, which the others tell.
+The first pass reads a case, keeps its statistics and the findings that need no other case, and writes labels
+that correct these. The last pass works on that; it reads a case again only where its outlines are to be
+moved.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from labelmend.workflows.auditing.findings import (
 
 @dataclass(frozen=True)
 class StatisticsPass:
-    """First pass: the numbers of a case, the findings that it shows by itself, and a proposal.
+    """First pass: the statistics of a case, the findings that need no other case, and a proposal.
 
     Args:
-        temperature: what logits are divided by before.
+        temperature: logits are divided by it first.
         home: folder that proposals are written to; None keeps them in memory.
-        proposals: whether there are to be any.
+        proposals: whether to make any.
     """
 
     temperature: float = 1.0
@@ -70,14 +71,14 @@ class StatisticsPass:
 
 @dataclass(frozen=True, eq=False)
 class FindingsPass:
-    """Last pass: the findings of a case, and a proposal where the first pass made none or another.
+    """Last pass: the findings of a case, and a proposal where that of the first pass is not enough.
 
     Args:
-        temperature: what logits are divided by before.
-        usual: numbers that the cases have in common.
-        places: where classes lie in them.
+        temperature: logits are divided by it first.
+        usual: what is typical of the cases.
+        places: where classes typically are.
         home: folder that proposals are written to; None keeps them in memory.
-        proposals: whether there are to be any.
+        proposals: whether to make any.
     """
 
     temperature: float
@@ -87,18 +88,18 @@ class FindingsPass:
     proposals: bool = True
 
     def __call__(self, task: tuple[AnySource, StatisticsRow | None]) -> FindingsRow:
-        source, counted = task
-        assert counted is not None
+        source, first_pass = task
+        assert first_pass is not None
         (case,) = source.cases
-        frame = Frame(source.classes, counted.grid)
-        slips = list(faults(Frame(source.names, counted.grid), counted.layout, self.places))
-        if counted.misplaced:
-            reason = f"Image and labels do not lie on each other: they differ in {counted.misplaced}."
+        frame = Frame(source.classes, first_pass.grid)
+        slips = list(faults(Frame(source.names, first_pass.grid), first_pass.layout, self.places))
+        if first_pass.misplaced:
+            reason = f"Image and labels are not aligned: they differ in {first_pass.misplaced}."
             slips.append(Finding("fault", "", 1.0, reason))
-        examined = examine(frame, counted.own, counted.numbers, self.usual, slips=slips)
-        before = counted.proposal or Proposal()
+        examined = examine(frame, first_pass.own, first_pass.statistics, self.usual, slips=slips)
+        before = first_pass.proposal or Proposal()
         proposal = before
-        unwritten = counted.proposal is None and counted.own
+        unwritten = first_pass.proposal is None and first_pass.own
         if self.proposals and (unwritten or any(examined.inward_mm)):
             given, probs = source.read_labels(case)
             seen = find_disagreements(
@@ -114,7 +115,7 @@ class FindingsPass:
 def _propose(
     home: Path | None, source: AnySource, given: LabelMap, seen: Disagreements, inward_mm: Sequence[float]
 ) -> Proposal:
-    """The proposal for the only case of a source; none where it is what is given."""
+    """The proposal for the only case of a source; empty if it equals the given labels."""
     (case,) = source.cases
     proposed = propose(given, seen, inward_mm)
     if np.array_equal(proposed.array, given.array):
@@ -126,7 +127,7 @@ def _propose(
 
 
 def scaled_if(probs: FloatArray, temperature: float, *, overlapping: bool) -> FloatArray:
-    """Probabilities at another temperature, or as they are at one; of overlapping classes one by one."""
+    """Probabilities at another temperature, unchanged at 1; overlapping classes one by one."""
     if temperature == 1.0:
         return probs
     if overlapping:

@@ -1,4 +1,4 @@
-"""The files of an audit: written from what its passes found."""
+"""The result of an audit and its files, from what its passes found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labelmend.io import checksum, write_csv, write_json, write_text
 from labelmend.io.cases import AnySource
 from labelmend.io.files.tables import write_parquet
 from labelmend.io.reversed_axes import reversed_axes
-from labelmend.workflows.auditing import text as words
+from labelmend.workflows.auditing import text
 from labelmend.workflows.auditing.audit_folder import AUDIT, CASES, FINDINGS
 from labelmend.workflows.auditing.case_rows import FindingsRow, StatisticsRow
 from labelmend.workflows.auditing.findings import CaseStatistics, Finding, SystematicBias, Typical
@@ -29,7 +29,7 @@ from labelmend.workflows.auditing.thumbnails import case_thumbnail
 TABLE, SUMMARY, PAGE = "findings.csv", "summary.md", "report.html"
 PARQUET = "findings.parquet"
 FILES = (AUDIT, CASES, FINDINGS, TABLE, PARQUET, SUMMARY, PAGE)
-"""What an audit and its page leave in a folder, beside the proposals."""
+"""What an audit and its page write, besides the proposals."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +41,7 @@ class AuditResult(Result):
         facts: the content of audit.json.
         cases: rows of cases.jsonl, worst first.
         findings: per case its findings.
-        proposals: where nothing was written, the labels that mend what was found, of the cases that have any.
+        proposals: where nothing was written, labels that correct what was found, for cases that have any.
         source: what was audited.
     """
 
@@ -54,7 +54,7 @@ class AuditResult(Result):
 
     def headline(self) -> str:
         """How many cases, how many to look at first, and where the page is."""
-        n_flagged = sum(row["score"] >= words.FLAGGED for row in self.cases)
+        n_flagged = sum(row["score"] >= text.FLAGGED for row in self.cases)
         where = "" if self.folder is None else f", written to {self.folder}"
         return f"Audit of {len(self.cases)} cases: {n_flagged} to look at first{where}"
 
@@ -64,11 +64,11 @@ class AuditResult(Result):
         return [{name: row[name] for name in names} for row in self.cases]
 
     def remarks(self) -> Sequence[str]:
-        """Why the findings may be wrong, and what is drawn too far out or in throughout."""
+        """Why the findings may be wrong, and which outlines are too wide or too tight throughout."""
         return [*self.facts["warnings"], *(row["reason"] for row in self.facts["bias"] if row["systematic"])]
 
     def pictures(self, count: int) -> Sequence[str]:
-        """Given and predicted outlines on the image; empty where a case cannot be read any more."""
+        """Given and predicted outlines on the image; empty where a case can no longer be read."""
         found = []
         for row in self.cases[:count]:
             try:
@@ -81,22 +81,22 @@ class AuditResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class AuditFindings:
-    """All that the files of an audit are made of.
+    """Everything that the files of an audit are made from.
 
     Args:
         source: what was audited.
-        who: per case who drew it.
-        counted: per case of `source` its numbers.
-        told: per case of `source` what is told of it.
-        usual: what the cases have in common.
+        who: per case its annotator.
+        first_pass: per case of `source` its statistics.
+        last_pass: per case of `source` its score and findings.
+        usual: what is typical of the cases.
         bias: of the data set and of each annotator.
         calibrated: whether the user asked for calibrated probabilities.
     """
 
     source: AnySource
     who: Mapping[str, str]
-    counted: Sequence[StatisticsRow]
-    told: Sequence[FindingsRow]
+    first_pass: Sequence[StatisticsRow]
+    last_pass: Sequence[FindingsRow]
     usual: Typical
     bias: Sequence[SystematicBias]
     calibrated: bool
@@ -109,22 +109,24 @@ def make_result(out: Path | None, found: AuditFindings) -> AuditResult:
         out: folder that holds the proposals, None where nothing is written.
         found: what the passes found.
     """
-    cases, told = found.source.cases, found.told
-    order = sorted(range(len(told)), key=lambda i: (-told[i].score, -len(told[i].findings), cases[i]))
+    cases, last_pass = found.source.cases, found.last_pass
+    order = sorted(
+        range(len(last_pass)), key=lambda i: (-last_pass[i].score, -len(last_pass[i].findings), cases[i])
+    )
     rows = [_row(out, found, i, rank) for rank, i in enumerate(order, start=1)]
-    held = {case: row.proposal.labels for case, row in zip(cases, told, strict=True)}
+    held = {case: row.proposal.labels for case, row in zip(cases, last_pass, strict=True)}
     return AuditResult(
         out,
         _facts(found, rows),
         tuple(rows),
-        {cases[i]: told[i].findings for i in order},
+        {cases[i]: last_pass[i].findings for i in order},
         {case: labels.array for case, labels in held.items() if labels is not None},
         found.source,
     )
 
 
 def write_result(out: Path, result: AuditResult, *, parquet: bool = False) -> None:
-    """Write all files of an audit but the proposals; audit.json, which says that it is whole, last.
+    """Write all files of an audit except the proposals; audit.json last, which marks it as complete.
 
     Args:
         out: folder to write to.
@@ -144,27 +146,27 @@ def write_result(out: Path, result: AuditResult, *, parquet: bool = False) -> No
     if parquet:
         whole = [_plain(row) for row in flat]
         write_parquet(out / PARQUET, {name: [row[name] for row in whole] for name in columns})
-    write_text(out / SUMMARY, words.summary(facts, rows, findings))
+    write_text(out / SUMMARY, text.summary(facts, rows, findings))
     write_json(out / AUDIT, facts)
 
 
 def _row(out: Path | None, found: AuditFindings, i: int, rank: int) -> dict[str, Any]:
     """A line of cases.jsonl."""
-    source, told, case = found.source, found.told[i], found.source.cases[i]
-    files = told.proposal.files
+    source, last_pass, case = found.source, found.last_pass[i], found.source.cases[i]
+    files = last_pass.proposal.files
     return {
         "case": case,
         "rank": rank,
-        "score": round(told.score, 6),
-        "reason": told.reason,
+        "score": round(last_pass.score, 6),
+        "reason": last_pass.reason,
         "annotator": found.who.get(case, ""),
         "files": [str(path) for path in source.label_files(case)],
         "image": source.image_name(case),
         "proposal": list(files),
-        "checksum": found.counted[i].checksum,
+        "checksum": found.first_pass[i].checksum,
         "proposal_checksum": checksum(*(out / file for file in files)) if out and files else "",
-        "n_findings": len(told.findings),
-        "classes": _class_numbers(source.classes, found.counted[i].numbers),
+        "n_findings": len(last_pass.findings),
+        "classes": _class_statistics(source.classes, found.first_pass[i].statistics),
     }
 
 
@@ -173,7 +175,7 @@ def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str,
     source, usual, calibrated = found.source, found.usual, found.calibrated
     calibration, settings = usual.calibration, {"calibrate": calibrated, "images": source.with_images}
     digest = hashlib.sha256(json.dumps([__version__, settings, source.description()]).encode())
-    for row, case in zip(found.counted, found.told, strict=True):
+    for row, case in zip(found.first_pass, found.last_pass, strict=True):
         digest.update(f"{row.checksum} {case.score:.6f} {case.proposal.files}".encode())
     for row_written in rows:
         digest.update(row_written["proposal_checksum"].encode())
@@ -182,8 +184,8 @@ def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str,
         "version": __version__,
         "id": digest.hexdigest()[:32],
         **source.description(),
-        "unit": found.counted[0].unit,
-        "n_cases": len(found.counted),
+        "unit": found.first_pass[0].unit,
+        "n_cases": len(found.first_pass),
         "settings": settings,
         "statistics": {
             name: dict(zip(source.classes, map(_number, getattr(usual, name)), strict=True))
@@ -197,14 +199,14 @@ def _facts(found: AuditFindings, rows: Sequence[Mapping[str, Any]]) -> dict[str,
         },
         "warnings": [
             *reversed_axes(source, source.cases),
-            *words.audit_doubts(usual, calibrated=calibrated, n_cases=len(found.counted)),
+            *text.audit_doubts(usual, calibrated=calibrated, n_cases=len(found.first_pass)),
         ],
         "notes": [*source.notes],
-        "assumptions": words.assumptions(with_images=source.with_images),
+        "assumptions": text.assumptions(with_images=source.with_images),
     }
 
 
-def _class_numbers(classes: Sequence[str], numbers: CaseStatistics) -> dict[str, dict[str, float | None]]:
+def _class_statistics(classes: Sequence[str], numbers: CaseStatistics) -> dict[str, dict[str, float | None]]:
     return {
         name: {
             "dice_to_prediction": _number(numbers.dice[i]),
@@ -222,7 +224,7 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with NaN and infinity as null, which is all that JSON knows."""
+    """A row with NaN and infinity as null, since JSON has neither."""
     return {key: _number(value) if isinstance(value, float) else value for key, value in row.items()}
 
 

@@ -1,4 +1,4 @@
-"""What an audit says in words: doubts, assumptions, and a summary for a data-set card."""
+"""Sentences of an audit: doubts, assumptions, and a summary for a data-set card."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from labelmend.workflows.auditing.findings import Finding, Typical
 FEW_CASES = 10
 
 FLAGGED = 0.5
-"""Score from which on a case is to be looked at first."""
+"""Cases with at least this score are to be looked at first."""
 
 CALIBRATED = 1.25
-"""Temperatures within this factor of one are as good as one."""
+"""Temperatures within this factor of one count as one."""
 
 NAMES = {
     "case": "whole cases",
     "missing": "missing objects",
-    "spurious": "objects too much",
+    "spurious": "spurious objects",
     "wrong_class": "objects of the wrong class",
     "outline": "stretches of outline",
     "fault": "faults",
@@ -35,34 +35,32 @@ def audit_doubts(usual: Typical, *, calibrated: bool, n_cases: int) -> list[str]
     if calibration.looks_in_sample:
         found.append(IN_SAMPLE_WARNING.format("finding"))
     if max(calibration.temperature, 1 / calibration.temperature) > CALIBRATED and not calibrated:
-        side = "too sure of itself" if calibration.temperature > 1 else "less sure than it could be"
+        side = "overconfident" if calibration.temperature > 1 else "underconfident"
         found.append(
-            f"The network is {side}: the given labels are likeliest at a temperature of "
-            f"{calibration.temperature:.1f}. Scores of objects suffer; --calibrate scales them."
+            f"The network is {side}: the given labels are most likely at a temperature of "
+            f"{calibration.temperature:.1f}. Scores of objects are less reliable; --calibrate corrects this."
         )
     if n_cases < FEW_CASES:
         found.append(
-            f"With {n_cases} case{'s' if n_cases > 1 else ''} there is little to say what is usual; "
+            f"{n_cases} case{'s are' if n_cases > 1 else ' is'} too few to say what is typical: "
             "scores of cases mean little."
         )
     return found
 
 
 def assumptions(*, with_images: bool) -> list[str]:
-    """Sentences on what all of it rests on."""
+    """Sentences on what the findings rest on."""
     found = [
         "The probabilities of each case come from a network that did not see this case in training.",
         "Most cases are annotated alike: a case is wrong where it differs from the others.",
     ]
     if with_images:
         found.append(
-            "Structures end where grey values change most, in most cases: a case whose outlines lie beside "
-            "such edges all along is taken to be drawn too far out or in."
+            "In most cases structures end where grey values change most: a case whose outlines lie inside or "
+            "outside of such edges throughout counts as drawn too tight or too wide."
         )
     else:
-        found.append(
-            "No images were given: a bias that the network has learned from the labels does not show."
-        )
+        found.append("No images were given: a bias that the network learned from the labels does not show.")
     return found
 
 
@@ -85,11 +83,11 @@ def summary(
         *(f"- {row['reason']}" for row in facts["bias"] if row["systematic"]),
     ]
     dice = [(name, [c["classes"][name]["dice_to_prediction"] for c in cases]) for name in facts["classes"]]
-    told = [
+    agreement = [
         f"{name} {np.mean([value for value in values if value is not None]):.3f}"
         for name, values in dice
         if any(value is not None for value in values)
     ]
-    if told:
-        lines.append(f"- Dice of given labels to out-of-sample predictions: {', '.join(told)}.")
+    if agreement:
+        lines.append(f"- Dice of given labels with out-of-sample predictions: {', '.join(agreement)}.")
     return "\n".join(lines) + "\n"

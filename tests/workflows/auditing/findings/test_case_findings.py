@@ -37,7 +37,7 @@ def test_a_missing_disc():
     area_mm2 = SMALL.sum() * 0.25
     assert (finding.kind, finding.class_name, finding.other) == ("missing", "b", "")
     assert finding.size_mm == area_mm2 == 34.25
-    assert finding.reason == "b of 34 mm2 seems to be missing."
+    assert finding.reason == "b: an object of 34 mm2 seems to be missing."
     assert finding.box == ((56, 69), (56, 69))
     assert np.isnan(finding.offset_mm)
     assert found.reason == finding.reason
@@ -48,7 +48,7 @@ def test_a_spurious_disc():
     found = told(exclusive(BOTH, 2), LARGE * 1)
     (finding,) = found.findings
     assert (finding.kind, finding.class_name) == ("spurious", "b")
-    assert finding.reason == "b of 1.4 cm2 where none seems to be."
+    assert finding.reason == "b: an object of 1.4 cm2 seems to be spurious."
     np.testing.assert_array_equal(found.proposal().array, LARGE)
 
 
@@ -57,7 +57,7 @@ def test_a_disc_of_the_wrong_class():
     found = told(given, BOTH)
     (finding,) = found.findings
     assert (finding.kind, finding.class_name, finding.other) == ("wrong_class", "b", "a")
-    assert finding.reason == "1.4 cm2 annotated as a look like b."
+    assert finding.reason == "An object of 1.4 cm2 is annotated as a but looks like b."
     np.testing.assert_array_equal(found.proposal().array, BOTH)
 
 
@@ -88,7 +88,7 @@ def test_a_stretch_has_a_length_and_a_width():
     # a strip of 40 x 6 px: depths 0.5 1.5 2.5 2.5 1.5 0.5 in a row, in the two rows at each end 6 and 2 less
     assert finding.offset_mm == pytest.approx(2 * 4 * (40 * 9 - 2 * (6 + 2)) / 240)
     assert finding.size_mm * finding.offset_mm == pytest.approx(240 * 4)
-    assert re.fullmatch(r"a: \d\d mm of outline lie 11 mm too far out\.", finding.reason)
+    assert re.fullmatch(r"a: outline 11 mm too far out along \d\d mm\.", finding.reason)
     assert finding.box == ((20, 60), (40, 46))
 
 
@@ -96,7 +96,7 @@ def test_an_outline_that_lies_too_far_in_reads_negative():
     true = box(SHAPE, (20, 60), (20, 40))
     (finding,) = told(exclusive(box(SHAPE, (20, 60), (20, 34))), true * 1).findings
     assert -6 < finding.offset_mm < -5
-    assert finding.reason.endswith("too far in.")
+    assert "too far in along" in finding.reason
 
 
 def test_an_outline_between_two_classes_is_that_of_the_given_one():
@@ -105,7 +105,7 @@ def test_an_outline_between_two_classes_is_that_of_the_given_one():
     found = told(given, true)
     (finding,) = found.findings
     assert (finding.kind, finding.class_name, finding.other) == ("outline", "a", "b")
-    assert finding.reason.endswith("mm too far out into b.")
+    assert "mm too far out into b along" in finding.reason
     np.testing.assert_array_equal(found.proposal().array, true)
 
 
@@ -149,7 +149,10 @@ def test_a_prediction_that_is_surer_than_usual_where_it_contradicts_is_told_wher
     found = examine(given, (), numbers, typical([numbers, *rest], 1.0))
     (whole,) = found.findings
     assert (whole.kind, whole.class_name, whole.box) == ("case", "", None)
-    assert whole.reason == "Where the prediction contradicts, it is surer than usual: 99% sure, 61% is usual."
+    assert (
+        whole.reason
+        == "Where the model disagrees with this mask, it is unusually confident: 99%, typically 61%."
+    )
     for own in (Finding("spurious", "a", 0.5, ""), Finding("outline", "a", 0.5, "")):
         assert examine(given, [own], numbers, typical([numbers, *rest], 1.0)).findings == (own,)
 
@@ -162,8 +165,8 @@ def test_a_case_whose_outline_runs_apart_says_how_far():
     assert (whole.kind, whole.class_name, whole.box) == ("case", "a", None)
     assert whole.score == found.score.score > 0.5
     assert whole.reason == (
-        "a: 100% of the outline lies apart from the predicted one, 0% is usual; in the mean "
-        f"{whole.offset_mm:.1f} mm too far out."
+        "a: 100% of the outline differs from the prediction, typically 0%; on average it is "
+        f"{whole.offset_mm:.1f} mm too wide."
     )
     assert whole.offset_mm == pytest.approx(4, abs=0.4)
 
@@ -173,7 +176,7 @@ def test_an_outline_that_is_off_by_turns_lies_on_neither_side():
     straight, wavy = (np.arange(80) < 40) & (waves > 0), np.arange(80) < waves
     found = told(exclusive(wavy), straight * 1, others=[exclusive(straight)] * 9)
     assert found.findings[0].kind == "case"
-    assert found.findings[0].reason.endswith("in the mean neither too far out nor in.")
+    assert found.findings[0].reason.endswith("on average it is neither too wide nor too tight.")
 
 
 def biased(out_vox: int, prob: float = 0.7) -> Told:
@@ -190,10 +193,10 @@ def test_edges_show_a_bias_that_the_network_shares_and_the_proposal_moves_onto_t
     (finding,) = found.findings
     assert (finding.kind, found.score.main) == ("case", "edges")
     assert finding.offset_mm == pytest.approx(out_vox, abs=0.1)
-    side = "out" if out_vox > 0 else "in"
+    side, edges = ("wide", "inside") if out_vox > 0 else ("tight", "outside")
     assert finding.reason == (
-        f"a is drawn {abs(finding.offset_mm):.1f} mm too far {side} all along: edges in the image lie beside "
-        "its outline."
+        f"a: drawn {abs(finding.offset_mm):.1f} mm too {side} throughout; the edges in the image are {edges} "
+        "the outline."
     )
     true = box(SHAPE, (24, 56), (24, 56))
     differ = found.proposal().array != true
@@ -237,7 +240,7 @@ def test_of_overlapping_classes_each_is_mended_by_itself():
 def test_without_a_unit_lengths_are_in_pixels():
     given = exclusive(LARGE, 2)
     given = dataclasses.replace(given, grid=dataclasses.replace(given.grid, unit="px"))
-    assert told(given, BOTH).reason == "b of 137 px seems to be missing."
+    assert told(given, BOTH).reason == "b: an object of 137 px seems to be missing."
 
 
 def test_a_missing_ball_in_thick_slices_has_a_volume():
@@ -247,7 +250,7 @@ def test_a_missing_ball_in_thick_slices_has_a_volume():
     found = told(given, ball * 1)
     (finding,) = found.findings
     assert finding.size_mm == ball.sum() * 4
-    assert finding.reason == f"a of {finding.size_mm / 1000:.1f} ml seems to be missing."
+    assert finding.reason == f"a: an object of {finding.size_mm / 1000:.1f} ml seems to be missing."
     np.testing.assert_array_equal(found.proposal().array, ball)
 
 

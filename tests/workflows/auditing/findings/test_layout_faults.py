@@ -55,7 +55,7 @@ def test_nothing_annotated_is_all_that_is_said_of_an_empty_case():
 def test_a_class_that_nearly_all_others_have_is_missed():
     (fault,) = told(exclusive(HEART, 2), plain(39))
     assert (fault.class_name, fault.score) == ("b", 39 / 40)
-    assert fault.reason == "No b, which 98% of the cases have."
+    assert fault.reason == "b is missing; 98% of the cases have it."
 
 
 @pytest.mark.parametrize("n", [0, 3, 18])
@@ -99,7 +99,10 @@ def test_where_fragments_are_usual_nothing_is_said_of_them():
 def test_a_mirrored_picture_is_seen(axis):
     (fault,) = told(exclusive(np.flip(WHOLE, axis), 2), plain(9))
     assert (fault.kind, fault.class_name) == ("fault", "")
-    assert fault.reason == f"a, b lie where they would in a mirrored image (axis {axis}): is it flipped?"
+    assert (
+        fault.reason
+        == f"a, b: positions as in a mirrored image (axis {axis}). Is the image or the mask flipped?"
+    )
 
 
 def test_a_mirrored_volume_is_seen():

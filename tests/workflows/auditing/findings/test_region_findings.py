@@ -65,7 +65,7 @@ def test_with_a_class_of_value_0_no_object_is_missing_nor_too_much_but_of_the_wr
         labels = exclusive(given, background="road")
         (own,) = own_findings(labels, find_disagreements(labels, sure(true, 1)))
         assert (own.finding.kind, own.finding.class_name, own.finding.other) == ("wrong_class", *names)
-        assert own.finding.reason.endswith(f"annotated as {names[1]} look like {names[0]}.")
+        assert own.finding.reason.endswith(f"annotated as {names[1]} but looks like {names[0]}.")
         assert own.finding.size_mm == SMALL.sum()
 
 
@@ -83,4 +83,4 @@ def test_an_outline_of_value_0_runs_into_the_class_beside_it():
     (own,) = own_findings(labels, find_disagreements(labels, sure(true * 1, 1)))
     assert (own.finding.kind, own.finding.class_name, own.finding.other) == ("outline", "road", "a")
     assert own.finding.offset_mm > 0
-    assert own.finding.reason.endswith("too far out into a.")
+    assert own.finding.reason.startswith("road: outline 6.9 mm too far out into a along ")

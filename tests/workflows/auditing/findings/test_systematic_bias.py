@@ -40,14 +40,16 @@ def test_mean_and_interval_by_hand():
     assert (row.offset_mm, row.n_cases, row.against) == (2.0, 3, "prediction")
     assert (row.low_mm, row.high_mm) == (pytest.approx(2 - half, abs=1e-4), pytest.approx(2 + half, abs=1e-4))
     assert not row.systematic  # zero lies within
-    assert row.reason == "a is drawn without a bias that shows, the predictions say."
+    assert row.reason == "a is drawn without a visible bias, compared with the predictions."
 
 
-@pytest.mark.parametrize(("side", "word"), [(1, "out"), (-1, "in")])
+@pytest.mark.parametrize(("side", "word"), [(1, "wide"), (-1, "tight")])
 def test_a_bias_says_its_side_and_its_unit(side, word):
     (row,) = rows([case(side * value) for value in (1.9, 2.0, 2.1)], unit="px")
     assert row.systematic
-    assert row.reason == f"a is drawn 2.0 px too far {word} in the mean of 3 cases, the predictions say."
+    assert (
+        row.reason == f"a is drawn 2.0 px too {word} on average over 3 cases, compared with the predictions."
+    )
 
 
 @pytest.mark.parametrize(("spacing_mm", "systematic"), [(1.0, False), (0.5, True)])
@@ -71,7 +73,10 @@ def test_edges_are_asked_where_they_tell_something():
     prediction, edges = rows(near)
     assert (prediction.systematic, edges.systematic, edges.against) == (False, True, "image edges")
     assert edges.offset_mm == pytest.approx(3)
-    assert edges.reason == "a is drawn 3.0 mm too far out in the mean of 3 cases, edges in the images say."
+    assert (
+        edges.reason
+        == "a is drawn 3.0 mm too wide on average over 3 cases, compared with edges in the images."
+    )
     anywhere = [case(0.0, edge) for edge in (0, 0, 0, 8, -8, 7, -6, 6)]
     assert [row.against for row in rows(anywhere)] == ["prediction"]
 
@@ -84,7 +89,7 @@ def test_each_annotator_has_rows_beside_those_of_all():
         ("ann", 3, False),
         ("bob", 3, True),
     ]
-    assert found[2].reason.startswith("bob draws a 3.0 mm too far out")
+    assert found[2].reason.startswith("bob draws a 3.0 mm too wide")
 
 
 def test_a_single_annotator_is_all():

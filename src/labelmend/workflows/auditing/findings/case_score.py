@@ -1,9 +1,9 @@
-"""Which cases of a data set are wrong: what all cases have in common, and how far each is from it.
+"""Which cases of a data set are wrong: what is typical, and how far each case is from it.
 
-Four things speak against a case, and each is blind to what another sees: an outline that runs apart from the
-predicted one along more of its length than usual; a whole object too much, too few or of the wrong class;
-a prediction that is surer than usual where it contradicts, whatever the shape of that; and outlines that all
-lie beside the edges in the image, which a network that learned the same bias agrees with.
+Four kinds of evidence complement each other: an outline that differs from the predicted one along an
+unusually large part of its length; a whole object that is spurious, missing or of the wrong class; a
+prediction that is unusually confident where it disagrees, whatever the shape; and outlines that are off the
+edges in the image throughout, with which a network that learned the same bias agrees.
 """
 
 from __future__ import annotations
@@ -25,46 +25,47 @@ TENTH_TO_QUARTILE = 0.607
 """From the tenth to the lower quartile of the normal distribution, in standard deviations."""
 
 LEAST_FAR, LEAST_EDGE_VOX, LEAST_DOUBT = 0.05, 0.7, 0.4
-"""Spreads below these are taken for these: the pixel grid makes as much, and of doubt the network does."""
+"""Least spreads: the pixel grid alone causes as much, and for doubt the network does."""
 
 NEAR_EDGE_VOX = 2.0
-"""An outline within so many pixels of an edge is taken to be drawn along it."""
+"""An outline within this many pixels of an edge counts as drawn along it."""
 
 SHARE_NEAR, SHARE_TELLING = 0.2, 0.8
-"""Shares of cases: that make the outlines along edges the rule; whose edges must lie within half the reach,
-else the steepest slope is anywhere and tells nothing."""
+"""Shares of cases: how many must follow edges for edges to count; how many must have them within half the
+reach, else the steepest slope is arbitrary."""
 
 MOST_FAR, MOST_DOUBT, MOST_EDGES = 8.0, 8.0, 5.0
-"""Standard deviations beyond which more say nothing more, for outlines and edges of one class; that the
-steepest slope near an outline is that of something else happens, and is then anywhere."""
+"""Standard deviations at which evidence saturates, for outlines, doubt and edges; the steepest slope near an
+outline may belong to something else, and is then arbitrary."""
 
 FEW = 10.0
-"""Pixels that contradict surely, at which they count half as much as a crowd of them."""
+"""Number of confidently contradicting pixels at which they count half as much as many."""
 
 FAR_WEIGHT, OBJECT_WEIGHT, EDGES_WEIGHT, DOUBT_WEIGHT = 1.25, 45.0, 2.0, 3.0
-"""What brings all that speaks against a case onto one scale; of an object the cube of its score, as one that
-is half sure says little. Chosen on 74 radiographs and 120 drawn volumes (benchmarks/audit_sets.py)."""
+"""Weights that bring all evidence onto one scale; for objects of the cube of the score, since one that is
+half certain says little. Chosen on 74 radiographs and 120 drawn volumes (benchmarks/audit_sets.py)."""
 
 LEAST_SCORE = 0.1
-"""Scores of cases nearer to 0 or 1 say no more of a pixel: of a case that seems right, one may be wrong."""
+"""For pixels, scores of cases are kept this far from 0 and 1: a case that seems right may have a wrong
+pixel."""
 
 FULL = 8.0
-"""Strength of all that speaks against a case at which its score is 63 %."""
+"""Strength of the evidence at which the score is 63 %."""
 
 
 @dataclass(frozen=True, eq=False)
 class Typical:
-    """What the cases of a data set have in common.
+    """What is typical of the cases of a data set.
 
     Args:
-        far: `(k)` lower quartile of the share of an outline that is off, as half of the cases may be wrong;
-            and `far_spread` `(k)` the spread that the lowest tell.
+        far: `(k)` lower quartile of the share of an outline that is off, since half of the cases may be
+            wrong; `far_spread` `(k)` its spread, estimated from the lowest.
         offset_mm: `(k)` median distance of given outlines from predicted ones, `offset_spread` `(k)` its
             spread.
-        edge_mm: `(k)` where edges lie beside outlines in the rule, `edge_spread` `(k)` the spread; infinite
-            where edges of the class tell nothing.
-        doubt: lower quartile of how sure predictions are where they contradict, in logits, of cases where
-            they do; and `doubt_spread` the spread that the lowest tell.
+        edge_mm: `(k)` typical distance of edges from outlines, `edge_spread` `(k)` its spread; infinite for a
+            class whose edges are not informative.
+        doubt: lower quartile of the confidence of predictions where they disagree, in logits, over cases
+            where they do; `doubt_spread` its spread, estimated from the lowest.
         calibration: of all cases.
     """
 
@@ -80,11 +81,11 @@ class Typical:
 
 
 def typical(cases: Sequence[CaseStatistics], spacing_mm: float) -> Typical:
-    """The common numbers of one case or more.
+    """What is typical of one or more cases.
 
     Args:
         cases: of all cases.
-        spacing_mm: a step in mm, see `step_mm`, in which spreads have their least.
+        spacing_mm: a step in mm, see `step_mm`, for the least spreads.
     """
     far, far_spread = _lower_tail(np.array([case.far for case in cases]), LEAST_FAR)
     offset, offset_spread = _middle(np.array([case.offset_mm for case in cases]), 0.25 * spacing_mm)
@@ -101,15 +102,14 @@ def typical(cases: Sequence[CaseStatistics], spacing_mm: float) -> Typical:
 
 @dataclass(frozen=True)
 class CaseScore:
-    """How far a case is from what is usual.
+    """How far a case is from what is typical.
 
     Args:
         score: in [0, 1].
-        far: how much its outlines speak against it, being apart from the predicted ones; classes count by the
-            length of their outlines.
-        wrong_object: how much its surest wrong object does.
-        edges: how much edges beside its outlines do.
-        doubt: how much it does that the prediction is surer than usual where it contradicts.
+        far: evidence from outlines that differ from the predicted ones; classes count by length of outline.
+        wrong_object: evidence from its most certain wrong object.
+        edges: evidence from edges in the image.
+        doubt: evidence from an unusually confident prediction where it disagrees.
     """
 
     score: float
@@ -120,31 +120,31 @@ class CaseScore:
 
     @property
     def main(self) -> str:
-        """What speaks most: "far", "wrong_object", "edges", or "doubt", which counts half as it names no
+        """The main reason: "far", "wrong_object", "edges", or "doubt", which counts half since it names no
         place."""
-        speaks = {
+        evidence = {
             "wrong_object": self.wrong_object,
             "far": self.far,
             "edges": self.edges,
             "doubt": self.doubt / 2,
         }
-        return max(speaks, key=speaks.__getitem__)
+        return max(evidence, key=evidence.__getitem__)
 
 
 def case_score(case: CaseStatistics, usual: Typical) -> CaseScore:
-    """Score of one case against all."""
+    """Score of one case relative to what is typical."""
     far = np.nan_to_num((case.far - usual.far) / usual.far_spread).clip(0, MOST_FAR)
     share = case.outline_mm / max(case.outline_mm.sum(), 1e-9)
     edges = np.abs(np.nan_to_num((case.edge_mm - usual.edge_mm) / usual.edge_spread)).clip(0, MOST_EDGES)
     doubt = np.nan_to_num((_logits(case.doubt) - usual.doubt) / usual.doubt_spread).clip(0, MOST_DOUBT)
     doubt *= case.n_doubted / (case.n_doubted + FEW)
-    speaks = (
+    evidence = (
         FAR_WEIGHT * float(np.sqrt(len(far) * (share * far**2).sum())),
         OBJECT_WEIGHT * case.wrong_object**3,
         EDGES_WEIGHT * float(edges.sum()),
         DOUBT_WEIGHT * float(doubt),
     )
-    return CaseScore(float(1 - np.exp(-np.linalg.norm(speaks) / FULL)), *speaks)
+    return CaseScore(float(1 - np.exp(-np.linalg.norm(evidence) / FULL)), *evidence)
 
 
 def pixel_scores(seen: Disagreements, score: float) -> FloatArray:
@@ -179,8 +179,8 @@ def _logits(doubt: FloatArray | float) -> FloatArray:
 
 def _middle(values: FloatArray, least: float) -> tuple[FloatArray, FloatArray]:
     """`(k)` medians and spreads over cases, NaN left out; of a class without a number 0 and `least`."""
-    told = np.isfinite(values)
-    filled = np.where(told.any(axis=0), values, 0.0)
+    known = np.isfinite(values)
+    filled = np.where(known.any(axis=0), values, 0.0)
     middle = np.nanmedian(filled, axis=0)
     spread = NORMAL * np.nanmedian(np.abs(filled - middle), axis=0)
     return middle, np.maximum(spread, least)
@@ -191,17 +191,17 @@ def _lower_tail(values: FloatArray, least: float) -> tuple[FloatArray, FloatArra
 
     Where half of the cases are wrong, the spread of the others comes out 1.4 times too large.
     """
-    told = np.isfinite(values)
-    filled = np.where(told.any(axis=0), values, 0.0)
+    known = np.isfinite(values)
+    filled = np.where(known.any(axis=0), values, 0.0)
     tenth, quartile = np.nanquantile(filled, (0.1, 0.25), axis=0)
     return quartile, np.maximum((quartile - tenth) / TENTH_TO_QUARTILE, least)
 
 
 def _edges(values: FloatArray, spacing_mm: float) -> tuple[float, float]:
-    """The usual place of the edge of one class, and its spread.
+    """The typical place of the edge of one class, and its spread.
 
-    Outlines near an edge are taken for right where there are enough of them, whatever the others do: half of
-    the cases may be drawn too generously, and all by the same amount.
+    Outlines near an edge count as right if there are enough of them, whatever the others do: half of the
+    cases may be drawn too wide, all by the same amount.
     """
     values = values[np.isfinite(values)]
     near = values[np.abs(values) <= NEAR_EDGE_VOX * spacing_mm]
@@ -211,5 +211,5 @@ def _edges(values: FloatArray, spacing_mm: float) -> tuple[float, float]:
         return 0.0, float("inf")
     middle = float(np.median(near))
     spread = max(NORMAL * float(np.median(np.abs(near - middle))), LEAST_EDGE_VOX * spacing_mm)
-    telling = np.mean(np.abs(values - middle) <= REACH_VOX / 2 * spacing_mm) >= SHARE_TELLING
-    return middle, spread if telling else float("inf")
+    informative = np.mean(np.abs(values - middle) <= REACH_VOX / 2 * spacing_mm) >= SHARE_TELLING
+    return middle, spread if informative else float("inf")

@@ -1,4 +1,4 @@
-"""What one case says by itself: a few numbers a class, which a data set then makes comparable."""
+"""Statistics of one case: a few numbers per class, to be compared with those of other cases."""
 
 from __future__ import annotations
 
@@ -30,16 +30,15 @@ FAR_STEPS = 2.0
 """Distance in steps (`steps_along` each axis) beyond which an outline counts as off."""
 
 DOUBT_SCALE = 0.1
-"""By how much less doubt a pixel that contradicts weighs e times less."""
+"""A contradicting pixel weighs e times less for this much less doubt."""
 
 TRIM = 0.25
-"""Share cut off at each end of the distances of an outline, so that a part that is off does not move the
-whole."""
+"""Share trimmed at each end of the distances of an outline, so that a part that is off does not dominate."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassView:
-    """One class of a case as a task of its own, or all exclusive classes together.
+    """One overlapping class of a case, or all exclusive classes together.
 
     Args:
         given: `(*space)` indices of classes, 0 the background.
@@ -59,21 +58,21 @@ class ClassView:
 
 @dataclass(frozen=True, eq=False)
 class CaseStatistics:
-    """Numbers of one case.
+    """Statistics of one case.
 
     Args:
         n_given: `(k)` pixels of each class.
         n_predicted: `(k)` pixels of each class in the prediction.
-        dice: `(k)` of annotation to prediction, NaN where both are empty.
-        far: `(k)` share of the given outline that lies over FAR_STEPS from the predicted one, NaN without.
+        dice: `(k)` of annotation and prediction, NaN where both are empty.
+        far: `(k)` share of the given outline that is over FAR_STEPS from the predicted one, NaN without one.
         outline_mm: `(k)` length of the given outline in mm, in volumes its area in mm^2; 0 where `far` is
             NaN.
-        offset_mm: `(k)` mean distance of the given outline from the predicted one, positive: too far out.
-        edge_mm: `(k)` where the edge in the image lies, in mm outward of the given outline; NaN without
+        offset_mm: `(k)` mean distance of the given outline from the predicted one, positive: too wide.
+        edge_mm: `(k)` position of the edge in the image, in mm outward of the given outline; NaN without
             image.
-        wrong_object: in [0, 1], score of the surest wrong object.
-        doubt: in [0, 1], how sure the prediction is where it contradicts, NaN where it never does.
-        n_doubted: pixels that contradict, each counted by its weight in `doubt`, at most one.
+        wrong_object: in [0, 1], score of the most certain wrong object.
+        doubt: in [0, 1], confidence of the prediction where it disagrees, NaN where it never does.
+        n_doubted: number of contradicting pixels, each counted by its weight in `doubt`, at most one.
         calibration: counts for the data set.
     """
 
@@ -92,13 +91,13 @@ class CaseStatistics:
 
 @dataclass(frozen=True, eq=False)
 class Disagreements:
-    """A case with its disagreements, which both its numbers and its findings are made of.
+    """Disagreements of a case, the basis of its statistics and findings.
 
     Args:
         views: the tasks of the case.
         known: `(*space)` booleans, True where somebody annotated.
         regions: of each task.
-        objects: of each task, those regions that are objects of their own.
+        objects: of each task, those regions that are whole objects.
     """
 
     views: tuple[ClassView, ...]
@@ -108,7 +107,7 @@ class Disagreements:
 
 
 def views(given: LabelMap, probs: FloatArray) -> tuple[ClassView, ...]:
-    """The tasks of a case: one for exclusive classes, one a class for overlapping ones.
+    """The tasks of a case: one for all exclusive classes, one per overlapping class.
 
     Raises:
         GeometryError: probabilities of another shape than `(k+1 *space)`, or `(k *space)` for overlapping.
@@ -154,11 +153,11 @@ def find_disagreements(given: LabelMap, probs: FloatArray) -> Disagreements:
 
 
 def statistics_of(given: LabelMap, seen: Disagreements, image: FloatArray | None = None) -> CaseStatistics:
-    """The numbers of one case.
+    """The statistics of one case.
 
     Args:
         given: the annotation.
-        seen: of the same case.
+        seen: disagreements of the same case.
         image: `(c *space)` on the grid of the annotation, or None.
 
     Raises:
@@ -201,19 +200,22 @@ def _of_class(
     around: tuple[Slices | None, Slices | None],
     image: FloatArray | None,
 ) -> tuple[tuple[int, int, int], tuple[float, float, float], float]:
-    """Of one class its pixels given, predicted and both; what `_outline_gap` says; and where its edge lies.
+    """Pixels of one class given, predicted and both; what `_outline_gap` returns; and the position of its
+    edge.
 
     Args:
         given: the annotation.
         known: `(*space)` booleans.
         view: the task of the class.
         number: of the class in the view.
-        around: boxes of the class where it is given and where it is predicted: no more is looked at.
+        around: boxes of the class where it is given and where it is predicted; nothing else is read.
         image: `(c *space)`, or None.
     """
     name, spacing, shape = given.classes[view.classes[number - 1]], given.grid.spacing_mm, given.grid.shape
     box = joint_box(around, shape, margin=1)
-    mask = given.cropped(box).mask(name) & known[box]  # masks of overlapping classes may run into what is not
+    mask = (
+        given.cropped(box).mask(name) & known[box]
+    )  # masks of overlapping classes may cover pixels that are not
     guess = (view.predicted[box] == number) & known[box]
     counts = tuple(int(np.count_nonzero(m)) for m in (mask, guess, mask & guess))
     edge = float("nan")
@@ -231,7 +233,7 @@ def _outline_gap(
     given: BoolArray, predicted: BoolArray, spacing_mm: Sequence[float]
 ) -> tuple[float, float, float]:
     """Mean signed distance in mm from the predicted outline to the given one, the share of the given one that
-    is far, and its length."""
+    is off, and its length."""
     nothing = float("nan"), float("nan"), 0.0
     if not given.any() or not predicted.any():
         return nothing
@@ -249,12 +251,12 @@ def _outline_gap(
 
 
 def _doubt(seen: Disagreements) -> tuple[float, float]:
-    """How sure predictions are where they contradict, the surest pixels counting most, and how many count.
+    """Confidence of predictions where they disagree, confident pixels counting most, and how many count.
 
         sum(w d) / sum(w)  and  sum(w),   d = 1 - p,   w = exp((d - 1) / DOUBT_SCALE)
 
-    over pixels whose likeliest class is not the given one, whose probability is p. But for the other pixels,
-    which hardly weigh, the first is one less the softmin of an image (Lad and Mueller, 2023).
+    over pixels whose likeliest class is not the given one, which has probability p. Apart from the other
+    pixels, which hardly count, the first is one minus the softmin of an image (Lad and Mueller, 2023).
     """
     doubts = [np.zeros(0)]
     for view in seen.views:
@@ -268,7 +270,7 @@ def _doubt(seen: Disagreements) -> tuple[float, float]:
 
 
 def _calibration(seen: Disagreements) -> Calibration:
-    """Of all tasks; tasks of overlapping classes are added up."""
+    """Calibration over all tasks; those of overlapping classes are summed."""
     found = []
     at = slice(None) if seen.known.all() else np.flatnonzero(seen.known)
     for view in seen.views:

@@ -1,8 +1,7 @@
-"""Regions where annotation and prediction name different classes: the pieces that findings are made of.
+"""Regions where annotation and prediction name different classes: the basis of findings.
 
-A region is connected, and all of it is given as one class and predicted as one other. Most are slivers along
-a boundary; where a region is a good part of a whole object, the object is missing, spurious or of another
-class.
+A region is connected; all of it is given as one class and predicted as one other. Most are slivers along a
+boundary; if a region is a large part of an object, that object is missing, spurious or of another class.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from labelmend.workflows.auditing.findings.voxel_units import MOST_STEPS, step_m
 IntArray = NDArray[np.integer]
 
 WHOLE = 0.5
-"""Share of an object, given or predicted, from which on a region is the object and no part of its outline."""
+"""Share of an object, given or predicted, from which a region counts as the object, not its outline."""
 
 LEAST_THICKNESS = 2.0
-"""In steps (`step_mm`): thinner regions are what the pixel grid does."""
+"""In steps (`step_mm`): thinner regions are artefacts of the pixel grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +42,7 @@ class Region:
         of_predicted: share of the predicted object that it lies in; 0 in the background.
         certainty: in [0, 1], mean over the region of half of one plus the predicted class' probability less
             the given class'.
-        core: in [0, 1], the median of the same: at the rim of an object even a right prediction is unsure.
+        core: in [0, 1], the median of the same: at the rim of an object even a right prediction is uncertain.
         given_object: number of the given object that it lies in, among those of its class; 0 in the
             background. And `predicted_object` that of the predicted one.
     """
@@ -64,7 +63,7 @@ class Region:
 
     @property
     def is_object(self) -> bool:
-        """Whether a whole object is concerned, given or predicted, and not its outline alone."""
+        """Whether it is a whole object, given or predicted, not only its outline."""
         return max(self.of_given, self.of_predicted) >= WHOLE
 
     @property
@@ -73,7 +72,7 @@ class Region:
 
 
 def likeliest(probs: FloatArray) -> IntArray:
-    """`(*space)` index of the largest of `(k *space)` probabilities, of equal ones the first."""
+    """`(*space)` index of the largest of `(k *space)` probabilities, the first of equal ones."""
     best = probs[0].copy()
     index = np.zeros(best.shape, np.uint8 if len(probs) <= 256 else np.uint16)
     for number, channel in enumerate(probs[1:], start=1):
@@ -184,7 +183,7 @@ def _components(
 ) -> Iterator[tuple[BoolArray, tuple[slice, ...]]]:
     """Each component of a mask, pixels that touch by a corner together, in its box; and the box.
 
-    Components whose box alone says that they are thinner than `least_mm` are left out.
+    Components whose box is thinner than `least_mm` are left out.
     """
     numbers, _ = ndimage.label(mask, np.ones((3,) * mask.ndim))
     for number, place in enumerate(ndimage.find_objects(numbers), start=1):
@@ -199,7 +198,7 @@ def placed(outer: tuple[slice, ...], box: tuple[slice, ...]) -> tuple[slice, ...
 
 
 def relative(box: tuple[slice, ...], start: Sequence[int]) -> tuple[slice, ...]:
-    """A box as it lies in an array that starts elsewhere, the other way round of `placed`."""
+    """A box relative to an array that starts elsewhere, the inverse of `placed`."""
     return tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, start, strict=True))
 
 
@@ -234,7 +233,7 @@ def _steps_out(wide: BoolArray, axis: int) -> tuple[IntArray, IntArray]:
 
 
 class _Objects:
-    """Objects of the classes of an index map, found for the classes that are asked for."""
+    """Objects of the classes of an index map, computed on demand per class."""
 
     def __init__(self, indices: IntArray, background: bool) -> None:
         self._indices, self._background = indices, background

@@ -17,7 +17,7 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Frame:
-    """All of an annotation but its pixels, which is what findings in words and mm need of it.
+    """An annotation without its pixels: what sentences in mm need.
 
     Args:
         classes: names of the classes.
@@ -39,16 +39,15 @@ class Finding:
 
     Args:
         kind: "case": the whole annotation; "missing", "spurious", "wrong_class": an object; "outline": a
-            stretch of a boundary; "fault": what needs no prediction to be seen.
-        class_name: the class that is, or should be, annotated there; empty where it is of no class.
-        score: in [0, 1], the higher the surer; to be compared within a kind.
+            stretch of a boundary; "fault": visible without a prediction.
+        class_name: the class that is, or should be, annotated there; empty if it concerns no class.
+        score: in [0, 1], higher is more certain; comparable within a kind.
         reason: one sentence in words and mm.
         box: `[start, stop)` along each array axis; None: the whole case.
-        size_mm: of an object its area in mm2 (volume in mm3), of an outline the length of the stretch in mm
-            (its area in mm2); in pixels where the grid has no unit.
-        offset_mm: of an outline, how far it lies from the predicted one in the mean; positive: too far out.
-        other: of a wrong class, the class that is given; of an outline, the class that it runs into; else
-            empty.
+        size_mm: area of an object in mm2 (volume in mm3), length of a stretch of outline in mm (area in mm2);
+            in pixels if the grid has no unit.
+        offset_mm: mean distance of an outline from the predicted one; positive: too wide.
+        other: for a wrong class, the given class; for an outline, the class that it runs into; else empty.
     """
 
     kind: Kind
@@ -68,7 +67,7 @@ class Finding:
 
 
 def measured(value: float, ndim: int, unit: str) -> str:
-    """A length, area or volume in words, with as many digits as people can use.
+    """A length, area or volume as text, with a useful number of digits.
 
     Args:
         value: the measure.
@@ -86,10 +85,19 @@ def measured(value: float, ndim: int, unit: str) -> str:
     return f"{_short(value)} {unit}{power if unit == 'mm' else ''}"
 
 
+def titled(name: str) -> str:
+    """The name of a class at the beginning of a sentence.
+
+    >>> titled("lung"), titled("1")
+    ('lung', 'label 1')
+    """
+    return f"label {name}" if name.isdigit() else name
+
+
 def _short(value: float) -> str:
     return f"{value:,.1f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Surest first; of equal scores in the order given."""
+    """Most certain first; equal scores stay in order."""
     return tuple(sorted(findings, key=lambda finding: -finding.score))

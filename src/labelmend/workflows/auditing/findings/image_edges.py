@@ -1,8 +1,8 @@
-"""Where edges in the image lie beside a given outline: what shows a bias that a network has learned with it.
+"""Edges in the image next to a given outline: they show a bias that a network has learned.
 
-A network that was trained on outlines that are all too generous predicts generous outlines, and agrees with
-them. The image does not. Slopes of the grey values across an outline, averaged along all of it, have their
-peak where the edge of the structure is, whoever drew the outline where.
+A network trained on outlines that are all too wide predicts wide outlines and agrees with them. The image
+does not. Slopes of the grey values across an outline, averaged along it, peak at the edge of the structure,
+wherever the outline was drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.auditing.findings.voxel_units import step_mm
 
 REACH_VOX = 8
-"""How far on both sides of an outline edges are looked for, in steps (`step_mm`)."""
+"""Search range for edges on both sides of an outline, in steps (`step_mm`)."""
 
 BLUR_VOX = 1.0
 
@@ -55,14 +55,14 @@ def edge_profile(
 
 
 def peak_mm(profile: FloatArray, step: float) -> float:
-    """Where the steepest slope of a profile lies, between its steps by a parabola.
+    """Position of the steepest slope of a profile, interpolated by a parabola.
 
     Args:
         profile: from `edge_profile`, or a mean of such.
         step: in mm, from one to the next.
 
     Returns:
-        mm outward of the outline, negative: the edge lies inside; NaN without a profile.
+        mm outward of the outline, negative if the edge is inside; NaN without a profile.
 
     >>> float(peak_mm(np.array([0.0, 0, 1, 4, 4, 1, 0]), 2.0))
     1.0

@@ -1,4 +1,4 @@
-"""Faults that need no prediction to be seen: nothing annotated, fragments, left and right exchanged."""
+"""Faults visible without a prediction: nothing annotated, fragments, left and right exchanged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scipy import ndimage
 from labelmend.geometry import class_boxes
 from labelmend.geometry.orientation import turn_to
 from labelmend.types import FloatArray, LabelMap
-from labelmend.workflows.auditing.findings.finding import Finding, Frame, measured
+from labelmend.workflows.auditing.findings.finding import Finding, Frame, measured, titled
 
 FRAGMENT = 0.05
 """A component smaller than this share of the largest one of its class is a fragment."""
 
 LEAST_CASES = 10
-"""Cases from which on their layout tells where classes belong."""
+"""Fewest cases whose layouts say where classes belong."""
 
 MOST_FRAGMENTED = 0.3
-"""Where more of the cases have fragments of a class, that is how it is annotated."""
+"""If a larger share of the cases has fragments of a class, fragments are normal for it."""
 
 SHARE_PRESENT = 0.95
 """A class present in this share of the cases is expected in all."""
@@ -29,12 +29,12 @@ SHARE_PRESENT = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where classes lie in one case, k being all of `LabelMap.names`.
+    """Where classes are in one case, k being all of `LabelMap.names`.
 
     Args:
         present: `(k)` booleans.
         centres: `(k d)` mean position of each class as a share of the image, NaN where absent; along the axes
-            of the patient (RAS) where the affine tells them, else along those of the array.
+            of the patient (RAS) if there is an affine, else along those of the array.
         fragments: `(k)` pixels in components that are fragments, and `n_fragments` `(k)` their number.
     """
 
@@ -59,7 +59,7 @@ def layout_of(given: LabelMap) -> Layout:
 def _laid_out(
     given: LabelMap, name: str, box: tuple[slice, ...] | None
 ) -> tuple[bool, list[float], tuple[int, int]]:
-    """Whether there is anything of a class, its centre, and its fragments."""
+    """Whether a class is present, its centre, and its fragments."""
     if box is None:
         return False, [float("nan")] * given.grid.ndim, (0, 0)
     inside = given.cropped(box).mask(name)
@@ -82,7 +82,7 @@ def _centre(inside: NDArray[np.bool_], start: Sequence[int], shape: Sequence[int
 
 @dataclass(frozen=True, eq=False)
 class UsualLayout:
-    """Where classes lie in the cases of a data set.
+    """Where classes typically are in a data set.
 
     Args:
         n: number of cases.
@@ -100,7 +100,7 @@ class UsualLayout:
 
 
 def usual_layout(layouts: Sequence[Layout]) -> UsualLayout:
-    """What the layouts of all cases have in common."""
+    """The typical layout of all cases."""
     centres = np.array([layout.centres for layout in layouts])
     known = np.isfinite(centres).any(axis=0)
     filled = np.where(known, centres, 0.0)
@@ -112,7 +112,7 @@ def usual_layout(layouts: Sequence[Layout]) -> UsualLayout:
 
 
 def faults(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iterator[Finding]:
-    """What looks like a slip in one case.
+    """Likely slips in one case.
 
     Args:
         given: the annotation, or its frame, with the classes of the layout.
@@ -124,7 +124,7 @@ def faults(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iterator
         return
     for index, name in enumerate(given.names):
         if not own.present[index] and usual.present[index] >= SHARE_PRESENT:
-            reason = f"No {name}, which {usual.present[index]:.0%} of the cases have."
+            reason = f"{titled(name)} is missing; {usual.present[index]:.0%} of the cases have it."
             yield Finding("fault", name, float(usual.present[index]), reason)
         if own.n_fragments[index] and usual.fragmented[index] <= MOST_FRAGMENTED:
             yield _fragmented(given, own, index)
@@ -137,7 +137,9 @@ def _fragmented(given: LabelMap | Frame, own: Layout, index: int) -> Finding:
     size = measured(size_mm, given.grid.ndim, given.grid.unit)
     parts = f"a fragment of {size}" if n == 1 else f"{n} fragments of {size} in all"
     score = float(1 - 0.5 ** min(n, 10))
-    return Finding("fault", given.names[index], score, f"{given.names[index]} has {parts}.", size_mm=size_mm)
+    return Finding(
+        "fault", given.names[index], score, f"{titled(given.names[index])} has {parts}.", size_mm=size_mm
+    )
 
 
 def _fragments(inside: NDArray[np.bool_]) -> tuple[int, int]:
@@ -149,7 +151,7 @@ def _fragments(inside: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _exchanged(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iterator[Finding]:
-    """Classes whose places are those of the mirrored image: the picture or the mask was flipped."""
+    """Classes that are where they would be in the mirrored image: the image or the mask was flipped."""
     if usual.n < LEAST_CASES:
         return
     spread = usual.spread + 0.01
@@ -159,6 +161,8 @@ def _exchanged(given: LabelMap | Frame, own: Layout, usual: UsualLayout) -> Iter
         sided = np.isfinite(as_is) & (np.abs(place - 0.5) > 3 * spread[:, axis])
         wide = spread[sided, axis]
         if sided.any() and (as_is[sided] > 4 * wide).all() and (turned[sided] < 3 * wide).all():
-            names = ", ".join(name for name, told in zip(given.names, sided, strict=True) if told)
-            reason = f"{names} lie where they would in a mirrored image (axis {axis}): is it flipped?"
+            names = ", ".join(name for name, has_side in zip(given.names, sided, strict=True) if has_side)
+            reason = (
+                f"{names}: positions as in a mirrored image (axis {axis}). Is the image or the mask flipped?"
+            )
             yield Finding("fault", "", 0.9, reason)

@@ -1,7 +1,7 @@
 """Objects that cross several classes of the other annotation, put together from their pieces.
 
-A lesion that was overlooked where it reaches out of an organ is two regions: one given as organ, one as
-background. Neither need be half of the lesion, and neither is what a reader would call missing.
+A missed lesion that reaches out of an organ gives two regions: one given as organ, one as background. Neither
+need be half of the lesion, and a reader would call neither of them missing.
 """
 
 from __future__ import annotations

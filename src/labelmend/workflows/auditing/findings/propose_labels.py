@@ -1,4 +1,4 @@
-"""Labels that mend what is told of a case."""
+"""Labels that correct the findings of a case."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from labelmend.workflows.auditing.findings.case_statistics import ClassView, Dis
 from labelmend.workflows.auditing.findings.region_findings import own_findings
 
 LEAST_DOUBT = 0.2
-"""Probability of the other class from which on a pixel changes its class when an outline is moved."""
+"""Least probability of the other class for a pixel to change when an outline is moved."""
 
 LEAST_MARGIN = 0.5
-"""By how much the predicted class has to be likelier than the given one for a stretch of outline to be
-mended: half-way between what is unknown and what is sure."""
+"""By how much the predicted class has to be more probable than the given one for a stretch of outline to be
+corrected: half-way between undecided and certain."""
 
 
 def propose(given: LabelMap, seen: Disagreements, inward_mm: Sequence[float]) -> LabelMap:
-    """The annotation with the predicted class in each object, and each sure part of an outline, that is told.
+    """The annotation with the predicted class in every reported object, and the certain part of every
+    reported stretch of outline.
 
-    Where a whole case lies beside the edges of the image, its outlines are moved onto them first, as far as
-    the probabilities leave it open: what an outline gives up goes to the likeliest other class, and it grows
-    into the background only.
+    If the outlines of a whole case are off the edges of the image, they are first moved onto them, as far as
+    the probabilities allow: pixels that an outline gives up go to the likeliest other class, and it grows
+    only into the background.
 
     Args:
         given: the annotation.
         seen: its disagreements with the prediction.
-        inward_mm: per class, how far inward its outline has to go to lie along the edges, 0 where it does;
-            see `Examined`.
+        inward_mm: per class, how far its outline has to be moved inward to follow the edges, see `Examined`.
     """
     new = {id(view): _moved(given, view, inward_mm) for view in seen.views}
     for own in own_findings(given, seen):
         view, region = own.view, own.region
-        at, mended = region.slices, region.inside
+        at, corrected = region.slices, region.inside
         if own.finding.kind == "outline":
             margin = view.probs[region.predicted][at] - view.probs[region.given][at]
-            mended = mended & (margin >= LEAST_MARGIN)
-        new[id(view)][at][mended] = view.predicted[at][mended]
+            corrected = corrected & (margin >= LEAST_MARGIN)
+        new[id(view)][at][corrected] = view.predicted[at][corrected]
     found = [new[id(view)] for view in seen.views]
     if given.overlapping:
         return given.with_masks(np.stack([indices > 0 for indices in found]))
@@ -48,7 +48,7 @@ def propose(given: LabelMap, seen: Disagreements, inward_mm: Sequence[float]) ->
 
 
 def _moved(given: LabelMap, view: ClassView, inward_mm: Sequence[float]) -> NDArray[np.integer]:
-    """`(*space)` indices of the given classes of a task, with their outlines on the edges."""
+    """`(*space)` indices of the given classes of a task, with outlines moved onto the edges."""
     indices = view.given.copy()
     for number, index in enumerate(view.classes, start=1):
         if not inward_mm[index]:

@@ -1,4 +1,4 @@
-"""Findings that a case shows by itself, whatever the others look like: objects, and stretches of outline."""
+"""Findings that need no other case: objects, and stretches of outline."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from labelmend.types import LabelMap
 from labelmend.workflows.auditing.findings.case_statistics import ClassView, Disagreements
 from labelmend.workflows.auditing.findings.disagreement_regions import Region
-from labelmend.workflows.auditing.findings.finding import Finding, measured
+from labelmend.workflows.auditing.findings.finding import Finding, measured, titled
 
 LEAST_OBJECT = 0.45
-"""Score from which on a wrong object is told."""
+"""A wrong object is reported from this score."""
 
 LEAST_WIDTH, LEAST_STRETCH = 2.5, 0.5
-"""Mean width in steps (`steps_along` each axis), and score, from which on a stretch of outline is told."""
+"""Mean width in steps (`steps_along` each axis) and score from which a stretch of outline is reported."""
 
 MOST_STRETCHES = 8
-"""Stretches of outline that are told of a case: the widest and surest."""
+"""Most stretches of outline that are reported per case: the widest and most certain."""
 
 
 @dataclass(frozen=True, eq=False)
 class OwnFinding:
-    """A finding, and the region that it is made of.
+    """A finding and its region.
 
     Args:
-        finding: in words and mm, small enough to be kept of every case.
-        view: the task of the case that the region is of.
+        finding: in words and mm, small enough to be kept for every case.
+        view: the task of the case that the region belongs to.
         region: where annotation and prediction disagree.
     """
 
@@ -38,17 +38,17 @@ class OwnFinding:
 
 
 def own_findings(given: LabelMap, seen: Disagreements) -> tuple[OwnFinding, ...]:
-    """Objects, surest first, and then the surest stretches of outline.
+    """Objects, most certain first, then the most certain stretches of outline.
 
     Args:
         given: the annotation.
         seen: its disagreements with the prediction.
     """
     stretches = [own for own in _stretches(given, seen) if own.finding.score >= LEAST_STRETCH]
-    return (*_surest(_objects(given, seen)), *_surest(stretches)[:MOST_STRETCHES])
+    return (*_most_certain(_objects(given, seen)), *_most_certain(stretches)[:MOST_STRETCHES])
 
 
-def _surest(found: Iterable[OwnFinding]) -> list[OwnFinding]:
+def _most_certain(found: Iterable[OwnFinding]) -> list[OwnFinding]:
     return sorted(found, key=lambda own: -own.finding.score)
 
 
@@ -65,12 +65,20 @@ def _object(given: LabelMap, view: ClassView, region: Region, score: float) -> F
     predicted = _name(given, view, region.predicted)
     annotated = _name(given, view, region.given)
     if not region.given and given.background is None:
-        kind, name, reason = "missing", predicted, f"{predicted} of {size} seems to be missing."
+        kind, name, reason = (
+            "missing",
+            predicted,
+            f"{titled(predicted)}: an object of {size} seems to be missing.",
+        )
     elif not region.predicted and given.background is None:
-        kind, name, reason = "spurious", annotated, f"{annotated} of {size} where none seems to be."
+        kind, name, reason = (
+            "spurious",
+            annotated,
+            f"{titled(annotated)}: an object of {size} seems to be spurious.",
+        )
     else:
         kind, name = "wrong_class", predicted
-        reason = f"{size} annotated as {annotated} look like {predicted}."
+        reason = f"An object of {size} is annotated as {annotated} but looks like {predicted}."
     other = annotated if kind == "wrong_class" else ""
     return Finding(kind, name, score, reason, region.box, size_mm, other=other)  # type: ignore[arg-type]
 
@@ -85,8 +93,7 @@ def _stretches(given: LabelMap, seen: Disagreements) -> Iterator[OwnFinding]:
 
 
 def _stretch(given: LabelMap, view: ClassView, region: Region) -> Finding:
-    """A part of an outline that is off; of two classes that meet there, it is the outline of the given
-    one."""
+    """A part of an outline that is off; where two classes meet, the outline of the given one."""
     grid = given.grid
     is_class = given.background is not None  # value 0
     out = region.given > 0 or is_class
@@ -96,7 +103,7 @@ def _stretch(given: LabelMap, view: ClassView, region: Region) -> Finding:
     width = measured(region.width_mm, 1, grid.unit)
     other = _name(given, view, region.predicted) if out and (region.predicted or is_class) else ""
     into = f" into {other}" if other else ""
-    reason = f"{name}: {length} of outline lie {width} too far {'out' if out else 'in'}{into}."
+    reason = f"{titled(name)}: outline {width} too far {'out' if out else 'in'}{into} along {length}."
     score = max(0.0, 2 * region.certainty - 1) * float(1 - np.exp(-region.width_steps / LEAST_WIDTH))
     return Finding(
         "outline",

@@ -1,5 +1,4 @@
-"""Whether a data set, or one annotator, draws systematically too far out or in: what no single pixel
-shows."""
+"""Whether the outlines of a data set, or of one annotator, are systematically too wide or too tight."""
 
 from __future__ import annotations
 
@@ -14,30 +13,30 @@ from scipy import stats
 from labelmend.types import FloatArray
 from labelmend.workflows.auditing.findings.case_score import Typical
 from labelmend.workflows.auditing.findings.case_statistics import CaseStatistics
-from labelmend.workflows.auditing.findings.finding import measured
+from labelmend.workflows.auditing.findings.finding import measured, titled
 
 Against = Literal["prediction", "image edges"]
 
 LEAST_CASES = 3
 LEAST_BIAS_VOX = 0.5
-"""Less than this, in steps, is no bias that anybody could draw without."""
+"""Least bias in steps; nobody draws more accurately."""
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class SystematicBias:
-    """How far the outlines of one class lie out in the mean.
+    """How far the outlines of one class are too wide on average.
 
     Args:
-        annotator: who drew them, empty for all.
+        annotator: whose outlines, empty for all.
         class_name: the class.
-        offset_mm: positive: too far out.
+        offset_mm: positive: too wide.
         low_mm: lower end of the 95 % interval of the mean over cases (Student's t), and `high_mm` the upper.
-        n_cases: that it was measured on.
-        against: what it was measured against. A network that was trained on the same outlines shares their
-            bias, and hides it; edges do not, where the class has any.
-        systematic: whether the interval leaves zero out and the offset is more than half a pixel.
+        n_cases: number of cases measured.
+        against: what it was measured against. A network trained on the same outlines shares their bias and
+            hides it; edges do not, if the class has any.
+        systematic: whether the interval excludes zero and the offset is more than half a pixel.
         reason: one sentence.
     """
 
@@ -64,10 +63,10 @@ def biases(
     """Rows for all cases and, if there are several, for each annotator.
 
     Args:
-        cases: numbers of all cases.
-        usual: what they have in common.
+        cases: statistics of all cases.
+        usual: what is typical of them.
         classes: names of the classes.
-        annotators: of each case who drew it.
+        annotators: per case its annotator.
         spacing_mm: a step in mm, see `step_mm`.
         unit: "mm" or "px".
     """
@@ -97,13 +96,14 @@ def _row(
     mean = float(values.mean())
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
     systematic = abs(mean) > half and abs(mean) >= LEAST_BIAS_VOX * spacing_mm
-    whose = f"{annotator} draws {class_name}" if annotator else f"{class_name} is drawn"
-    side = "out" if mean > 0 else "in"
-    seen = {"prediction": "the predictions say", "image edges": "edges in the images say"}[against]
+    whose = f"{annotator} draws {titled(class_name)}" if annotator else f"{titled(class_name)} is drawn"
+    side = "wide" if mean > 0 else "tight"
+    reference = {"prediction": "the predictions", "image edges": "edges in the images"}[against]
     reason = (
-        f"{whose} {measured(abs(mean), 1, unit)} too far {side} in the mean of {len(values)} cases, {seen}."
+        f"{whose} {measured(abs(mean), 1, unit)} too {side} on average over {len(values)} cases, compared "
+        f"with {reference}."
         if systematic
-        else f"{whose} without a bias that shows, {seen}."
+        else f"{whose} without a visible bias, compared with {reference}."
     )
     return SystematicBias(
         annotator, class_name, mean, mean - half, mean + half, len(values), against, systematic, reason

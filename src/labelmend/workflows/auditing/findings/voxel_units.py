@@ -1,10 +1,11 @@
-"""What "so many pixels" means where pixels are longer along one axis: in volumes of thick slices.
+"""Thresholds in pixels where pixels are longer along one axis, as in volumes with thick slices.
 
-Outlines are drawn in slices, so the step in which thresholds count is a pixel of a slice. Across slices two
-things hold at once. A structure that fills a single slice is as thick as that slice: so objects are measured
-in mm, divided by the step. But an outline that ends one slice too late is what slices do to a structure that
-fills half of the last one, however thick they are: so where outlines are compared, a pixel counts as two
-steps at most. Where pixels are cubes both are a count of pixels.
+Outlines are drawn in slices, so thresholds count in steps of one pixel within a slice. Across slices two
+things hold. A structure that fills a single slice is as thick as that slice: so objects are measured in mm,
+divided by the step. But an outline that ends one slice too late is normal for a structure that fills half of
+the last
+slice, however thick the slices are: so where outlines are compared, a pixel counts as two steps at most. For
+cubic voxels both are a number of pixels.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MOST_STEPS = 2.0
-"""Steps that one pixel counts where outlines are compared; less than what makes a stretch of outline, or any
-of it, count as off."""
+"""Most steps per pixel where outlines are compared; less than what counts as off."""
 
 
 def step_mm(spacing_mm: Sequence[float]) -> float:

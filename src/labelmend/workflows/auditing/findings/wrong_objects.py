@@ -1,4 +1,4 @@
-"""Objects that are missing, too much, or of the wrong class."""
+"""Objects that are missing, spurious, or of the wrong class."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from labelmend.workflows.auditing.findings.merge_regions import Crossing, crossi
 from labelmend.workflows.auditing.findings.voxel_units import step_mm
 
 LARGE = 6.0
-"""Extent in steps (`step_mm`) at which a region counts 63 % as an object: smaller ones are often what
-networks make of grain, and thin ones the rest of an outline that is off."""
+"""Extent in steps (`step_mm`) at which a region counts 63 % as an object: smaller ones are often noise of the
+network, and thin ones the rest of an outline that is off."""
 
 ALONG = 0.2
-"""Share of what surrounds a region from which on it runs along what lies there: of a displaced outline two
-fifths or more, of a disc that touches another one a tenth."""
+"""Share of the surroundings of a region from which it counts as running along what is there: two fifths or
+more for a displaced outline, a tenth for a disc that touches another one."""
 
 
 @dataclass(frozen=True, eq=False)
 class WrongObject:
-    """A region that is a whole object, with how sure it is.
+    """A region that is a whole object, with its score.
 
     Args:
         region: the region.
-        score: in [0, 1]: the median margin of the predicted class' probability, less where it is small or
-            thin.
-        pieces: regions of the case that it is made of: itself, or several, see `crossings`.
+        score: in [0, 1]: the median margin of the predicted class' probability, reduced for small or thin
+            regions.
+        pieces: its regions: itself, or several, see `crossings`.
     """
 
     region: Region
@@ -48,14 +48,15 @@ def wrong_objects(
     *,
     predicted: NDArray[np.integer] | None = None,
 ) -> tuple[WrongObject, ...]:
-    """Those regions that are objects of their own, surest first.
+    """Regions that are whole objects, most certain first.
 
-    A region, or all pieces of one object together, is one where it is half of an object or more, given or
-    predicted, and the other annotation does not hold that object elsewhere. It does where the region runs
-    along the same class there: then it is an outline that was displaced. And it does where most of the region
-    lies within its own thickness of an object that has no other counterpart: then that is the same object,
-    displaced by more than itself. An object that has its counterpart is no partner, however near it lies.
-    What was told as all pieces of one object is not told again, half of it or more, as another one.
+    A region, or all pieces of one object together, is a whole object if it is at least half of an object,
+    given or predicted, and the other side does not have that object elsewhere. The other side has it if the
+    region
+    runs along the same class there: then it is a displaced outline. It also has it if most of the region is
+    within its own thickness of an object without another counterpart: then that is the same object, displaced
+    by more than its size. An object that has its counterpart is no partner, however near. Pieces reported as
+    one object are not reported again, half of it or more, as part of another one.
 
     Args:
         given: `(*space)` indices of classes, 0 the background.
@@ -83,7 +84,8 @@ def wrong_objects(
 
 
 def _score(region: Region, spacing_mm: Sequence[float]) -> float:
-    """Margin of the probabilities, times how near its extent, between width and size, comes to LARGE."""
+    """Margin of the probabilities, reduced where the extent, between width and size, is small against
+    LARGE."""
     size_mm = float(np.count_nonzero(region.inside) * np.prod(spacing_mm)) ** (1 / region.inside.ndim)
     extent = math.sqrt(size_mm * region.width_mm) / step_mm(spacing_mm)
     return max(0.0, 2 * region.core - 1) * (1 - math.exp(-extent / LARGE))
@@ -95,7 +97,7 @@ def _has_no_partner(
     predicted: NDArray[np.integer],
     spacing_mm: Sequence[float],
 ) -> bool:
-    """Whether the object that a region is, given or predicted, is none that the other side has elsewhere."""
+    """Whether the other side does not have the object of this region, given or predicted, elsewhere."""
     near, own = _surroundings(region, given.shape, spacing_mm)
     inside = np.zeros([s.stop - s.start for s in near], bool)
     inside[own] = region.inside
