@@ -71,6 +71,7 @@ def add_flags(
     prefix: str = "",
     skip: Collection[str] = (),
     required: Collection[str] = (),
+    given: Any = ...,
 ) -> list[argparse.Action]:
     """Add a flag for each setting of a function or dataclass; nested dataclasses become `--name.field`.
 
@@ -80,12 +81,18 @@ def add_flags(
         prefix: written before each name, such as "noise.".
         skip: names that are no flags.
         required: names that must be given, whatever their default.
+        given: an instance of the dataclass whose values are the defaults.
     """
     added: list[argparse.Action] = []
     for each in parameters(source, skip):
+        if given is not ...:
+            each = dataclasses.replace(each, default=getattr(given, each.name))
         each = dataclasses.replace(each, default=...) if each.name in required else each
         if dataclasses.is_dataclass(each.annotation):
-            added += add_flags(parser, typing.cast(Source, each.annotation), prefix=f"{prefix}{each.name}.")
+            nested = f"{prefix}{each.name}."
+            added += add_flags(
+                parser, typing.cast(Source, each.annotation), prefix=nested, given=each.default
+            )
         else:
             added.append(add_flag(parser, f"{prefix}{each.name}", each))
     return added

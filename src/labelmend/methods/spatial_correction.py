@@ -1,8 +1,8 @@
-"""Spatial Correction: measure the boundary bias of the noisy posterior on clean cases, and undo it.
+"""Spatial Correction: measure the boundary bias of the noisy posterior on clean cases, and correct it.
 
-Annotators who are always too generous teach the network to be too generous: with enough cases it predicts the
-noisy posterior, in which individual roughness has averaged away and the common displacement has not. That
-displacement is one number a class; a handful of trusted cases, even one, is enough to measure it.
+Annotators who always draw too wide teach the network to predict too wide: with enough cases it predicts the
+noisy posterior, in which individual roughness has averaged out and the common displacement has not. That
+displacement is one number per class; a few trusted cases, even one, are enough to measure it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def spatial_correction(
     move: Move = "distance",
     upsample: int = 1,
 ) -> FloatArray:
-    """Levels whose zero set is the predicted boundary of one class moved back by its bias.
+    """Levels whose zero set is the predicted boundary of one class, moved back by its bias.
 
     With d the signed distance to the boundary of {levels > 0} (negative inside) and s = bias_mm:
 
@@ -59,7 +59,7 @@ def spatial_correction(
 
     Args:
         levels: `(*space)` logits or margins of one class; the predicted region is {levels > 0}.
-        bias_mm: signed displacement to undo; negative shrinks, positive grows, 0 keeps the boundary.
+        bias_mm: signed displacement to correct; negative shrinks, positive grows, 0 keeps the boundary.
         spacing_mm: per axis in mm.
         move: "distance" moves the level set by distance; "logit" is the published form.
         upsample: find the boundary on a grid this many times finer (linear interpolation of `levels`): the
@@ -133,21 +133,22 @@ class Measured:
 class SpatialCorrection(Method):
     """Train, measure the bias on clean cases, move the predicted boundaries back, train again on the result.
 
-    A class is corrected when its bias is at least `min_shift_vox` and, with two or more clean cases, lies
-    two standard errors from zero; otherwise its labels stay as they are.
+    A class is corrected if its bias is at least `min_shift_vox` and, with two or more clean cases, two
+    standard errors from zero; otherwise its labels stay as they are.
 
     Args:
-        move: how the boundary is moved: "distance" (by distance, ours) or "logit" (published).
-        gamma: share of the measured bias that is undone, in (0, 1].
-        min_shift_vox: smallest displacement worth undoing, in voxels of the finest axis.
-        level: logit whose level set is moved; 0 is the predicted boundary, as published. None takes, class by
-            class, the level from which a shift comes closest to the clean cases: where generous outlines of
-            two structures have run together, the gap between them is still to be seen at a higher level.
-        trim: share of the boundary left out at each end when a bias is averaged, see `boundary_bias`; the
-            paper's is 0.
-        min_dice: a class whose corrected predictions stay under this Dice on the clean cases is left alone:
-            a network that has not learned it knows nothing better than the given labels.
-        upsample: find the predicted boundary on a grid this many times finer.
+        move: how the boundary is moved: "distance" (by distance, new here) or "logit" (as published).
+        gamma: share of the measured bias that is corrected, in (0, 1].
+        min_shift_vox: smallest displacement to correct, in voxels of the finest axis.
+        level: logit whose level set is moved; 0 is the predicted boundary, as published. Default: per class,
+            the
+            level from which a shift comes closest to the clean cases: where wide outlines of two structures
+            have merged, a higher level still shows the gap between them.
+        trim: share of the boundary trimmed at each end when a bias is averaged, see `boundary_bias`; 0 in the
+            paper.
+        min_dice: a class is only corrected if its corrected predictions reach this Dice on the clean cases: a
+            network that has not learned it knows no better than the given labels.
+        upsample: locate the predicted boundary on a grid this many times finer.
         confidence: coverage of the interval of the bias, in (0, 1).
 
     Paper: Yao, Zhang, Zheng, Goswami, Prasanna, Chen, "Learning to Segment from Noisy Annotations: A Spatial

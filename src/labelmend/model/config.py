@@ -13,7 +13,7 @@ class NetworkConfig:
     """Which network is trained.
 
     Args:
-        name: a network of monai.networks.nets, for example UNet, BasicUNet, DynUNet, SegResNet.
+        name: network of monai.networks.nets, such as UNet, BasicUNet, DynUNet or SegResNet.
         args: its constructor arguments; spatial_dims, in_channels and out_channels are filled in.
     """
 

@@ -25,7 +25,7 @@ class RandAnnotationNoise:
         prob: probability in [0, 1] that a call draws noise.
         keys: names of the labels in dicts; all else in a dict comes back as it is.
         spacing_mm: per axis in space or one number, for noises measured in mm; None: they are in pixels.
-        seed: of everything random.
+        seed: random seed.
 
     >>> transform = RandAnnotationNoise("missing", keys=["label"], seed=0)
     >>> sorted(transform({"image": np.zeros((1, 4, 4)), "label": np.ones((1, 4, 4), np.uint8)}))

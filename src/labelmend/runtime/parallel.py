@@ -36,7 +36,7 @@ def each(
     Args:
         function: picklable for more than one job.
         items: what it is called with, one by one.
-        jobs: workers; 1 works in this process, -1 takes every core.
+        jobs: workers; 1 works in this process, -1 uses every core.
         backend: `loky`, processes on this machine, or `ray` (an extra), the cluster at RAY_ADDRESS, else one
             begun here.
 

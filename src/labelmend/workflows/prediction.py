@@ -43,7 +43,7 @@ def segment(
         run: folder of a finished run.
         images: folder of images.
         out: new or empty folder.
-        correct: undo the boundary bias that the run measured on its trusted cases.
+        correct: correct the boundary bias that the run measured on its trusted cases.
         cases: only these images: ids, or a text file of them.
         network: the trained module, if you passed your own.
         device: "auto" uses a GPU if available, "cpu" does not.

@@ -81,21 +81,21 @@ def simulate(
     Args:
         labels: label folder: integer maps, or one folder of boolean maps a class; or arrays, one a case:
             integers `(*space)`, or booleans `(k *space)` of classes that may overlap.
-        out: folder to write to; new, empty, or begun by the same call. None where arrays come in.
+        out: new or empty folder, or one begun by the same call, which continues; not needed for arrays.
         preset: name of a published setting; either this or `noise`.
         noise: a noise with settings of your own.
         severity: `easy`, `medium` (the settings as they are) or `hard`.
-        raters: None for one noisy copy; a number for as many annotators with a style each, whose masks lie in
-            `out/rater_1`, `out/rater_2`, ..., each a label folder.
-        seed: of everything random.
+        raters: number of annotators, each with a style, whose masks go to `out/rater_1`, `out/rater_2`, ....
+            Default: one noisy copy.
+        seed: random seed.
         classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value of pixels nobody annotated, in integer maps; they stay as they are.
         spacing_mm: per array axis, or one number, for arrays and formats that store none; of arrays also one
             a case.
         cases: only these: ids, or a text file of them.
-        jobs: worker processes; 1 works in this process, -1 takes every core.
+        jobs: worker processes; 1 works in this process, -1 uses every core.
         backend: `loky` for this machine, `ray` for a Ray cluster.
-        shard: "i/n": do the i-th of n parts of the cases; all n runs may write to `out` at the same time.
+        shard: "i/n": only the i-th of n parts of the cases; all n runs may write to `out` at the same time.
         progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:

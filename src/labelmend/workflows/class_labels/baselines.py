@@ -46,7 +46,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: of SGD; a tenth of it in the second half.
         momentum: of SGD.
         weight_decay: of SGD.
-        random_state: seed of everything random.
+        random_state: seed random seed.
     """
 
     # What `fit` finds.
@@ -194,7 +194,7 @@ class BaselineClassifier(NetworkClassifier):
         learning_rate: of SGD.
         momentum: of SGD.
         weight_decay: of SGD.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     After `fit`, `noisy_mask_` marks training labels thought wrong: those that are not predicted; for
     "co_teaching" the share `noise_rate` with the largest loss.

@@ -112,7 +112,7 @@ class SampleSieve(NetworkClassifier):
         learning_rate: of SGD; divided by 1 + beta as that rises, and a tenth in the second half.
         momentum: of SGD.
         weight_decay: of SGD.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     After `fit`, `noisy_mask_` `(n)` marks training labels that the final network sieves out, and
     `keep_history_` `(epochs of the first training, n)` what each epoch kept.

@@ -33,7 +33,7 @@ class HOCEstimator(TransitionEstimator):
         n_null: simulations of the test; 0: no test.
         n_boot: replicates for intervals; 0: none.
         backend: search for neighbours, see `nearest`.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     See `TransitionEstimator` for what `fit` leaves.
 
@@ -74,7 +74,7 @@ class AnchorEstimator(TransitionEstimator):
         metric: "euclidean" or "cosine".
         n_boot: replicates for intervals; 0: none.
         backend: search for neighbours, see `nearest`.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     See `TransitionEstimator` for what `fit` leaves.
 
@@ -118,7 +118,7 @@ class WeightedHOC(TransitionEstimator):
         n_null: simulations of the test of clusterability; 0: no test.
         n_boot: replicates for intervals; 0: none. The weights are kept.
         backend: search for neighbours, see `nearest`.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     Paper: Zhu, Wang, Liu, "Beyond Images: Label Noise Transition Matrix Estimation for Tasks with
         Lower-Quality Features", ICML 2022.
@@ -175,7 +175,7 @@ class WeightedAnchor(TransitionEstimator):
         metric: "euclidean" or "cosine".
         n_boot: replicates for intervals; 0: none. The weights are kept.
         backend: search for neighbours, see `nearest`.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     Paper: see `FMIFeatureWeighter` and `AnchorEstimator`.
     """
@@ -230,7 +230,7 @@ class LocalHOC(TransitionEstimator):
         n_null: simulations of the test of clusterability; 0: no test.
         n_boot: replicates for intervals of the matrix for all; 0: none.
         backend: search for neighbours, see `nearest`.
-        random_state: seed of everything random.
+        random_state: seed random seed.
 
     Paper: Zhu, Song, Liu, "Clusterability as an Alternative to Anchor Points When Learning with Noisy
         Labels", ICML 2021.

@@ -88,14 +88,14 @@ def correct(
             arrays `(k+1 *space)` with the background first, of overlapping classes `(k *space)`.
         method: `spatial_correction` (needs trusted cases), `adele` or `confident`; or one with settings of
             its own and the verb `revise_from_probs`.
-        out: a new or empty folder; None where arrays come in.
-        clean: trusted cases: masks for some of the cases, kept like the given ones (arrays by case id); or
-            the ids of cases whose given labels are right, of files in a text file.
-        clean_probabilities: of the trusted cases, if they lie elsewhere.
+        out: new or empty folder; not needed for arrays.
+        clean: trusted cases: masks for some of the cases, in the form of the given ones (arrays by case id);
+            or the ids of cases whose given labels are right, of files in a text file.
+        clean_probabilities: probabilities of the trusted cases, if they are elsewhere.
         classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value of pixels nobody annotated, in integer maps; `confident` marks what it leaves out by it.
         spacing_mm: per array axis, or one number, for arrays and formats that store none or instead of what
-            they store; of arrays also one a case.
+            they store; for arrays also one per case.
         order: of the axes of probability arrays of NIfTI labels: "array" as nibabel has them, "sitk"
             reversed, "auto" by the name of the array, see `labelmend.io.open_probabilities`.
         cases: only these: ids, or a text file of them. Of a label folder no other is written; of
@@ -104,7 +104,8 @@ def correct(
             and the next free number.
         copy_images: copy the images of a raw data set instead of linking to them.
         min_learned: labels of a class are revised only if predictions agree this much better with the labels
-            of their own case than with those of others, see `labelmend.metrics.learned`; 0 asks nothing.
+            of their own case than with those of others, see `labelmend.metrics.learned`; 0 turns the check
+            off.
         progress: called with a `Tick` after each step, see `labelmend.runtime.progress`.
 
     Raises:

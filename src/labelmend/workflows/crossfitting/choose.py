@@ -46,7 +46,7 @@ class FoldTraining:
         epochs: passes over the training cases. Default: as many as the minutes allow.
         batch_size: cases per batch.
         learning_rate: peak of the schedule, AdamW.
-        network: the network; "auto" takes a U-Net as deep as the grid allows.
+        network: the network; "auto": a U-Net as deep as the grid allows.
         augment: augmentation.
         average_shift: predictions are averaged over shifts of the image by this many pixels of the training
             grid, nine in all; 0 predicts once.

@@ -57,14 +57,14 @@ def fit_noise(
     Args:
         given: label folder with the errors to learn.
         clean: label folder with the ground truth; it may hold more cases.
-        out: folder for `fit.json`, or None to write nothing.
+        out: folder for `fit.json`, if anything is to be written.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.
         flip: fixed, since it trades off with the number of steps.
-        flips: other values for the profile; None means half and double, () none.
-        speckle: fixed; None estimates it.
-        smooth: fixed; None detects it.
+        flips: other values for the profile. Default: half and double.
+        speckle: fixes it. Default: estimated.
+        smooth: fixes it. Default: detected.
         n_boot: bootstrap replicates for intervals.
         level: level of the intervals.
         max_cases: most cases to simulate on.
@@ -138,7 +138,7 @@ def fit_rater_noise(
 
     Args:
         folders: one label folder per annotator, with the same classes.
-        out: folder for `fit.json`, or None to write nothing.
+        out: folder for `fit.json`, if anything is to be written.
         classes: value of each class name, for integer maps without a `dataset.json`.
         ignore: value that marks ignored pixels in integer maps.
         spacing_mm: per array axis, or one number, for formats that store none.

@@ -25,11 +25,11 @@ class AugmentConfig:
     """Random changes of each training case; geometry moves image and labels together.
 
     Args:
-        rotate_deg: largest rotation, in the plane of the last two axes.
+        rotate_deg: largest rotation in the plane of the last two axes, degrees.
         scale: largest relative change of size.
         shift: largest shift as a share of the image size.
         intensity: largest relative change of contrast, and of brightness in standard deviations.
-        flip_axes: spatial axes that are mirrored at random, for structures that have no side.
+        flip_axes: spatial axes that are mirrored at random, for structures without left and right.
     """
 
     rotate_deg: float = 10.0
@@ -53,46 +53,46 @@ class TrainConfig:
     """Settings of a training run.
 
     Args:
-        data: folder with images/ and, beside it, label folders.
+        data: folder with images/ and label folders.
         out: folder of the run; must be new, empty, or hold this very run, which then goes on.
-        labels: name of the given label folder.
+        labels: name of the folder with the given labels.
         clean: trusted cases: a folder with images/ and labels, a label folder for some of the cases in
             `data`, or a text file of case ids.
-        clean_labels: label folder of the trusted cases, where `clean` leaves a choice.
+        clean_labels: label folder of the trusted cases, if `clean` has several.
         clean_cases: use only these of the trusted cases: ids, or a text file of them.
-        reference: label folder with the truth of training cases, for the report only; never used in training.
-        cases: train on these: ids, or a text file of them; default all that are not trusted.
-        classes: class names and their values in integer maps, as {lung: 1, heart: 2}.
-        ignore: value that marks pixels nobody annotated in integer maps.
-        spacing_mm: pixel spacing for formats that store none, or instead of what they store, in mm; with one
-            number an axis, as in resize and patch, axes run as in most of the volumes.
+        reference: label folder with the true masks of training cases, for the report; not used in training.
+        cases: train on these: ids, or a text file of them. Default: all that are not trusted.
+        classes: class names and their values in integer maps.
+        ignore: value of unannotated pixels in integer maps.
+        spacing_mm: pixel spacing in mm for files that store none, or instead of what they store. One number
+            per axis, here and in resize and patch, refers to the most frequent orientation of the volumes.
         resize: train on a grid of this many pixels per axis; labels are still written on their own grid.
         patch: train on random patches of this many pixels per axis; prediction slides a window.
         network: the network.
         first_round: a finished run on the same data whose network serves as the first round.
-        rounds: trainings from scratch, each followed by one revision of the labels; default what the method
-            asks for.
-        clean_repeat: times each trusted case joins an epoch from the second round on; 0 keeps them out.
-        min_learned: labels of a class are revised only if predictions agree this much better with the labels
-            of their own case than predictions of other cases do; 0 does not ask, 1 would be perfect.
-        average_shift: predictions that labels are revised from are averaged over shifts of the image by this
-            many pixels of the training grid, nine in all; 0 predicts once.
-        epochs: passes of a round.
-        steps_per_epoch: batches in an epoch; default one pass over the cases.
-        batch_size: cases in a batch, per process.
+        rounds: training runs from scratch, each followed by one revision of the labels. Default: depends on
+            the method.
+        clean_repeat: how often each trusted case is used per epoch from the second round on; 0: not at all.
+        min_learned: labels of a class are revised only if predictions agree with the labels of their own case
+            by this much more than predictions of other cases do; 0 turns the check off, 1 would be perfect.
+        average_shift: for revisions, predictions are averaged over nine shifts of the image by up to this
+            many pixels of the training grid; 0 predicts once.
+        epochs: epochs per round.
+        steps_per_epoch: batches per epoch. Default: one pass over the cases.
+        batch_size: cases per batch and process.
         learning_rate: peak of the schedule (linear warm-up over a tenth, then cosine to zero), AdamW.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         augment: augmentation.
-        early_stop: stop a round after this many epochs without a better loss on held-out given labels;
-            0 never.
+        early_stop: stop a round after this many epochs without a lower loss on held-out given labels; 0 never
+            stops early.
         validation_share: share of the cases held out from training for early stopping.
         mixed_precision: "no", "fp16" or "bf16".
-        channels_last: memory layout that convolutions like best.
-        device: "auto" takes what Accelerate finds, "cpu" stays on the processor.
-        threads: threads of torch on the processor; 0 leaves torch's own choice.
+        channels_last: use the memory layout that is fastest for convolutions.
+        device: "auto" uses a GPU if available, "cpu" does not.
+        threads: CPU threads; 0 leaves PyTorch's own choice.
         workers: processes that load data; 0 loads in the training process.
         cache_gib: memory for decoded cases, GiB.
-        seed: of everything random.
+        seed: random seed.
     """
 
     data: str = ""
