@@ -162,8 +162,9 @@ def page(facts: Mapping, wrong: Mapping[str, BoolArray]) -> str:
     lines = [
         "# Real errors: nuclei whose masks were corrected later",
         "",
-        f"{len(wrong[kinds[0]])} images of dsb2018, `labelmend crossfit --minutes {facts['minutes']:g}`. AUPRC "
-        "of wrong images under five definitions (number of wrong images in brackets), 95 % bootstrap interval.",
+        f"{len(wrong[kinds[0]])} images of dsb2018, predicted by `labelmend crossfit --minutes "
+        f"{facts['minutes']:g}`. AUPRC of wrong images under five definitions (number of wrong images in "
+        "brackets), 95 % bootstrap interval.",
         "",
         "| rule | " + " | ".join(f"{kind} ({int(wrong[kind].sum())})" for kind in kinds) + " |",
         "|---|" + "---|" * len(kinds),
