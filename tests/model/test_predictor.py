@@ -10,7 +10,7 @@ from torch import nn
 
 from labelmend.errors import ConfigError, GeometryError, UnreadableFileError
 from labelmend.io import Image
-from labelmend.methods.spatial_correction import SpatialCorrection
+from labelmend.methods.registry import METHODS
 from labelmend.model.config import NetworkConfig
 from labelmend.model.files import save_model
 from labelmend.model.predictor import ModelCard, Predictor, card_to_json, load_predictor
@@ -52,9 +52,9 @@ class Counted(nn.Module):
         return image
 
 
-def undoing(*moves, **parameters) -> ModelCard:
+def undoing(*moves, name="spatial_correction", **parameters) -> ModelCard:
     """A card of `CARD` whose run measured per class (logit, shift in mm), or None."""
-    found = {"method": "spatial_correction", "parameters": parameters, "settings": {"undo": list(moves)}}
+    found = {"method": name, "parameters": parameters, "settings": {"undo": list(moves)}}
     return dataclasses.replace(CARD, correction=found)
 
 
@@ -202,7 +202,7 @@ MOVES = {
     "by distance": {"upsample": 1},
     "by distance, on a finer grid": {"upsample": 3},
     "as published": {"move": "logit", "level": 0.0, "trim": 0.0},
-    "as the official code": {"move": "logit", "level": 0.0, "trim": 0.0, "variant": "official"},
+    "as the official code": {"name": "official_spatial_correction"},
 }
 
 
@@ -215,9 +215,14 @@ def test_a_prediction_is_corrected_exactly_as_the_method_of_the_run_would(parame
     rng, grid = np.random.default_rng(3), Grid(shape, spacing)
     smooth = np.stack([gaussian_filter(rng.normal(size=shape), 3) for _ in range(3 + (not overlapping))])
     logits = torch.from_numpy((smooth * 60).astype(np.float32))
-    undo, method = [[1.0, -1.3], None, [0.0, 1.7]], SpatialCorrection(**parameters)
+    name = parameters.get("name", "spatial_correction")
+    parameters = {key: value for key, value in parameters.items() if key != "name"}
+    undo, method = [[1.0, -1.3], None, [0.0, 1.7]], METHODS[name](**parameters)
     card = dataclasses.replace(
-        undoing(*undo, **parameters), ndim=len(shape), classes=tuple("abc"), overlapping=overlapping
+        undoing(*undo, name=name, **parameters),
+        ndim=len(shape),
+        classes=tuple("abc"),
+        overlapping=overlapping,
     )
 
     class Given(nn.Module):
