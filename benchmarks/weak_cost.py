@@ -25,11 +25,8 @@ SIZES = (128, 256, 512)
 CELLS = {
     "class maps with a mirrored pass, no attention": ("none", "maps"),
     "class maps with a mirrored pass, propagate": ("propagate", "maps"),
-    "class maps with a mirrored pass, attention in the trunk": ("trunk", "maps"),
     "training step, no attention and propagate": ("none", "train"),
     "the same, checkpointing": ("none", "train-checkpointing"),
-    "training step, attention in the trunk": ("trunk", "train"),
-    "the same, checkpointing ": ("trunk", "train-checkpointing"),
 }
 
 

@@ -38,7 +38,7 @@ from weak_sets import SETS, SIDE, WeakSet, installed, trivial_scores
 
 RESULTS = Path(__file__).parent / "results" / "weak_maps.jsonl"
 SEEDS = range(3)
-GROUPS = ("trivial", "last", "stack", "trunk", "fine", "last, mean", "stack, mean")
+GROUPS = ("trivial", "last", "stack", "fine", "last, mean", "stack, mean")
 LAYERS = ("stage2", "stage3", "stage4")
 N_TRAIN, N_TEST, EPOCHS = 1200, 300, 16
 BATCH = 10
@@ -60,7 +60,6 @@ ARMS = {
     "last layer on the grid of the stack": "fine",
     "last layer, spread over three layers": "last",
     "three layers, no attention": "stack",
-    "Multi-SA, attention in the trunk": "trunk",
     "Multi-SA, propagated (default)": "stack",
     "pooled by mean: last layer": "last, mean",
     "pooled by mean: last layer, spread over three layers": "last, mean",
@@ -77,8 +76,8 @@ def network(group: str, k: int, seed: int) -> MultiLayerCAM:
     if group == "fine":
         keep_grid(backbone)
     kind, _, mean = group.partition(", ")
-    layers = LAYERS if kind in ("stack", "trunk") else LAYERS[-1:]
-    mode: Mode = "trunk" if kind == "trunk" else "propagate" if kind == "stack" else "none"
+    layers = LAYERS if kind == "stack" else LAYERS[-1:]
+    mode: Mode = "propagate" if kind == "stack" else "none"
     pooled = None if mean else POOLED_SHARE
     return MultiLayerCAM(backbone, k, layers=layers, mode=mode, pooled_share=pooled)
 
@@ -142,7 +141,6 @@ def makers(model: MultiLayerCAM, group: str) -> dict[str, MapsOf]:
         ),
         "three layers, no attention": ours("none"),
         "Multi-SA, propagated (default)": ours("propagate"),
-        "Multi-SA, attention in the trunk": ours("trunk"),
         "Multi-SA, propagated": ours("propagate"),
     }
     return {arm: made[arm.removeprefix("pooled by mean: ")] for arm in arms_of(group)}

@@ -17,18 +17,16 @@ from largest_tensor import Largest
 from users_network import hooks, users_own
 
 STAGES = ("stage2", "stage3", "stage4")
-MODES = ["none", "propagate", "trunk"]
+MODES = ["none", "propagate"]
 
 
-def network(mode="propagate", *, g=0.0, layers=STAGES, k=3, seed=0, **options):
+def network(mode="propagate", *, layers=STAGES, k=3, seed=0, **options):
     """A small network whose weights do not depend on the mode, in evaluation mode."""
     torch.manual_seed(seed)
     backbone = TinyBackbone(1, widths=(4, 6, 8, 10))
     plain = MultiLayerCAM(backbone, k, layers=layers, mode="none", proj=5)
     made = MultiLayerCAM(copy.deepcopy(backbone), k, layers=layers, mode=mode, proj=5, **options)
     made.load_state_dict(plain.state_dict(), strict=False)
-    for attention in made.attention:
-        nn.init.constant_(attention.gate, g)
     return made.eval()
 
 
@@ -36,7 +34,7 @@ def network(mode="propagate", *, g=0.0, layers=STAGES, k=3, seed=0, **options):
 
 
 def test_hooks_go_after_an_error_too():
-    model = network("trunk")
+    model = network()
     with pytest.raises(RuntimeError, match="channels"):
         model(torch.zeros(1, 2, 16, 16))
     assert hooks(model) == 0
@@ -72,7 +70,7 @@ def test_the_trial_changes_nothing_in_the_backbone():
     net = users_own()
     net.layer1.eval()
     before, modes = copy.deepcopy(net.state_dict()), [m.training for m in net.modules()]
-    MultiLayerCAM(net, 2, layers=("layer1", "layer3"), mode="trunk")
+    MultiLayerCAM(net, 2, layers=("layer1", "layer3"))
     assert [m.training for m in net.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
@@ -80,12 +78,10 @@ def test_the_trial_changes_nothing_in_the_backbone():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"mode": "inside"}, '"propagate", "trunk" or "none"'),
+        ({"mode": "inside"}, '"propagate" or "none"'),
         ({"grid": 32}, '"finest" or "coarsest"'),
         ({"proj": 0}, "proj"),
         ({"n_classes": 0}, "n_classes"),
-        ({"mode": "trunk", "gate": "zero"}, '"free" or "nonnegative"'),
-        ({"mode": "trunk", "max_tokens": 0}, "max_tokens"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(options, words):
@@ -106,23 +102,12 @@ def test_the_tiny_backbone_has_four_strides_and_a_tenth_of_a_million_weights():
 # --- maps and logits ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("similarity", ["softmax", "relu_cosine"])
-@pytest.mark.parametrize("max_tokens", [4096, 9])
-@pytest.mark.parametrize("locality", [None, 2.0])
-def test_a_new_trunk_gives_what_the_network_without_attention_gives(similarity, max_tokens, locality):
-    settings = {"similarity": similarity, "max_tokens": max_tokens, "locality": locality}
-    images = normal(2, 1, 30, 23)
-    plain, trunk = network("none")(images), network("trunk", **settings)(images)
-    assert (plain.logits - trunk.logits).abs().max() < 1e-6
-    assert (plain.maps - trunk.maps).abs().max() < 1e-6
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("grid", ["finest", "coarsest"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("pooled_share", [None, 0.2])
 def test_logits_are_means_of_maps_and_both_are_sums_of_shares(mode, grid, training, pooled_share):
-    model = network(mode, g=0.5, grid=grid, pooled_share=pooled_share).train(training)
+    model = network(mode, grid=grid, pooled_share=pooled_share).train(training)
     output = model(normal(2, 1, 45, 30))
     assert output.maps.shape == {"finest": (2, 3, 23, 15), "coarsest": (2, 3, 6, 4)}[grid]
     near = {"rtol": 0, "atol": 1e-5}
@@ -154,21 +139,6 @@ def test_the_last_layer_alone_is_a_class_activation_map():
     assert torch.equal(output.shares["stage4"], output.logits)
 
 
-def test_layers_after_an_attended_one_see_what_it_attended():
-    images, seen = normal(2, 1, 32, 32), []
-    for mode in MODES:
-        model = network(mode, g=0.5)
-        handle = model.backbone.stage3.register_forward_pre_hook(lambda m, x: seen.append(x[0]))
-        output = model(images)
-        handle.remove()
-        assert torch.equal(output.features["stage2"], seen[-1])
-    none, propagated, trunk = seen
-    assert torch.equal(none, propagated)
-    attended = model.attention[0](none)
-    assert not torch.allclose(attended, none, atol=1e-2)
-    torch.testing.assert_close(trunk, attended)
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_a_network_of_the_user_works_with_layers_deep_inside(mode):
     model = MultiLayerCAM(users_own(), 2, layers=("layer1", "layer2.0", "layer3"), mode=mode)
@@ -183,7 +153,7 @@ def test_a_network_of_the_user_works_with_layers_deep_inside(mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (17, 16), (50, 33)])
 def test_images_of_any_size_give_maps_of_their_size(mode, size):
-    maps = class_maps(network(mode, g=0.5), normal(2, 1, *size), scales=(1.0, 0.5))
+    maps = class_maps(network(mode), normal(2, 1, *size), scales=(1.0, 0.5))
     for found in (maps.fused, *maps.per_layer.values()):
         assert found.shape == (2, 3, *size)
         assert found.min() >= 0
@@ -197,15 +167,14 @@ def test_images_without_a_batch_axis_are_refused():
             call(torch.zeros(1, 16, 16))
 
 
-def test_the_state_holds_backbone_attention_projections_and_head():
-    names = {name.partition(".")[0] for name in network("trunk").state_dict()}
-    assert names == {"backbone", "attention", "projections", "head"}
-    assert {name.partition(".")[0] for name in network().state_dict()} == names - {"attention"}
+def test_the_state_holds_backbone_projections_and_head():
+    names = {name.partition(".")[0] for name in network().state_dict()}
+    assert names == {"backbone", "projections", "head"}
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_used_network_can_be_copied_and_stored_and_holds_no_hook(mode):
-    model, images = network(mode, g=0.5), normal(2, 1, 20, 20)
+    model, images = network(mode), normal(2, 1, 20, 20)
     expected = model(images).logits
     assert hooks(model) == 0
     assert torch.equal(copy.deepcopy(model)(images).logits, expected)
@@ -213,13 +182,13 @@ def test_a_used_network_can_be_copied_and_stored_and_holds_no_hook(mode):
     torch.save(model, file)
     file.seek(0)
     assert torch.equal(torch.load(file, weights_only=False)(images).logits, expected)
-    other = network(mode, g=0.1, seed=5)
+    other = network(mode, seed=5)
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(images).logits, expected)
 
 
 def test_it_takes_the_precision_of_the_backbone():
-    model = MultiLayerCAM(TinyBackbone(1).double(), 2, layers=STAGES, mode="trunk")
+    model = MultiLayerCAM(TinyBackbone(1).double(), 2, layers=STAGES)
     assert model(normal(1, 1, 16, 16).double()).logits.dtype == torch.double
 
 
@@ -252,23 +221,6 @@ def test_checkpointing_gives_the_same_gradients_and_statistics_and_keeps_less(mo
         torch.testing.assert_close(again.state_dict()[name], value)
     assert not any("forward" in vars(module) for module in again.modules())
     assert kept_again < 0.7 * kept
-
-
-@pytest.mark.parametrize("side", [128, 256, 512])
-def test_attention_of_large_images_stays_within_its_tokens(side, monkeypatch):
-    lengths = []
-    plain = F.scaled_dot_product_attention
-
-    def spy(q, k, v, **options):
-        lengths.append((q.shape[-2], k.shape[-2]))
-        return plain(q, k, v, **options)
-
-    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
-    with Largest() as largest:
-        class_maps(network("trunk", g=0.5), normal(1, 1, side, side), flip=False)
-    tokens = [min(4096, (side // stride) ** 2) for stride in (2, 4, 8)]
-    assert lengths == [(n, n) for n in tokens]
-    assert largest.numbers <= max(4 * side**2, 10 * 4096)  # the first stage, or padded queries
 
 
 @pytest.mark.parametrize("side", [128, 256, 512])
@@ -312,7 +264,7 @@ def test_in_mode_propagate_the_maps_are_spread_over_the_features():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_mirrored_images_give_exactly_mirrored_maps(mode):
-    model, images = network(mode, g=0.5), normal(2, 1, 21, 27)
+    model, images = network(mode), normal(2, 1, 21, 27)
     found, mirrored = class_maps(model, images), class_maps(model, images.flip(-1))
     assert torch.equal(mirrored.fused, found.fused.flip(-1))
     assert torch.equal(mirrored.logits, found.logits)
@@ -335,7 +287,7 @@ def test_scales_are_averaged_before_the_maximum_is_taken():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_class_without_tag_has_an_empty_map_and_a_tagged_one_reaches_one(mode):
-    model, images = network(mode, g=0.5), normal(2, 1, 24, 31)
+    model, images = network(mode), normal(2, 1, 24, 31)
     tags = torch.tensor([[True, False, True], [False, False, False]])
     found = class_maps(model, images, tags)
     for maps in (found.fused, *found.per_layer.values()):
@@ -367,7 +319,7 @@ def test_without_tags_a_map_is_as_high_as_the_class_is_probable():
 
 
 def test_every_part_keeps_its_mode_and_no_gradient_is_kept():
-    model = network("trunk").train()
+    model = network().train()
     model.backbone.stage1.eval()
     modes = [m.training for m in model.modules()]
     found = class_maps(model, normal(2, 1, 16, 16))

@@ -241,7 +241,7 @@ def test_a_network_of_ones_own_is_copied_and_its_layers_are_read(data, tmp_path)
 
 @pytest.mark.parametrize(
     "settings",
-    [{"mode": "trunk"}, {"mode": "none", "layers": ["stage4"]}, {"checkpointing": True}, {"held_out": 0.0},
+    [{"mode": "none", "layers": ["stage4"]}, {"checkpointing": True}, {"held_out": 0.0},
      {"resize": None}, {"flips": False}, {"conflict": "smaller"}],
     ids=str,
 )  # fmt: skip
@@ -348,7 +348,7 @@ def test_images_of_differing_sizes_that_are_not_resized(refused, tmp_path):
     [
         ({"held_out": 0.9}, "held_out must lie in [0, 0.5]"),
         ({"background": 0.6}, "background < foreground"),
-        ({"mode": "both"}, "mode must be one of propagate, trunk, none"),
+        ({"mode": "both"}, "mode must be one of propagate, none"),
         ({"refine": "crf"}, "refine must be one of none, grow, random_walk"),
         ({"measure": "pixel"}, "measure must be one of set, image"),
         ({"conflict": "all"}, "conflict must be one of argmax, ignore, smaller"),

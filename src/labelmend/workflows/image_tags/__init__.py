@@ -12,7 +12,7 @@ from labelmend.workflows.image_tags.growing import grow, random_walk
 from labelmend.workflows.image_tags.seeds import IGNORE, gated, min_variance_threshold, seeds
 
 if TYPE_CHECKING:
-    from labelmend.workflows.image_tags.attention import SelfAttention2d, affinity, propagate
+    from labelmend.workflows.image_tags.attention import affinity, propagate
     from labelmend.workflows.image_tags.class_maps import ClassMaps, MultiLayerCAM, TinyBackbone, class_maps
     from labelmend.workflows.image_tags.layer_outputs import LayerTap
     from labelmend.workflows.image_tags.pooling import weights_by_rank
@@ -22,7 +22,6 @@ __all__ = [
     "ClassMaps",
     "LayerTap",
     "MultiLayerCAM",
-    "SelfAttention2d",
     "TinyBackbone",
     "affinity",
     "class_maps",
@@ -39,7 +38,6 @@ _HOME = {
     "ClassMaps": "class_maps",
     "LayerTap": "layer_outputs",
     "MultiLayerCAM": "class_maps",
-    "SelfAttention2d": "attention",
     "TinyBackbone": "class_maps",
     "affinity": "attention",
     "class_maps": "class_maps",

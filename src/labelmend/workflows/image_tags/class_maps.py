@@ -3,10 +3,10 @@
 Based on the idea of Yaganapu and Kang: attention on several layers of a network, whose maps are stacked. We
 had access only to the abstract; the details are ours, and we do not claim to reproduce its numbers.
 
-Measured on small networks trained from scratch: attention inside the network (mode "trunk", the literal
-reading) left the accuracy on tags about the same, yet made the maps far worse on two sets of three, and on
-one of them worse than chance. So the default is "propagate", attention over the features of a network that
-was trained without it; with "trunk", see how much evidence lies on images without the tag.
+Attention inside the network, the literal reading, was removed after it was measured: on small networks
+trained from scratch it left the accuracy on tags about the same, was no better on two sets of three, and on
+the third made maps worse than chance (`benchmarks/results/weak_maps.md`). Here attention works on the
+features of a network that was trained without it.
 
 Paper: Yaganapu, Kang, "Multi-layered self-attention mechanism for weakly supervised semantic segmentation",
     CVIU 2024, doi 10.1016/j.cviu.2023.103886.
@@ -19,19 +19,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelmend.errors import ConfigError, GeometryError
-from labelmend.workflows.image_tags.attention import Gate, SelfAttention2d, Similarity, propagate, resized
+from labelmend.workflows.image_tags.attention import propagate, resized
 from labelmend.workflows.image_tags.checkpointing import recomputed, segments
 from labelmend.workflows.image_tags.layer_outputs import LayerTap, check_layers, kind_of
 from labelmend.workflows.image_tags.pooling import POOLED_SHARE, check_share, weights_by_rank
 
-Mode = Literal["propagate", "trunk", "none"]
+Mode = Literal["propagate", "none"]
 Grid = Literal["finest", "coarsest"]
 
 PROBE_SIZE = 64
@@ -76,7 +76,7 @@ class Output:
         maps: `(b k h w)` class maps, the sum of the layers' maps.
         shares: for each layer `(b k)`, its contribution to the logits; they sum to the logits.
         layer_maps: for each layer `(b k h w)`, its contribution to the maps.
-        features: for each layer `(b c_l h_l w_l)`, its output; with attention in mode "trunk".
+        features: for each layer `(b c_l h_l w_l)`, its output.
     """
 
     logits: Tensor
@@ -100,14 +100,11 @@ class MultiLayerCAM(nn.Module):
         backbone: any module that takes images `(b c h w)`; its own output is not used.
         n_classes: k, tags that may co-occur.
         layers: names of layers that give `(b c h w)`, as in `backbone.named_modules()`.
-        mode: "propagate": no attention here; `class_maps` spreads the maps over the features. "trunk": the
-            output of each layer passes through `SelfAttention2d` before the next layers. "none": no attention
-            anywhere.
+        mode: "propagate": `class_maps` spreads the maps over the features; "none": it does not.
         proj: channels of each P.
         grid: grid of the maps; "finest" or "coarsest" of the layers.
         pooled_share: for `weights_by_rank`: approximate fraction of an image that a class fills; None: equal
             weights, as in the global average pooling of CAM.
-        reduction, similarity, gate, locality, max_tokens: for `SelfAttention2d`, in mode "trunk".
         checkpointing: in training, compute parts of the backbone and P a second time instead of remembering
             what the gradient needs: a fifth to two fifths less memory, about a third more time.
         example: `(b c h w)` images that the backbone can take, tried out once to learn the channels of the
@@ -130,11 +127,6 @@ class MultiLayerCAM(nn.Module):
         proj: int = 64,
         grid: Grid = "finest",
         pooled_share: float | None = POOLED_SHARE,
-        reduction: int = 8,
-        similarity: Similarity = "softmax",
-        gate: Gate = "free",
-        locality: float | None = None,
-        max_tokens: int = 4096,
         checkpointing: bool = False,
         example: Tensor | None = None,
     ) -> None:
@@ -146,15 +138,6 @@ class MultiLayerCAM(nn.Module):
         self.pooled_share = pooled_share
         channels = _channels(backbone, self.layers, example)
         self.backbone = backbone
-        attention = partial(
-            SelfAttention2d,
-            reduction=reduction,
-            similarity=similarity,
-            gate=gate,
-            locality=locality,
-            max_tokens=max_tokens,
-        )
-        self.attention = nn.ModuleList(map(attention, channels if mode == "trunk" else []))
         self.projections = nn.ModuleList(
             nn.Sequential(nn.Conv2d(c, proj, 1, bias=False), nn.BatchNorm2d(proj), nn.ReLU())
             for c in channels
@@ -166,10 +149,9 @@ class MultiLayerCAM(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """Images `(b c h w)`, of any size that the backbone takes."""
         _check_images(images)
-        change = self._attended if self.mode == "trunk" else None
         again = self.checkpointing and torch.is_grad_enabled()
         parts = [*segments(self.backbone, self.layers), *self.projections] if again else []
-        with recomputed(parts), LayerTap(self.backbone, self.layers, change) as tap:
+        with recomputed(parts), LayerTap(self.backbone, self.layers) as tap:
             self.backbone(images)
             features = {name: tap[name] for name in self.layers}
             projected = [project(f) for project, f in zip(self.projections, features.values())]
@@ -182,9 +164,6 @@ class MultiLayerCAM(nn.Module):
         weights = weights_by_rank(maps, self.pooled_share)
         shares = {name: (part * weights).sum(dim=(2, 3)) for name, part in layer_maps.items()}
         return Output((maps * weights).sum(dim=(2, 3)), maps, shares, layer_maps, features)
-
-    def _attended(self, name: str, features: Tensor) -> Tensor:
-        return self.attention[self.layers.index(name)](features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,8 +301,8 @@ def _check_settings(n_classes: int, proj: int, mode: str, grid: str) -> None:
     for name, value in (("n_classes", n_classes), ("proj", proj)):
         if not (isinstance(value, int) and value >= 1):
             raise ConfigError(f"{name} must be a whole number, 1 or more, got {value}")
-    if mode not in ("propagate", "trunk", "none"):
-        raise ConfigError(f'mode must be "propagate", "trunk" or "none", got {mode!r}')
+    if mode not in get_args(Mode):
+        raise ConfigError(f'mode must be "propagate" or "none", got {mode!r}')
     if grid not in ("finest", "coarsest"):
         raise ConfigError(f'grid must be "finest" or "coarsest", got {grid!r}')
 

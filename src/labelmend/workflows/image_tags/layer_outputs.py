@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,6 @@ class LayerTap:
     Args:
         module: any module.
         layers: names as in `module.named_modules()`.
-        change: maps the name and output `(b c h w)` of a layer to the output to use and keep instead.
 
     Raises:
         ConfigError: unknown, duplicate or no layers; on running the module: a layer whose output is not a
@@ -34,10 +33,8 @@ class LayerTap:
     torch.Size([2, 1, 16, 10])
     """
 
-    def __init__(
-        self, module: nn.Module, layers: Sequence[str], change: Callable[[str, Tensor], Tensor] | None = None
-    ) -> None:
-        self.module, self.layers, self.change = module, check_layers(module, layers), change
+    def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
+        self.module, self.layers = module, check_layers(module, layers)
         self.outputs: dict[str, Tensor] = {}
         self._hooks = ExitStack()
 
@@ -60,15 +57,14 @@ class LayerTap:
             )
         return self.outputs[name]
 
-    def _keep(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+    def _keep(self, name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
         if not (isinstance(output, Tensor) and output.ndim == 4):
             found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
             raise ConfigError(
                 f"layer {name!r} of {kind_of(self.module)} gives {found}, expected a map (b c h w): "
                 "name a layer before pooling and flattening"
             )
-        self.outputs[name] = output if self.change is None else self.change(name, output)
-        return None if self.change is None else self.outputs[name]
+        self.outputs[name] = output
 
 
 def check_layers(module: nn.Module, layers: Sequence[str]) -> tuple[str, ...]:

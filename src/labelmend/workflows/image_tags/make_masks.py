@@ -115,8 +115,7 @@ def pseudo_masks(
         tags: .csv or .tsv: image,lung,heart with 1 and 0, or image,tags with lung;heart.
         out: new folder, or the output of an earlier run, which is then replaced.
         classes: classes to use from the table; None uses all.
-        mode: propagate: maps are spread over pixels with similar features. trunk: self-attention inside the
-            network, which can put evidence anywhere; check the warnings. none: no attention.
+        mode: propagate: maps are spread over pixels with similar features. none: they are not.
         backbone: your own network, any module with layers `(b c h w)`; it is copied. None: a small one.
         layers: names of its layers to read maps from; None: the last three stages of the small network.
         resize: pixels per axis of the network's input; each image is resized to it. None: image size.
