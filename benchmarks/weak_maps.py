@@ -206,7 +206,7 @@ def arms_of(group: str) -> list[str]:
 
 
 def pieces() -> Iterator[tuple[str, int, str]]:
-    for groups in (GROUPS[:3], GROUPS[3:4], GROUPS[5:], GROUPS[4:5]):
+    for groups in (GROUPS[:3], GROUPS[4:], GROUPS[3:4]):
         for seed in SEEDS:
             for name in SETS:
                 for group in groups:

@@ -15,12 +15,11 @@ from labelmend.geometry import class_levels, resolve
 from labelmend.io import read_image, write_bytes
 from labelmend.methods.plain import Plain
 from labelmend.metrics import dice
-from labelmend.model.config import NetworkConfig
 from labelmend.model.files import save_model
 from labelmend.model.predictor import Predictor, card_to_json
 from labelmend.runtime.progress import Progress, Tick, counter
 from labelmend.types import FloatArray, LabelMap
-from labelmend.workflows.training.config import AugmentConfig, TrainConfig
+from labelmend.workflows.training.config import TrainConfig, config_from
 from labelmend.workflows.training.loop import fit
 from labelmend.workflows.training.run import start
 from labelmend.workflows.training.run_data import RunData
@@ -80,23 +79,11 @@ def predict_fold(
 
 def _config(home: Path, plan: Mapping[str, Any]) -> TrainConfig:
     """The settings of crossfit.json as a TrainConfig."""
-    settings, asked = dict(plan["settings"]), plan["asked"]
-    settings.pop("average_shift")
-    network = settings.pop("network")
-    args = {k: tuple(v) if isinstance(v, list) else v for k, v in network["args"].items()}
-    augment = settings.pop("augment")
-    return TrainConfig(
-        data=asked["images"],
-        labels=asked["labels"],
-        out=str(home),
-        network=NetworkConfig(network["name"], args),
-        augment=AugmentConfig(**augment | {"flip_axes": tuple(augment["flip_axes"])}),
-        spacing_mm=asked["spacing_mm"],
-        ignore=asked["ignore"],
-        device=plan["device"],
-        seed=asked["seed"],
-        **settings,
-    )
+    asked = plan["asked"]
+    settings = {name: value for name, value in plan["settings"].items() if name != "average_shift"}
+    common = {name: asked[name] for name in ("labels", "spacing_mm", "ignore", "seed")}
+    run = {"data": asked["images"], "out": str(home), "device": plan["device"], "method": {"name": "plain"}}
+    return config_from({**settings, **common, **run})[0]
 
 
 def write_probabilities(path: Path, probs: FloatArray) -> None:
