@@ -388,7 +388,7 @@ def test_settings_that_make_no_sense_are_refused():
         sieve_mask(logits, target, rule="median")
     with pytest.raises(ConfigError, match="margin"):
         sieve_mask(logits, target, rule="margin", margin=-1.0)
-    with pytest.raises(GeometryError, match="a value a class"):
+    with pytest.raises(GeometryError, match="one value per class"):
         confidence_regularised_loss(logits, target, beta=1.0, prior=torch.ones(2))
 
 

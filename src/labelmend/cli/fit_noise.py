@@ -111,8 +111,8 @@ def _show_fit(c: ClassNoise, console: Console) -> None:
     console.say(f"chi-square of bias, its variation and roughness: {c.fit.distance:.1f}: this noise {fits}.")
     off = [m for m in c.fit.moments if not m.matched and abs(m.z) > 3]
     if off:
-        told = ", ".join(f"{m.name} {m.given:.3f} given, {m.simulated:.3f} simulated" for m in off)
-        console.say(f"It misses what it was not fitted to: {told}.")
+        misses = ", ".join(f"{m.name} {m.given:.3f} given, {m.simulated:.3f} simulated" for m in off)
+        console.say(f"It does not reproduce what it was not fitted to: {misses}.")
     if c.fit.profile:
         console.say(
             "Flip and steps trade off; unless you know flip, these are as good as their chi-square says:"

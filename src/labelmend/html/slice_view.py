@@ -15,7 +15,7 @@ from labelmend.types import BoolArray, Grid
 WORLD_ENDS = ("RL", "AP", "SI")
 PLANES = ("sagittal", "coronal", "axial")
 CLEARLY_THICKER = 1.2
-"""Spacing of the thickest axis over the next one from which on a volume counts as a stack of slices."""
+"""A volume counts as a stack of slices if the spacing of its thickest axis is this many times the next."""
 
 
 def svg_path(mask: BoolArray) -> str:

@@ -50,7 +50,7 @@ def as_path(cases: str | Path | Arrays, what: str) -> Path:
 
 
 def one_spacing(spacing_mm: CaseSpacing | None) -> Sequence[float] | float | None:
-    """The spacing of all files, or an error where there is one a case."""
+    """The spacing of all files, or an error if there is one per case."""
     if isinstance(spacing_mm, Mapping) or np.ndim(spacing_mm) > 1:  # type: ignore[arg-type]
         raise ConfigError("files have one spacing_mm for all: a spacing a case goes with arrays")
     return spacing_mm  # type: ignore[return-value]

@@ -1,7 +1,7 @@
 """Training losses, each a function and a module: logits and labels in, scalar out. Needs torch.
 
 Every one takes `valid`, False where a pixel is to be left out, class weights and a reduction; exclusive and
-overlapping classes, told apart by the shape of the target; 2-D and 3-D.
+overlapping classes, distinguished by the shape of the target; 2-D and 3-D.
 """
 
 from labelmend.losses.confidence_regularised import ConfidenceRegularisedLoss, confidence_regularised_loss

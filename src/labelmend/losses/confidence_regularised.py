@@ -248,7 +248,7 @@ def beta_window(transition: ArrayLike, prior: ArrayLike) -> tuple[float, float]:
 
 
 def largest_beta(prior: ArrayLike, *, overlapping: bool = False) -> float:
-    """The beta from which on the rarer class wins even if all labels are right; infinite if none is rarer.
+    """The least beta at which the rarer class wins even if all labels are right; infinite if none is rarer.
 
     It is the upper end of `beta_window` without noise; noise brings it down. Frequencies of 95 % and 5 % give
     1.1: with the usual 2, foreground is the best answer for every pixel of the background. A network that has
@@ -345,7 +345,7 @@ def _per_class(values: Tensor, logits: Tensor) -> Tensor:
     """`(C)` or `(b C)` values as a factor of logits `(b C *space)`."""
     if values.shape not in (logits.shape[1:2], logits.shape[:2]):
         raise GeometryError(
-            f"logits {tuple(logits.shape)} expect a value a class, or one a case and class, "
+            f"logits {tuple(logits.shape)} expect one value per class, or per case and class, "
             f"got {tuple(values.shape)}"
         )
     rows = values.to(logits).reshape(-1, logits.shape[1])

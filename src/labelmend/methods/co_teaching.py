@@ -150,7 +150,7 @@ class CoTeaching(Method):
 
     Args:
         forget_rate: share of each class whose labels are taken to be wrong, in [0, 1).
-        ramp_epochs: epochs over which that share rises from 0; before that errors are not yet told apart.
+        ramp_epochs: epochs over which that share rises from 0; errors cannot be distinguished before.
 
     Paper: Han, Yao, Yu, Niu, Xu, Hu, Tsang, Sugiyama, "Co-teaching: Robust Training of Deep Neural Networks
         with Extremely Noisy Labels", NeurIPS 2018.

@@ -1,8 +1,8 @@
 """Confident learning: pixels whose label a confident network contradicts are left out of the next training.
 
-The network need not be right to be useful here. It must be surer of another class than it usually is of
-pixels that carry that class; "usually" is the mean over the data set, one number a class, so that a class of
-which the network is never sure (a thin one) is not pruned away for it.
+The network need not be right to be useful here. It must be more confident of another class than it typically
+is of pixels that carry that class; "usually" is the mean over the data set, one number a class, so that a
+class of which the network is never sure (a thin one) is not pruned away for it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def label_errors(given: NDArray[Any], probs: FloatArray, thresholds: FloatArray)
     Args:
         given: `(*space)` integers in 0..C-1.
         probs: `(C *space)` probabilities.
-        thresholds: per class, the probability from which on the network is sure; NaN flags nothing as it.
+        thresholds: per class, the probability from which the network counts as confident; NaN: nothing is
+            flagged.
 
     >>> probs = np.array([[0.9, 0.3, 0.45], [0.1, 0.7, 0.55]])
     >>> label_errors(np.array([0, 0, 0]), probs, np.array([0.8, 0.6]))

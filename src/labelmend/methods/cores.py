@@ -49,7 +49,7 @@ class _Labels:
 class Cores(Method):
     """Train with a confidence regulariser, leave sieved pixels out, and hand back their predicted labels.
 
-    Epochs are counted as they are, since a method is not told how many there will be; the published run has
+    Epochs are absolute, since a method does not know how many there will be; the published run has
     100 of them, with 10, 39 and 31 in the places of 5, 15 and 16. The defaults suit runs of 20 to 100.
 
     Args:

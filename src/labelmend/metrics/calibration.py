@@ -22,7 +22,7 @@ LEAST_PROB = 1e-4
 """Probabilities in 16 bits end near here; below it the logarithm says nothing."""
 
 IN_SAMPLE = 0.9
-"""Mean probability of the given class on both sides of given outlines, from which on it is too good to be
+"""Mean probability of the given class on both sides of given outlines, above which it is too good to be
 true."""
 
 

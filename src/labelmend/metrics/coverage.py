@@ -61,8 +61,8 @@ def coverage_curve(
     """Precision and recall of scores at every threshold, exactly; pixels of all arrays are pooled.
 
     Args:
-        scores: an array of any shape, finite, or a sequence of such arrays, one a case. Equal scores are one
-            threshold.
+        scores: an array of any shape, finite, or a sequence of such arrays, one per case. Equal scores are
+            one threshold.
         truth: the object, booleans or 0 and 1: an array of that shape, or as many arrays.
         counted: booleans or 0 and 1 of the same shapes, True for pixels that count; None counts all.
 

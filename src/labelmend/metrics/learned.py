@@ -27,7 +27,7 @@ FEW_MUST_REACH = 0.5
 
 TOO_ALIKE = 0.8
 """Mean correlation from which saved predictions pass by themselves: organs that look the same in all cases
-cannot be told apart by comparing cases."""
+cannot be distinguished by comparing cases."""
 
 MOST_POINTS = {1: 4096, 2: 128, 3: 40}
 """Points along each axis at which masks are compared, by number of axes."""

@@ -40,7 +40,7 @@ class InstanceFlipNoise:
 
     Paper: Cheng et al., "Learning with Instance-Dependent Label Noise: A Sample Sieve Approach", ICLR 2021;
         with `per_class_projection`, Xia et al., "Part-dependent Label Noise", NeurIPS 2020.
-    Differs: features are normalised unless told otherwise; the official code of the first takes raw pixels.
+    Differs: features are normalised by default; the official code of the first takes raw pixels.
         q is drawn by inversion, one number a case, in place of rejection.
     """
 

@@ -41,7 +41,7 @@ def _compiled_into(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def walk(mask: BoolArray, rng: np.random.Generator, *, steps: int, expand: float, flip: float) -> BoolArray:
-    """The mask after a number of steps; the law is told in `markov_noise`.
+    """The mask after a number of steps; see `markov_noise` for the law.
 
     Args:
         mask: `(*space)` booleans.

@@ -1,4 +1,4 @@
-"""What a failed write is told as."""
+"""Messages for failed writes."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from labelmend.errors import ConfigError
 FloatArray = NDArray[np.floating]
 
 MIN_POINTS = 5
-"""Points since the curve left the ground, from which on `has_settled` says yes."""
+"""Least points since the curve left the ground for `has_settled` to say yes."""
 
 MIN_RISE = 0.1
 """IoU by which a fitted curve must have risen since its first point, unless it stands high."""

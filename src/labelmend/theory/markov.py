@@ -12,12 +12,12 @@ then flips with probability `flip`. Three things decide how far a front gets:
   (the level) runs ahead with the outer edge of the foam.
 
 No formula is known for the speed of such fronts. It is measured: `markov_front.json` holds the ratio of the
-drift to steps * flip * (2 expand - 1), and what else is told here, over travel (steps * flip), expand and
+drift to steps * flip * (2 expand - 1), and the other results here, over travel (steps * flip), expand and
 flip, in 2 and 3 dimensions, as a mean over the normals of large discs and balls
 (`benchmarks/theory_markov.py`, which also measured the errors stated). Shrinkage needs no table: a mask that
 shrinks is a complement that expands.
 
-Lengths are in voxels unless a name ends in mm. All is told for boundaries that are flat, in voxels, on the
+Lengths are in voxels unless a name ends in mm. Everything assumes boundaries that are flat, in voxels, on the
 scale of the displacement (a body of ten times its thickness, say) and away from the image border, before
 smoothing and speckle.
 """
@@ -136,8 +136,8 @@ def front_level_vox(*, steps: int, expand: float, flip: float, ndim: int) -> Est
 
     lead = table.read("lead", steps * flip, lean, flip)
     unsure = (UNSURE_STEEP if lean < 0.05 else UNSURE_LEAD) * abs(lead)
-    told = table.estimate("level", level, steps * flip, lean, flip, sign)
-    return Estimate(told.value, math.hypot(told.error, unsure))
+    found = table.estimate("level", level, steps * flip, lean, flip, sign)
+    return Estimate(found.value, math.hypot(found.error, unsure))
 
 
 def front_spread_vox(*, steps: int, expand: float, flip: float, ndim: int) -> FrontSpread:
@@ -180,7 +180,7 @@ def expected_bias_mm(
 ) -> Estimate:
     """Bias that Markov noise puts into labels, with the sign of `labelmend.geometry.boundary_bias`.
 
-    Negative: labels too large (`expand` above 0.5); positive: too small. What is told is the mean over the
+    Negative: labels too large (`expand` above 0.5); positive: too small. The result is the mean over the
     boundary of a body with normals of all directions alike, such as a ball in mm.
 
     A step is a step of voxels. A boundary with normal n (in mm) that has moved by v voxels in the voxel grid

@@ -37,7 +37,7 @@ from labelmend.types import FloatArray
 IntArray = NDArray[np.integer]
 
 LEAST = 100
-"""Pixels of a class that a band must hold for its row to be told by counting them."""
+"""Least pixels of a class in a band for its row to be estimated by counting."""
 
 SHRINK = 20.0
 """Pixels that the matrix for all bands counts for in each band."""
@@ -46,7 +46,7 @@ LEAST_ROWS, MOST_ROWS = 3000, 4000
 """Pixels that HOC is asked about: with fewer, `clusterability` lets mixed neighbourhoods pass."""
 
 RARE = 0.1
-"""Share of the pixels from which on a class is there: next to a rarer one, mixed neighbourhoods pass, too."""
+"""Least share of the pixels for a class to count as present: below, mixed neighbourhoods pass too."""
 
 LEAST_NEIGHBOURS, NEIGHBOURS = 20, 49
 """Neighbours of a pixel, each from another case: HOC looks at two, `clusterability` at all of them."""
@@ -146,7 +146,7 @@ def banded_transition(
         base: `(K K)` one matrix for all bands: counts as `SHRINK` pixels in each, and stands where no band
             tells a row.
         middle: the band that holds the boundary, which its own counts do not tell; None if there is none.
-        consensus: `(K K)` rows of that band by `consensus_rows`, NaN where they cannot be told; None: all.
+        consensus: `(K K)` rows of that band by `consensus_rows`, NaN where they are unknown; None: all.
 
     Returns:
         `(n_bands K K)`, rows are true classes and sum to 1.
@@ -158,14 +158,14 @@ def banded_transition(
     """
     total = counts.sum(axis=-1, keepdims=True)
     rows = (counts + SHRINK * base) / (total + SHRINK)
-    told = (total[..., 0] >= LEAST) & (np.diagonal(rows, axis1=-2, axis2=-1) >= rows.max(axis=-1))
+    known_rows = (total[..., 0] >= LEAST) & (np.diagonal(rows, axis1=-2, axis2=-1) >= rows.max(axis=-1))
     if middle is not None:
-        told[middle] = False
+        known_rows[middle] = False
         if consensus is not None:
-            told[middle] = np.isfinite(consensus).all(axis=-1)
+            known_rows[middle] = np.isfinite(consensus).all(axis=-1)
             rows[middle] = consensus
     for index in range(len(base)):
-        known = np.flatnonzero(told[:, index])
+        known = np.flatnonzero(known_rows[:, index])
         for band in range(len(counts)):
             nearest_known = known[np.abs(known - band).argmin()] if len(known) else None
             rows[band, index] = base[index] if nearest_known is None else rows[nearest_known, index]

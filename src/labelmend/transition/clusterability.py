@@ -1,4 +1,4 @@
-"""Whether neighbours share their true class, as HOC wants it, told from their given labels alone.
+"""Whether neighbours share their true class, as HOC assumes, judged by their given labels alone.
 
 Frequencies of three labels cannot tell: two classes have three free numbers, and any frequencies fit. More
 labels can. If neighbourhoods are pure, the number of labels k among M is a mixture of K binomials, one for

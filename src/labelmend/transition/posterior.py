@@ -111,8 +111,8 @@ def predictive_log(y: ArrayLike, neighbours: ArrayLike, result: TransitionResult
     >>> round(predictive_log([0, 0, 0], [[1, 2], [0, 2], [0, 1]], result), 2)
     -0.37
     """
-    told = local_prior(y, neighbours, result) @ result.matrix
-    return float(np.log(np.maximum(told[np.arange(len(told)), np.asarray(y)], TINY)).mean())
+    predicted = local_prior(y, neighbours, result) @ result.matrix
+    return float(np.log(np.maximum(predicted[np.arange(len(predicted)), np.asarray(y)], TINY)).mean())
 
 
 def drawn_classes(probs: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -38,7 +38,7 @@ class Evaluation(Result):
         classes: class names, in the order of the reference.
         unit: "mm", or "px" where files store no spacing and none was given: then all lengths are in pixels.
         tolerance_mm: tolerance of the NSD, in `unit`.
-        scores: one a case and class, sorted by case.
+        scores: one per case and class, sorted by case.
         not_scored: cases of the reference that the evaluated labels do not have.
         notes: sentences on what headers say.
     """
@@ -116,8 +116,8 @@ def evaluate(
     scored. Integer maps without names take those of the other side.
 
     Args:
-        labels: label folder to evaluate, or arrays, one a case: integers `(*space)`, or booleans `(k *space)`
-            of classes that may overlap. All cases, or those asked for, must be in the reference.
+        labels: label folder to evaluate, or arrays, one per case: integers `(*space)`, or booleans `(k
+            *space)` of classes that may overlap. All cases, or those asked for, must be in the reference.
         reference: label folder or arrays to compare with, with the same class names.
         classes: names and values of the classes, for integer maps without names; names of boolean masks.
         ignore: value that marks ignored pixels in integer maps.

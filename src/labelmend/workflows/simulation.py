@@ -79,7 +79,7 @@ def simulate(
     goes on where it stopped. Integer maps get a `dataset.json` that names their classes.
 
     Args:
-        labels: label folder: integer maps, or one folder of boolean maps a class; or arrays, one a case:
+        labels: label folder: integer maps, or one folder of boolean maps per class; or arrays, one per case:
             integers `(*space)`, or booleans `(k *space)` of classes that may overlap.
         out: new or empty folder, or one begun by the same call, which continues; not needed for arrays.
         preset: name of a published setting; either this or `noise`.

@@ -29,7 +29,7 @@ class AuditedFinding:
     Args:
         kind: one of KINDS.
         class_name: "" where it is of no class.
-        score: 0..1, the higher the surer.
+        score: 0..1, higher is more certain.
         reason: one sentence.
         box: per array axis `[start, stop)` on the native grid, None for the whole case.
         other: the class that it probably is, "" if none.

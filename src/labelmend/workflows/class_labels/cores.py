@@ -98,7 +98,7 @@ class SampleSieve(NetworkClassifier):
         margin: see `sieve_from_probs`.
         warm_up: share of the epochs before the regulariser comes in.
         ramp_to: share of the epochs at which it is at full height.
-        sieve_from: share of the epochs from which on labels are left out.
+        sieve_from: share of the epochs after which labels are left out.
         consistency: weight of a case without label in the second training, relative to one with its label; 0:
             no second training.
         split_at: share of the epochs at which cases are split for it.

@@ -3,7 +3,7 @@
     I_f(Z; Y) = D_f(P || Q),   P the joint distribution of feature and label, Q the product of its marginals
 
 Labels are wrong, and what counts is how much a feature says about the true ones. With total variation that
-can be told from wrong labels, up to a factor that all features share and that leaves their order alone:
+can be estimated from wrong labels, up to a factor that all features share and that leaves their order alone:
 
 * for two classes with flip rates e0 and e1, whatever they are, the factor is |1 - e0 - e1|;
 * for k classes and symmetric noise of rate e it is |1 - e k / (k - 1)|.
@@ -45,7 +45,7 @@ MOST_VALUES = 32
 """Distinct values up to which a column may be discrete."""
 
 ROWS_PER_VALUE = 5
-"""Rows that share a value, on average, from which on a column of three values or more may be discrete."""
+"""A column of three or more values may be discrete if this many rows share a value on average."""
 
 PERMUTATIONS = 10
 """Label permutations over which the score that chance gives is averaged."""

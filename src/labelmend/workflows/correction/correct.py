@@ -226,7 +226,7 @@ class _Work:
         yield from self.changed(revisions)
 
     def result(self, folder: Path | None, labels: Path | ByCase, summary: Mapping[str, Any]) -> CorrectResult:
-        """What is told of it all."""
+        """Sentences on the whole correction."""
         n_corrected = len(self.notes.keys() - self.held_out)
         warnings = tuple(summary["warnings"])
         n_cases, n_trusted = len(self.source.cases), len(self.held_out)

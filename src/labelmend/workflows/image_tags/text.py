@@ -8,8 +8,8 @@ from typing import Any
 from labelmend.runtime.text import listed
 
 MOST_ON_BACKGROUND = 1 / 3
-"""Evidence on background from which on a class is doubtful: images without it then show half as much of the
-class as images with it."""
+"""A class is doubtful from this share of evidence on background: images without it then show half as much of
+the class as images with it."""
 
 LEAST_AUC = 0.75
 """Lowest acceptable AUC of a class."""

@@ -1,4 +1,4 @@
-"""What was learned about the noise of masks, and how it is told."""
+"""What was learned about the noise of masks, and how it is shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ClassNoise:
     Args:
         name: of the class.
         cases: ids of the cases measured.
-        measured: one a case; NaN where a boundary is missing.
+        measured: one per case; NaN where a boundary is missing.
         summary: bias, spread, roughness, Dice and so on, with intervals over cases.
         fit: the Markov settings.
     """

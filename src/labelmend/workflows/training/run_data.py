@@ -33,7 +33,7 @@ class RunData:
 
     Args:
         training: images and given labels.
-        facts: what one reading of them told.
+        facts: gathered by reading them once.
         clean: trusted cases, or None.
         notes: sentences on what headers say.
         unseen: classes that no trusted case shows.
