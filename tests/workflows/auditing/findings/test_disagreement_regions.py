@@ -12,7 +12,6 @@ from labelmend.geometry import signed_distance
 from labelmend.workflows.auditing.findings import regions
 from labelmend.workflows.auditing.findings.disagreement_regions import (
     LEAST_THICKNESS,
-    bounding_box,
     depths,
     likeliest,
 )
@@ -177,11 +176,6 @@ def test_16_bits_are_enough():
     probs = sure(np.zeros_like(given), 1, prob=0.75)  # 0.75 and 0.25 are exact in 16 bits
     wide, narrow = (only(regions(given, probs.astype(dtype), MM)) for dtype in (np.float32, np.float16))
     assert narrow.certainty == wide.certainty == 0.75
-
-
-def test_a_box_holds_a_mask():
-    assert bounding_box(box((9, 9, 9), (2, 4), (0, 9), (8, 9))) == ((2, 4), (0, 9), (8, 9))
-    assert bounding_box(np.zeros((4, 4), bool)) is None
 
 
 def blobs(rng: np.random.Generator, shape: tuple[int, ...], k: int) -> np.ndarray:

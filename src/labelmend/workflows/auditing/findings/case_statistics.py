@@ -13,12 +13,11 @@ from scipy.ndimage import find_objects
 
 from labelmend.errors import GeometryError
 from labelmend.geometry import boundary_displacements, class_boxes, joint_box, trimmed_mean
-from labelmend.geometry.boxes import Slices
+from labelmend.geometry.boxes import Slices, mask_box
 from labelmend.metrics.calibration import Calibration, calibration_of
 from labelmend.types import BoolArray, FloatArray, LabelMap
 from labelmend.workflows.auditing.findings.disagreement_regions import (
     Region,
-    bounding_box,
     likeliest,
     regions,
 )
@@ -237,7 +236,7 @@ def _outline_gap(
     nothing = float("nan"), float("nan"), 0.0
     if not given.any() or not predicted.any():
         return nothing
-    crop = tuple(slice(max(0, a - 1), b + 1) for a, b in bounding_box(given | predicted) or ())
+    crop = joint_box([mask_box(given | predicted)], given.shape, margin=1)
     given, predicted = given[crop], predicted[crop]
     if given.all() or predicted.all():
         return nothing

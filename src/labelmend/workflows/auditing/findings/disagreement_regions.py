@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from labelmend.geometry.boxes import mask_box
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.auditing.findings.finding import Box
 from labelmend.workflows.auditing.findings.voxel_units import MOST_STEPS, step_mm, steps_along
@@ -104,10 +105,9 @@ def regions(
     differ = given != predicted
     if known is not None:
         differ &= known
-    box = bounding_box(differ)
-    if box is None:
+    where = mask_box(differ)
+    if where is None:
         return
-    where = tuple(slice(*ends) for ends in box)
     pairs = np.where(differ[where], given[where].astype(np.intp) * len(probs) + predicted[where] + 1, 0)
     objects = _Objects(given, background), _Objects(predicted, background)
     least_mm = LEAST_THICKNESS * step_mm(spacing_mm)
@@ -165,17 +165,6 @@ def measured_region(
         given_object=given_object,
         predicted_object=predicted_object,
     )
-
-
-def bounding_box(mask: BoolArray) -> Box | None:
-    """`[start, stop)` along each axis of the smallest box that holds the mask; None if it is empty."""
-    box = []
-    for axis in range(mask.ndim):
-        at = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        if not len(at):
-            return None
-        box.append((int(at[0]), int(at[-1]) + 1))
-    return tuple(box)
 
 
 def _components(
@@ -253,6 +242,6 @@ class _Objects:
     def _find(self, index: int) -> tuple[IntArray, IntArray, list[int]]:
         """Numbers of the objects of a class within its box, their sizes, and where the box starts."""
         mask = self._indices == index
-        box = bounding_box(mask) or ()
-        numbers, _ = ndimage.label(mask[tuple(slice(*ends) for ends in box)], np.ones((3,) * mask.ndim))
-        return numbers, np.bincount(numbers.ravel()), [start for start, _ in box]
+        box = mask_box(mask) or ()
+        numbers, _ = ndimage.label(mask[box], np.ones((3,) * mask.ndim))
+        return numbers, np.bincount(numbers.ravel()), [side.start for side in box]

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from labelmend.geometry import signed_distance
+from labelmend.geometry.boxes import mask_box
 from labelmend.types import BoolArray, FloatArray
 from labelmend.workflows.auditing.findings.voxel_units import step_mm
 
@@ -80,7 +81,7 @@ def peak_mm(profile: FloatArray, step: float) -> float:
 
 def _around(mask: BoolArray, spacing_mm: Sequence[float], margin_mm: float) -> tuple[slice, ...]:
     """The box of a mask and a margin, within the image."""
-    found = ndimage.find_objects(mask.astype(np.uint8))[0]
+    found = mask_box(mask) or ()
     margins = [int(np.ceil(margin_mm / spacing)) for spacing in spacing_mm]
     return tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(found, margins, strict=True))
 
