@@ -1,13 +1,15 @@
 """Cross-fitting: every case predicted by a network that has not seen it, resumed, fold by fold, refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import drawn_data
+from drawing import picture
 from labelmend.errors import ConfigError, MissingDataError, OutputError
-from labelmend.io import open_labels, read_image
+from labelmend.io import open_labels, read_image, read_label_array
 from labelmend.io.probabilities.open_probabilities import open_probabilities
 from labelmend.model.predictor import load_predictor
 from labelmend.workflows.crossfitting import fold_network
@@ -108,3 +110,31 @@ def test_a_folder_with_something_else_is_refused(pictures, tmp_path):
 def test_coco_files_are_not_trained_on_and_the_message_says_what_to_do(tmp_path):
     with pytest.raises(ConfigError, match="export one mask per image, or give --probabilities"):
         crossfit(tmp_path / "labels.json", tmp_path, out=tmp_path / "out")
+
+
+def raw_dataset(root, pictures, channels=1):
+    """A raw data set of nnU-Net with the heart of each picture, and so many channels."""
+    home = root / "Dataset005_Heart"
+    (home / "labelsTr").mkdir(parents=True)
+    (home / "imagesTr").mkdir()
+    for case in drawn_data.CASES:
+        for channel in range(channels):
+            shutil.copy(pictures / f"images/{case}.png", home / f"imagesTr/{case}_{channel:04d}.png")
+        mask = read_label_array(pictures / f"given/heart/{case}.png")[0] > 0
+        picture(home / f"labelsTr/{case}.png", mask * 1)
+    names = {str(channel): "xray" for channel in range(channels)}
+    facts = {"channel_names": names, "labels": {"background": 0, "heart": 1}, "file_ending": ".png"}
+    (home / "dataset.json").write_text(json.dumps(facts | {"numTraining": len(drawn_data.CASES)}))
+    return home
+
+
+def test_a_raw_data_set_of_nnunet_needs_no_folder_of_images(pictures, tmp_path):
+    made = crossfit(raw_dataset(tmp_path, pictures), out=tmp_path / "out", folds=2, train=QUICK, device="cpu")
+    assert np.load(made.probabilities / "c0.npz")["probs"].shape == (2, 32, 32)
+    assert "2 of 2 folds finished" in repr(made)
+
+
+def test_several_channels_are_refused_with_advice(pictures, tmp_path):
+    home = raw_dataset(tmp_path, pictures, channels=2)
+    with pytest.raises(ConfigError, match=r"2 channels per case, .* trained on one: give --images"):
+        crossfit(home, out=tmp_path / "out", train=QUICK)
